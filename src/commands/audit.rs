@@ -1,0 +1,63 @@
+//! `session-sweep audit`: what is there, and what a prune would do; read-only.
+
+use anyhow::Result;
+
+use super::cli::Audit;
+use super::prune::{with_map, with_plan};
+use crate::context::Context;
+use crate::exit::ExitStatus;
+use crate::output::audit::{AuditView, ProviderView};
+use crate::output::progress::with_spinner;
+use crate::output::prune::PruneView;
+use crate::policy::mapping::State;
+use crate::providers::inventory::Inventory;
+use crate::session_map::Memory;
+use crate::sweep::plan::Plan;
+
+pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
+    let map = arguments.map.map(context);
+    let inventories = with_spinner(context.output.quiet, "reading stores", || {
+        context.catalogue.iter().map(|(row, home)| Inventory::of(row, home)).collect::<Vec<_>>()
+    });
+    let problems = inventories.iter().any(|inventory| !inventory.problems.is_empty());
+    let status = |partial: bool| if partial { ExitStatus::Partial } else { ExitStatus::Done };
+    let map_text = map.path().to_string_lossy().into_owned();
+    with_map(context, &map, |document, snapshot| {
+        let Some((document, snapshot)) = document.zip(snapshot) else {
+            let providers = views(context, inventories, None);
+            context.output.show(&AuditView { now: context.now, map: map_text, providers, prune: None })?;
+            return Ok(status(problems));
+        };
+        let memory = Memory::load(&context.dirs.state, snapshot.real_path());
+        with_plan(context, document, &memory, |plan| {
+            let providers = views(context, inventories, Some(plan));
+            let prune = Some(PruneView { plan, map: map_text.clone(), applied: None });
+            context.output.show(&AuditView { now: context.now, map: map_text, providers, prune })?;
+            Ok(status(problems || plan.is_partial()))
+        })
+    })
+}
+
+/// One row per provider that has a store or a mapping.
+fn views(context: &Context, inventories: Vec<Inventory>, plan: Option<&Plan<'_>>) -> Vec<ProviderView> {
+    let count = |provider: usize, state: Option<State>| {
+        let belongs = |item: &crate::sweep::plan::Item<'_>| {
+            item.finding.provider.map(usize::from) == Some(provider)
+                && state.is_none_or(|state| item.verdict.state == state)
+        };
+        plan.map_or(0, |plan| plan.items().filter(belongs).count())
+    };
+    let view = |(index, inventory): (usize, Inventory)| {
+        let (row, home) = context.catalogue.get(index);
+        ProviderView {
+            provider: row.name.clone(),
+            home: context.dirs.shorten(home),
+            mapped: count(index, None),
+            idle: count(index, Some(State::Idle)),
+            missing: count(index, Some(State::Missing)),
+            inventory,
+        }
+    };
+    let all = inventories.into_iter().enumerate().map(view);
+    all.filter(|view| view.inventory.present || view.mapped > 0 || !view.inventory.problems.is_empty()).collect()
+}

@@ -1,0 +1,97 @@
+//! The command line: one file per command, each handing a view to `output` and returning an exit status.
+
+mod audit;
+mod cli;
+mod completions;
+mod config;
+mod demo;
+mod man;
+mod prune;
+mod record;
+mod resolve;
+mod restore;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::config::{Environment, Problems};
+use crate::context::Context;
+use crate::exit::ExitStatus;
+use crate::filesystem::LockError;
+use crate::session_map::MapError;
+pub(crate) use cli::When;
+use cli::{Cli, Command};
+
+/// Runs the command line `arguments`.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
+    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Done };
+            // A closed pipe is the reader's choice.
+            let _ = error.print();
+            return status;
+        }
+    };
+    start_logging(&cli);
+    dispatch(cli, Environment::of_process()).unwrap_or_else(|error| report(&error))
+}
+
+fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
+    let given = cli.given();
+    match cli.command {
+        Command::Completions(arguments) => return completions::run(&arguments),
+        Command::Man(arguments) => return man::run(&arguments),
+        Command::Config(arguments) => return config::run(&arguments, &given, environment),
+        Command::Demo => return demo::run(&given),
+        _ => {}
+    }
+    let context = Context::new(given, environment)?;
+    match cli.command {
+        Command::Prune(arguments) => prune::run(&context, &arguments),
+        Command::Resolve(arguments) => resolve::run(&context, &arguments),
+        Command::Record(arguments) => record::run(&context, &arguments),
+        Command::Restore(arguments) => restore::run(&context, &arguments),
+        Command::Audit(arguments) => audit::run(&context, &arguments),
+        Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Demo => Ok(ExitStatus::Done),
+    }
+}
+
+/// Says on stderr what went wrong; the status follows from the kind of error.
+fn report(error: &anyhow::Error) -> ExitStatus {
+    let status = if error.is::<Problems>() || error.is::<UsageError>() {
+        ExitStatus::Usage
+    } else if matches!(error.downcast_ref(), Some(MapError::Locked(LockError::Held { .. }))) {
+        ExitStatus::Locked
+    } else {
+        ExitStatus::Failed
+    };
+    let text = format!("{error:#}");
+    let safe: Vec<String> = text.lines().map(|line| crate::output::escape::Escaped(line).to_string()).collect();
+    // Nothing can be done about a stderr that is closed.
+    let _ = writeln!(std::io::stderr(), "session-sweep: {}", safe.join("\n"));
+    status
+}
+
+/// A wrong combination of arguments that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+fn start_logging(cli: &Cli) {
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => log::LevelFilter::Error,
+        (false, 0 | 1) => log::LevelFilter::Warn,
+        (false, 2) => log::LevelFilter::Info,
+        (false, _) => log::LevelFilter::Debug,
+    };
+    let mut logger = env_logger::Builder::new();
+    logger.filter_level(level).format_timestamp(None).format_target(false);
+    if let Ok(filter) = std::env::var("SESSION_SWEEP_LOG") {
+        logger.parse_filters(&filter);
+    }
+    // A second call in one process (tests) keeps the first logger.
+    let _ = logger.try_init();
+}

@@ -1,0 +1,125 @@
+//! `session-sweep prune`: remove idle mappings from a bridge's session map.
+
+use anyhow::Result;
+
+use super::cli::{MapArgs, Prune};
+use crate::context::Context;
+use crate::exit::ExitStatus;
+use crate::output::progress::with_spinner;
+use crate::output::prune::PruneView;
+use crate::policy::mapping::{Action, State, Thresholds};
+use crate::session_map::{Document, MapError, Memory, SessionMap};
+use crate::sweep::apply::{How, apply};
+use crate::sweep::evidence::{Evidence, Look};
+use crate::sweep::plan::Plan;
+
+pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
+    let map = arguments.map.map(context);
+    let dry_run = arguments.dry_run;
+    with_map(context, &map, |document, snapshot| {
+        let Some((document, snapshot)) = document.zip(snapshot) else {
+            if arguments.quiet_if_missing {
+                return Ok(ExitStatus::Done);
+            }
+            return Err(MapError::Missing(map.path().to_owned()).into());
+        };
+        let mut memory = Memory::load(&context.dirs.state, snapshot.real_path());
+        with_plan(context, document, &memory.clone(), |plan| {
+            let applied = if dry_run {
+                None
+            } else {
+                let how = How {
+                    lock: context.lock("session-sweep prune"),
+                    tombstones: context.config.settings.tombstones.duration(),
+                    state: &context.dirs.state,
+                    is_model: &|name| context.is_model(name),
+                };
+                Some(apply(plan, &map, snapshot, &mut memory, &how)?)
+            };
+            let view = PruneView { plan, map: map.path().to_string_lossy().into_owned(), applied: applied.as_ref() };
+            context.output.show(&view)?;
+            let partial =
+                plan.is_partial() || applied.as_ref().is_some_and(|applied| !applied.changed_meanwhile.is_empty());
+            Ok(match () {
+                () if partial => ExitStatus::Partial,
+                () if arguments.exit_code && dry_run && plan.pruned().next().is_some() => ExitStatus::WorkToDo,
+                () => ExitStatus::Done,
+            })
+        })
+    })
+}
+
+impl MapArgs {
+    /// The map that these arguments and the settings name.
+    pub(super) fn map(&self, context: &Context) -> SessionMap {
+        context.map(self.map.clone())
+    }
+}
+
+/// Reads and understands the map and hands it on; nothing when there is no map. A text that makes no sense is read again
+/// as long as somebody is writing it.
+pub(super) fn with_map<T>(
+    context: &Context,
+    map: &SessionMap,
+    work: impl FnOnce(Option<&Document<'_>>, Option<&crate::filesystem::Snapshot>) -> Result<T>,
+) -> Result<T> {
+    let is_model = |name: &str| context.is_model(name);
+    for attempt in 0.. {
+        let snapshot = match map.read() {
+            Ok(snapshot) => snapshot,
+            Err(MapError::Missing(_)) => break,
+            Err(error) => return Err(error.into()),
+        };
+        match map.parse(snapshot.bytes(), &is_model) {
+            Ok(document) => return work(Some(&document), Some(&snapshot)),
+            Err(MapError::Refused { .. }) if attempt < 100 && map.changes_after(&snapshot) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    work(None, None)
+}
+
+/// Looks at every mapping that the settings select, decides, and hands the plan on.
+pub(super) fn with_plan<T>(
+    context: &Context,
+    document: &Document<'_>,
+    memory: &Memory,
+    work: impl FnOnce(&Plan<'_>) -> Result<T>,
+) -> Result<T> {
+    let settings = &context.config.settings;
+    let thresholds = Thresholds { idle: settings.idle.duration(), missing: settings.missing };
+    let selected = selected(context, document);
+    let oldest = chrono::DateTime::<chrono::Utc>::MIN_UTC;
+    let limit = thresholds.idle.and_then(|idle| chrono::TimeDelta::from_std(idle).ok());
+    let idle_before = limit.and_then(|limit| context.now.checked_sub_signed(limit)).unwrap_or(oldest);
+    let look = Look { now: context.now, idle_before, activity: settings.activity, everywhere: false };
+    let gather = |selected: &[u32], look| Evidence::gather(document, selected, &context.catalogue, look);
+    let evidence = with_spinner(context.output.quiet, "looking at sessions", || gather(&selected, look));
+    let mut plan = Plan::decide(document, &evidence, &context.catalogue, memory, thresholds, context.now);
+    let doomed: Vec<u32> = plan
+        .items()
+        .filter(|item| item.verdict.state == State::Missing && item.verdict.action == Action::Prune)
+        .map(|item| item.finding.entry)
+        .collect();
+    if !doomed.is_empty() {
+        // Before anything goes because it is missing, it is looked for where it should not be, too.
+        plan.keep_found(&gather(&doomed, Look { everywhere: true, ..look }));
+    }
+    work(&plan)
+}
+
+/// The entries of the models that the settings name, or all.
+fn selected(context: &Context, document: &Document<'_>) -> Vec<u32> {
+    let models = &context.config.settings.models;
+    let wanted =
+        |model: Option<&str>| models.is_empty() || model.is_some_and(|own| models.iter().any(|name| name == own));
+    let entries = document.entries.iter().zip(0..);
+    let selected: Vec<u32> =
+        entries.filter(|(entry, _)| wanted(entry.model.as_deref())).map(|(_, index)| index).collect();
+    for name in models {
+        if !document.entries.iter().any(|entry| entry.model.as_ref().is_some_and(|own| own == name)) {
+            log::warn!("the map has no chat of model `{}`", crate::output::escape::Escaped(name));
+        }
+    }
+    selected
+}

@@ -1,0 +1,89 @@
+//! `session-sweep record`: put one mapping into the map, or change it, through the same door as prune.
+
+use anyhow::Result;
+
+use super::UsageError;
+use super::cli::Record;
+use crate::context::Context;
+use crate::exit::ExitStatus;
+use crate::output::record::RecordView;
+use crate::providers::SessionId;
+use crate::session_map::{Change, MapError, NewForm, NewMapping, new_map};
+use crate::sweep::resolve::find_chat;
+
+pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
+    let map = arguments.map.map(context);
+    let chat = &arguments.chat;
+    SessionId::new(&arguments.session).map_err(|invalid| UsageError(format!("--session: {invalid}")))?;
+    for (flag, text) in [("--model", &chat.model), ("--chat", &chat.chat)] {
+        if text.is_empty() {
+            return Err(UsageError(format!("{flag} must not be empty")).into());
+        }
+    }
+    let cwd = match &arguments.cwd {
+        None => None,
+        Some(cwd) => Some(std::path::absolute(cwd)?.to_string_lossy().into_owned()),
+    };
+    let mapping = NewMapping {
+        model: &chat.model,
+        chat: &chat.chat,
+        session: &arguments.session,
+        cwd: cwd.as_deref(),
+        form: NewForm::LikeSiblings,
+        now: context.now,
+    };
+    let held = map.lock(context.lock("session-sweep record"))?;
+    let is_model = |name: &str| context.is_model(name);
+    let mut cwd_kept = cwd.is_none();
+    let mut written = false;
+    for _ in 0..2 {
+        let outcome = held.update(None, |bytes| {
+            let document = map.parse(bytes, &is_model)?;
+            let known = find_chat(&document, &context.catalogue, &chat.model, &chat.chat);
+            let edited = match known {
+                Some(index) => document.with_changed(index, &mapping),
+                None => document.with_added(std::slice::from_ref(&mapping)).map_err(|e| MapError::Change(e.into()))?,
+            };
+            let text = edited.slices(bytes).concat();
+            cwd_kept |= keeps_folder(&map.parse(&text, &is_model)?, &mapping, context);
+            // Nothing to change, nothing written.
+            Ok((text != bytes).then_some(Change { edited, pending: None }))
+        });
+        match outcome {
+            Ok(changed) => {
+                written = changed;
+                break;
+            }
+            Err(MapError::Missing(_)) => {
+                let text = new_map(&mapping)?;
+                if held.create(&text)? {
+                    (written, cwd_kept) = (true, true);
+                    break;
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    map.tombstones()
+        .clear(|grave| grave.chat == chat.chat && grave.model.as_deref().is_none_or(|model| model == chat.model))?;
+    if !cwd_kept {
+        log::warn!(
+            "the map keeps plain session ids, so --cwd is not stored; `resolve` reads the folder from the transcript"
+        );
+    }
+    context.output.show(&RecordView {
+        model: &chat.model,
+        chat: &chat.chat,
+        session: &arguments.session,
+        map: map.path().to_string_lossy().into_owned(),
+        changed: written,
+        cwd_stored: cwd_kept && cwd.is_some(),
+    })?;
+    Ok(ExitStatus::Done)
+}
+
+/// Whether the map's new text holds the mapping's working folder.
+fn keeps_folder(document: &crate::session_map::Document<'_>, mapping: &NewMapping<'_>, context: &Context) -> bool {
+    let index = find_chat(document, &context.catalogue, mapping.model, mapping.chat);
+    index.is_some_and(|index| document.cwd(&document.entries[index]).as_deref() == mapping.cwd)
+}

@@ -1,0 +1,119 @@
+//! `session-sweep restore`: put pruned mappings back, unless the chat has a newer one.
+
+use anyhow::Result;
+use chrono::TimeDelta;
+use rustc_hash::FxHashSet;
+
+use super::UsageError;
+use super::cli::Restore;
+use crate::context::Context;
+use crate::exit::ExitStatus;
+use crate::output::record::{RestoreAction, RestoreView, Restored};
+use crate::session_map::{Change, Document, FLAT_MODEL, Grave, MapError, NewForm, NewMapping, SessionMap};
+
+pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> {
+    let map = arguments.map.map(context);
+    if arguments.dry_run {
+        let graves = chosen(context, arguments, &map)?;
+        let entries = super::prune::with_map(context, &map, |document, _| {
+            let document = document.ok_or_else(|| MapError::Missing(map.path().to_owned()))?;
+            Ok(decide(document, &graves))
+        })?;
+        return show(context, arguments, &map, entries);
+    }
+    let held = map.lock(context.lock("session-sweep restore"))?;
+    let graves = chosen(context, arguments, &map)?;
+    let mut entries = Vec::new();
+    held.update(None, |bytes| {
+        let document = map.parse(bytes, &|name| context.is_model(name))?;
+        entries = decide(&document, &graves);
+        let mappings: Vec<NewMapping<'_>> = graves
+            .iter()
+            .zip(&entries)
+            .filter(|(_, entry)| entry.action == RestoreAction::Restore)
+            .map(|(grave, _)| mapping(grave, context))
+            .collect();
+        if mappings.is_empty() {
+            return Ok(None);
+        }
+        let edited = document.with_added(&mappings).map_err(|error| MapError::Change(error.into()))?;
+        Ok(Some(Change { edited, pending: None }))
+    })?;
+    // In the map again: their tombstones have done their work.
+    let restored: FxHashSet<(Option<&str>, &str)> = entries
+        .iter()
+        .filter(|entry| entry.action == RestoreAction::Restore)
+        .map(|entry| (entry.model.as_deref(), entry.chat.as_str()))
+        .collect();
+    if !restored.is_empty() {
+        map.tombstones().clear(|grave| restored.contains(&(grave.model.as_deref(), grave.chat.as_str())))?;
+    }
+    show(context, arguments, &map, entries)
+}
+
+/// The tombstones that the arguments name.
+fn chosen(context: &Context, arguments: &Restore, map: &SessionMap) -> Result<Vec<Grave>> {
+    let tombstones = map.tombstones();
+    if let (Some(model), Some(chat)) = (&arguments.model, &arguments.chat) {
+        return match tombstones.find(model, chat)? {
+            Some(grave) => Ok(vec![grave]),
+            None => Err(anyhow::anyhow!(
+                "{} has no tombstone of chat `{chat}` under model `{model}`",
+                tombstones.path().display()
+            )),
+        };
+    }
+    let mut graves = tombstones.all()?;
+    if let Some(since) = arguments.since.and_then(|since| since.duration()) {
+        let since = TimeDelta::from_std(since).map_err(|_| UsageError("--since: too long".to_owned()))?;
+        graves.retain(|grave| context.now - grave.pruned_at <= since);
+    }
+    Ok(graves)
+}
+
+fn decide(document: &Document<'_>, graves: &[Grave]) -> Vec<Restored> {
+    let mapped: FxHashSet<(Option<&str>, &str)> =
+        document.entries.iter().map(|entry| (entry.model.as_deref(), entry.chat.as_ref())).collect();
+    let decide = |grave: &Grave| {
+        let taken = mapped.contains(&(grave.model.as_deref(), grave.chat.as_str()));
+        let gone = grave.transcript.as_ref().is_some_and(|path| matches!(path.try_exists(), Ok(false)));
+        let (action, reason) = match (taken, gone) {
+            (true, _) => (RestoreAction::Keep, "the chat has a newer mapping"),
+            (false, true) => (RestoreAction::Restore, "its transcript is gone by now"),
+            (false, false) => (RestoreAction::Restore, ""),
+        };
+        Restored {
+            model: grave.model.clone(),
+            chat: grave.chat.clone(),
+            session: grave.session.clone(),
+            action,
+            reason: reason.to_owned(),
+        }
+    };
+    graves.iter().map(decide).collect()
+}
+
+fn mapping<'g>(grave: &'g Grave, context: &Context) -> NewMapping<'g> {
+    NewMapping {
+        model: grave.model.as_deref().unwrap_or(FLAT_MODEL),
+        chat: &grave.chat,
+        session: &grave.session,
+        cwd: grave.cwd.as_deref().and_then(std::path::Path::to_str),
+        form: grave.value.as_deref().map_or(NewForm::PlainId, |value| NewForm::Exactly(value.get())),
+        now: context.now,
+    }
+}
+
+fn show(context: &Context, arguments: &Restore, map: &SessionMap, entries: Vec<Restored>) -> Result<ExitStatus> {
+    let restored = entries.iter().filter(|entry| entry.action == RestoreAction::Restore).count();
+    let view = RestoreView {
+        schema: 1,
+        command: "restore",
+        dry_run: arguments.dry_run,
+        map: map.path().to_string_lossy().into_owned(),
+        entries,
+        restored,
+    };
+    context.output.show(&view)?;
+    Ok(ExitStatus::Done)
+}

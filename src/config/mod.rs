@@ -1,0 +1,30 @@
+//! Settings: flags over environment over files over defaults, each with where it came from.
+//!
+//! What can be set is one table ([`setting::SETTINGS`]); the reading of files, the resolution, `config show` and
+//! `docs/configuration.md` all follow it. A value that is not understood is never replaced by a default: it is a
+//! [`Problem`], and all problems are found in one pass.
+//!
+//! Nothing here prints, and the process environment is read in one place ([`Environment::of_process`]).
+
+mod dirs;
+#[cfg(test)]
+mod documentation;
+mod environment;
+mod file;
+mod origin;
+mod problem;
+mod provider_keys;
+mod provider_row;
+mod provider_values;
+mod resolve;
+mod section;
+mod setting;
+mod view;
+
+pub(crate) use dirs::Dirs;
+pub(crate) use environment::Environment;
+pub(crate) use origin::Origin;
+pub(crate) use problem::{Problem, Problems};
+pub(crate) use resolve::{Config, Override, Value, check, load};
+pub(crate) use setting::Settings;
+pub(crate) use view::{CheckView, ConfigView};

@@ -1,0 +1,224 @@
+//! What can be set: one table for the files, the environment, `config show` and the documentation.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anstream::ColorChoice;
+
+use crate::policy::choices::{ActivitySource, MissingPolicy};
+use crate::policy::duration::{InvalidDuration, Limit};
+use crate::providers::row::Provider;
+
+/// Every setting, resolved.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The folder of the bridge's session map.
+    pub(crate) map_dir: PathBuf,
+    /// How long a session may be idle before its mapping is pruned.
+    pub(crate) idle: Limit,
+    /// What becomes of a mapping whose transcript is not there.
+    pub(crate) missing: MissingPolicy,
+    /// Where a session's last activity is taken from.
+    pub(crate) activity: ActivitySource,
+    /// How long a pruned mapping can be put back.
+    pub(crate) tombstones: Limit,
+    /// How long to wait for another run's lock; zero: not at all.
+    pub(crate) wait: Duration,
+    /// The model names to look at; empty: all.
+    pub(crate) models: Vec<String>,
+    /// When output is coloured.
+    pub(crate) color: ColorChoice,
+    /// Every provider: the built-in ones, changed by and followed by the rows of the files.
+    pub(crate) providers: Vec<Provider>,
+}
+
+/// One setting. `section.name` in its key is `name` under `[section]` in a file.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// For instance `map.idle`.
+    pub(crate) key: &'static str,
+    /// A variable besides the one that follows from the key, which wins over it.
+    other_variable: Option<&'static str>,
+    /// The value when nobody sets it, as it would be written.
+    pub(crate) default: &'static str,
+    /// A right value, as it is written in a variable.
+    pub(crate) example: &'static str,
+    /// What it is for, in one line of Markdown.
+    pub(crate) doc: &'static str,
+    /// Its type, and where it goes.
+    pub(super) store: Store,
+}
+
+/// The type of a setting, with the function that checks a value and puts it into [`Settings`].
+#[derive(Debug)]
+pub(super) enum Store {
+    /// One text; the function says what is wrong with it.
+    Text(fn(&mut Settings, &str) -> Result<(), String>),
+    /// A path, in which `~` has been expanded.
+    Path(fn(&mut Settings, PathBuf)),
+    /// A list of texts; comma-separated in the environment.
+    List(fn(&mut Settings, Vec<String>)),
+}
+
+/// All settings, in the order in which they are shown.
+pub(crate) static SETTINGS: [Setting; 8] = [
+    Setting {
+        key: "map.dir",
+        other_variable: Some("CLAUDE_SESSION_DIR"),
+        default: "/tmp/claude_sessions",
+        example: "/var/lib/bridge/sessions",
+        doc: "Folder of the bridge's `session_map.json`; in a file absolute or below `~`.",
+        store: Store::Path(|settings, path| settings.map_dir = path),
+    },
+    Setting {
+        key: "map.idle",
+        other_variable: None,
+        default: "2h",
+        example: "2h",
+        doc: "How long a session may be idle before its mapping is pruned; `never` prunes no idle one.",
+        store: Store::Text(|settings, text| limit(text).map(|limit| settings.idle = limit)),
+    },
+    Setting {
+        key: "map.missing",
+        other_variable: None,
+        default: "after:24h",
+        example: "after:24h",
+        doc: "A mapping whose transcript is not there: `keep`, `prune`, or `after:` the time it must have been missing.",
+        store: Store::Text(|settings, text| {
+            text.parse::<MissingPolicy>()
+                .map(|policy| settings.missing = policy)
+                .map_err(|invalid| invalid.reason().to_owned())
+        }),
+    },
+    Setting {
+        key: "map.activity",
+        other_variable: None,
+        default: "mtime",
+        example: "content",
+        doc: "Last activity: `mtime` (the files' times) or `content` (the last dated record in the transcript).",
+        store: Store::Text(|settings, text| {
+            text.parse::<ActivitySource>()
+                .map(|source| settings.activity = source)
+                .map_err(|invalid| invalid.to_string())
+        }),
+    },
+    Setting {
+        key: "map.tombstones",
+        other_variable: None,
+        default: "90d",
+        example: "90d",
+        doc: "How long a pruned mapping is remembered, so that it can be put back; `never` forgets none.",
+        store: Store::Text(|settings, text| limit(text).map(|limit| settings.tombstones = limit)),
+    },
+    Setting {
+        key: "map.wait",
+        other_variable: None,
+        default: "10s",
+        example: "10s",
+        doc: "How long to wait while another run holds the map's lock; `never` does not wait.",
+        store: Store::Text(|settings, text| {
+            limit(text).map(|limit| settings.wait = limit.duration().unwrap_or(Duration::ZERO))
+        }),
+    },
+    Setting {
+        key: "map.models",
+        other_variable: None,
+        default: "",
+        example: "claude,codex",
+        doc: "Model names to look at (a list; comma-separated in the environment); empty: all.",
+        store: Store::List(|settings, list| settings.models = list),
+    },
+    Setting {
+        key: "output.color",
+        other_variable: None,
+        default: "auto",
+        example: "never",
+        doc: "`auto` (on a terminal, unless `NO_COLOR` is set), `always` or `never`.",
+        store: Store::Text(|settings, text| {
+            settings.color = match text {
+                "auto" => ColorChoice::Auto,
+                "always" => ColorChoice::Always,
+                "never" => ColorChoice::Never,
+                _ => return Err("known are auto, always and never".to_owned()),
+            };
+            Ok(())
+        }),
+    },
+];
+
+fn limit(text: &str) -> Result<Limit, String> {
+    text.parse().map_err(|invalid: InvalidDuration| invalid.reason().to_owned())
+}
+
+impl Settings {
+    /// Nothing chosen yet: every value the one that does least. The defaults are stored over it.
+    pub(super) fn unset(providers: Vec<Provider>) -> Self {
+        Self {
+            map_dir: PathBuf::new(),
+            idle: Limit::Never,
+            missing: MissingPolicy::Keep,
+            activity: ActivitySource::Mtime,
+            tombstones: Limit::Never,
+            wait: Duration::ZERO,
+            models: Vec::new(),
+            color: ColorChoice::Never,
+            providers,
+        }
+    }
+}
+
+impl Setting {
+    /// The setting of this key.
+    pub(crate) fn find(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// The table in a file: `map` of `map.idle`.
+    pub(super) fn section(&self) -> &'static str {
+        self.key.split_once('.').map_or(self.key, |(section, _)| section)
+    }
+
+    /// The key in that table: `idle` of `map.idle`.
+    pub(super) fn name(&self) -> &'static str {
+        self.key.split_once('.').map_or(self.key, |(_, name)| name)
+    }
+
+    /// A right line in a file, below the section's heading.
+    pub(super) fn example_line(&self) -> String {
+        let name = self.name();
+        match self.store {
+            Store::Text(_) | Store::Path(_) => format!("{name} = {:?}", self.example),
+            Store::List(_) => format!("{name} = {:?}", self.example.split(',').collect::<Vec<_>>()),
+        }
+    }
+
+    /// Its environment variables, the one that wins first.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = String> {
+        let by_rule = format!("{VARIABLE_PREFIX}{}", self.key.replace('.', "_").to_ascii_uppercase());
+        std::iter::once(by_rule).chain(self.other_variable.map(str::to_owned))
+    }
+}
+
+/// What the environment variables of all settings begin with.
+pub(super) const VARIABLE_PREFIX: &str = "SESSION_SWEEP_";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_follow_from_the_key() {
+        let variables = |key| Setting::find(key).unwrap().variables().collect::<Vec<_>>();
+        assert_eq!(variables("map.idle"), ["SESSION_SWEEP_MAP_IDLE"]);
+        assert_eq!(variables("map.dir"), ["SESSION_SWEEP_MAP_DIR", "CLAUDE_SESSION_DIR"]);
+    }
+
+    #[test]
+    fn every_row_is_well_formed() {
+        for setting in &SETTINGS {
+            assert_eq!(setting.key.matches('.').count(), 1, "{}", setting.key);
+            assert!(setting.doc.ends_with('.') && !setting.doc.contains(['|', '\n']), "{}", setting.doc);
+            assert_eq!(SETTINGS.iter().filter(|other| other.key == setting.key).count(), 1);
+        }
+    }
+}

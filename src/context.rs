@@ -1,0 +1,93 @@
+//! What a command needs to know of the world: built once per run, from flags, environment and files.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+use crate::commands::When;
+use crate::config::{self, Config, Dirs, Environment, Override, Problems};
+use crate::output::Output;
+use crate::providers::{Catalogue, builtin};
+use crate::session_map::{LockPolicy, SessionMap};
+
+/// One run's view of the world. Nothing below `commands` and `sweep` sees the whole of it.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) dirs: Dirs,
+    pub(crate) environment: Environment,
+    /// The run's one instant.
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) output: Output,
+}
+
+/// What the command line says to every command.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Given {
+    pub(crate) config_file: Option<PathBuf>,
+    pub(crate) at: Option<DateTime<Utc>>,
+    pub(crate) overrides: Vec<Override>,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: u8,
+    /// As given on the command line, for what starts a command line of its own.
+    pub(crate) color: Option<When>,
+}
+
+impl Context {
+    /// Resolves settings and homes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with configuration or environment.
+    pub(crate) fn new(given: Given, environment: Environment) -> Result<Self, Problems> {
+        let dirs = Dirs::find(&environment)?;
+        let named = given.config_file.as_deref();
+        let config = config::load(&dirs, &environment, named, &given.overrides, builtin::rows())?;
+        Ok(Self::with(config, dirs, environment, &given))
+    }
+
+    /// Puts a context together from what is known already.
+    pub(crate) fn with(config: Config, dirs: Dirs, environment: Environment, given: &Given) -> Self {
+        let rows = config.settings.providers.iter();
+        let homes = rows.map(|row| (row.clone(), dirs.provider_home(&row.home, &environment))).collect();
+        let output = Output::new(given.json, given.quiet, given.verbose, config.settings.color);
+        Self {
+            now: given.at.unwrap_or_else(clock),
+            catalogue: Catalogue::new(homes),
+            config,
+            dirs,
+            environment,
+            output,
+        }
+    }
+
+    /// The session map that flags and settings name.
+    pub(crate) fn map(&self, named: Option<PathBuf>) -> SessionMap {
+        SessionMap::at(named.unwrap_or_else(|| self.config.settings.map_dir.join("session_map.json")))
+    }
+
+    /// How to take the map's lock for `program`.
+    pub(crate) fn lock<'a>(&self, program: &'a str) -> LockPolicy<'a> {
+        let wait = self.config.settings.wait;
+        LockPolicy {
+            wait: (!wait.is_zero()).then_some(wait),
+            program,
+            now: self.now,
+            on_wait: |holder| match holder {
+                Some(holder) => log::warn!("waiting for {holder}"),
+                None => log::warn!("waiting for another run"),
+            },
+        }
+    }
+
+    /// Whether a known provider claims this model.
+    pub(crate) fn is_model(&self, name: &str) -> bool {
+        self.catalogue.claiming(name).is_some()
+    }
+}
+
+/// The one place that asks the clock.
+#[expect(clippy::disallowed_methods, reason = "the run's instant is taken here, once")]
+fn clock() -> DateTime<Utc> {
+    Utc::now()
+}

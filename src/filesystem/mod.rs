@@ -1,0 +1,30 @@
+//! Locks, snapshots and replacements of files: the only place that deletes or renames.
+//!
+//! A file that others write too is read as a [`Snapshot`], changed by writing a [`Prepared`] file beside it, and
+//! replaced by committing that: killed at any instruction, its path names the complete old or the complete new content,
+//! and no change that another program made in the meantime is lost. Runs of this program exclude each other by a
+//! [`Lock`]. Nothing here knows a word of the domain.
+
+mod append;
+mod error;
+mod lease;
+mod lock;
+mod names;
+mod own;
+pub(crate) mod proc;
+mod remove;
+mod replace;
+mod sidecar;
+mod snapshot;
+mod temporary;
+mod trust;
+pub(crate) mod walk;
+
+pub(crate) use append::{PendingAppend, append};
+pub(crate) use error::{FileError, ReplaceError};
+pub(crate) use lock::{Claim, Holder, Lock, LockError};
+pub(crate) use own::{Created, create, write_own};
+pub(crate) use remove::remove_file;
+pub(crate) use replace::{HOLD, Prepared, Protection, Replaced};
+pub(crate) use snapshot::{Snapshot, SnapshotError};
+pub(crate) use temporary::remove_leftovers;

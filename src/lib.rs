@@ -1,0 +1,35 @@
+//! session-sweep keeps the left-behind state of AI coding CLIs tidy and truthful.
+//!
+//! One line goes through all of it: facts → policy → plan → apply → report → output. A dry run is a plan that nobody
+//! applies.
+//!
+//! | folder | what it is |
+//! |---|---|
+//! | `commands` | the command line, one file per command |
+//! | `sweep` | joins what the areas know of a session: evidence, plan, apply, resolve |
+//! | `session_map` | a bridge's map: shapes, editing, tombstones; reached through read and update |
+//! | `providers` | the CLIs as data: where sessions are, when they were used, what shows that one is live |
+//! | `policy` | pure decisions and their thresholds |
+//! | `config` | settings with their origins |
+//! | `output` | one view per report, as text and JSON |
+//! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
+//!
+//! Left uses right, never back: commands → sweep → session_map, providers → policy, filesystem.
+
+mod commands;
+mod config;
+mod context;
+mod exit;
+mod filesystem;
+mod output;
+mod policy;
+mod providers;
+mod session_map;
+mod sweep;
+
+pub use exit::ExitStatus;
+
+/// Runs the command line `arguments` (the program's name first).
+pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitStatus {
+    commands::run(arguments)
+}

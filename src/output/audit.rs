@@ -1,0 +1,151 @@
+//! The overview: each provider's store, then what a prune would do.
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, Utc};
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+
+use super::View;
+use super::age::Age;
+use super::escape::Escaped;
+use super::prune::PruneView;
+use super::style::{Style, Tone};
+use crate::policy::timestamp::Timestamp;
+use crate::providers::inventory::Inventory;
+
+/// Everything there is.
+pub(crate) struct AuditView<'v> {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) map: String,
+    pub(crate) providers: Vec<ProviderView>,
+    pub(crate) prune: Option<PruneView<'v>>,
+}
+
+/// One provider's store.
+pub(crate) struct ProviderView {
+    pub(crate) provider: String,
+    pub(crate) home: String,
+    pub(crate) mapped: usize,
+    pub(crate) idle: usize,
+    pub(crate) missing: usize,
+    pub(crate) inventory: Inventory,
+}
+
+impl ProviderView {
+    fn bytes(&self) -> u64 {
+        self.inventory.sessions.iter().map(|session| session.bytes).sum()
+    }
+
+    fn newest(&self) -> Option<Timestamp> {
+        self.inventory.sessions.first().map(|session| Timestamp(session.modified))
+    }
+
+    fn oldest(&self) -> Option<Timestamp> {
+        self.inventory.sessions.last().map(|session| Timestamp(session.modified))
+    }
+}
+
+impl View for AuditView<'_> {
+    fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        if self.providers.is_empty() {
+            writeln!(out, "no session of any known CLI was found")?;
+        } else {
+            let heading = format!(
+                "{:<9} {:>8}  {:>8}  {:>6}  {:>6}  {:>6}  {:>4}  {:>7}  FOLDER",
+                "PROVIDER", "SESSIONS", "SIZE", "OLDEST", "NEWEST", "MAPPED", "IDLE", "MISSING"
+            );
+            writeln!(out, "{}", style.paint(Tone::Heading, heading))?;
+        }
+        let age = |time: Option<Timestamp>| {
+            Age(time.map(|Timestamp(time)| (self.now - time).num_seconds().max(0).unsigned_abs()))
+        };
+        for view in &self.providers {
+            writeln!(
+                out,
+                "{:<9} {:>8}  {:>8}  {:>6}  {:>6}  {:>6}  {:>4}  {:>7}  {}",
+                Escaped(&view.provider),
+                view.inventory.sessions.len(),
+                Bytes(view.bytes()).to_string(),
+                age(view.oldest()),
+                age(view.newest()),
+                view.mapped,
+                view.idle,
+                view.missing,
+                Escaped(&view.home),
+            )?;
+            for problem in &view.inventory.problems {
+                writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(problem))?;
+            }
+            if verbose > 0 {
+                for session in &view.inventory.sessions {
+                    let path = session.transcript.to_string_lossy();
+                    writeln!(
+                        out,
+                        "  {:<36}  {:>8}  {:>6}  {}",
+                        Escaped(&session.id),
+                        Bytes(session.bytes).to_string(),
+                        age(Some(Timestamp(session.modified))),
+                        style.paint(Tone::Quiet, Escaped(&path)),
+                    )?;
+                }
+            }
+        }
+        writeln!(out)?;
+        match &self.prune {
+            None => writeln!(out, "no session map at {}", Escaped(&self.map)),
+            Some(prune) => {
+                writeln!(out, "{} {}", style.paint(Tone::Heading, "session map"), Escaped(&self.map))?;
+                prune.text(out, style, verbose)
+            }
+        }
+    }
+}
+
+/// A size for a table: `512 B`, `1.4 MB`.
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl std::fmt::Display for Bytes {
+    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (mut value, mut unit) = (self.0 as f64, "B");
+        for larger in ["kB", "MB", "GB", "TB"] {
+            if value < 1000.0 {
+                break;
+            }
+            (value, unit) = (value / 1000.0, larger);
+        }
+        if unit == "B" { write!(f, "{} B", self.0) } else { write!(f, "{value:.1} {unit}") }
+    }
+}
+
+impl Serialize for AuditView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut document = serializer.serialize_struct("Audit", 6)?;
+        document.serialize_field("schema", &1)?;
+        document.serialize_field("command", "audit")?;
+        document.serialize_field("now", &Timestamp(self.now))?;
+        document.serialize_field("map", &self.map)?;
+        document.serialize_field("providers", &self.providers)?;
+        document.serialize_field("prune", &self.prune)?;
+        document.end()
+    }
+}
+
+impl Serialize for ProviderView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_struct("Provider", 12)?;
+        row.serialize_field("provider", &self.provider)?;
+        row.serialize_field("home", &self.home)?;
+        row.serialize_field("present", &self.inventory.present)?;
+        row.serialize_field("transcripts", &self.inventory.sessions.len())?;
+        row.serialize_field("bytes", &self.bytes())?;
+        row.serialize_field("oldest", &self.oldest())?;
+        row.serialize_field("newest", &self.newest())?;
+        row.serialize_field("mapped", &self.mapped)?;
+        row.serialize_field("idle", &self.idle)?;
+        row.serialize_field("missing", &self.missing)?;
+        row.serialize_field("problems", &self.inventory.problems)?;
+        row.serialize_field("sessions", &self.inventory.sessions)?;
+        row.end()
+    }
+}

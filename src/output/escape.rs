@@ -1,0 +1,67 @@
+//! Names that others chose, made safe for a terminal, a pipe and a log.
+
+use std::fmt::{self, Write as _};
+
+/// `text` with control characters, line ends and everything that changes the direction of text shown as `\u{…}`.
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
+
+/// The first `1` characters of `0`, escaped.
+pub(crate) struct Short<'a>(pub(crate) &'a str, pub(crate) usize);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+            return f.pad(self.0);
+        }
+        let mut text = String::with_capacity(self.0.len() + 8);
+        for character in self.0.chars() {
+            push(&mut text, character)?;
+        }
+        f.pad(&text)
+    }
+}
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.char_indices().nth(self.1).map_or(self.0.len(), |(index, _)| index);
+        Escaped(&self.0[..end]).fmt(f)
+    }
+}
+
+fn push(text: &mut String, character: char) -> fmt::Result {
+    if is_unsafe(character) {
+        write!(text, "{}", character.escape_unicode())
+    } else {
+        text.push(character);
+        Ok(())
+    }
+}
+
+/// Control characters (C0, DEL, C1), bidirectional marks, embeddings, overrides and isolates, line and paragraph
+/// separators, invisible characters and tags.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_the_cursor_or_turns_the_text_gets_through() {
+        let evil = "a\u{1b}[31mb\rc\nd\u{202e}e\u{7f}f\u{9b}g\u{2066}h";
+        let shown = Escaped(evil).to_string();
+        assert_eq!(shown, r"a\u{1b}[31mb\u{d}c\u{a}d\u{202e}e\u{7f}f\u{9b}g\u{2066}h");
+        assert_eq!(Escaped("plain 漢字 é").to_string(), "plain 漢字 é");
+    }
+
+    #[test]
+    fn a_short_name_is_cut_at_characters() {
+        assert_eq!(Short("0856b851-1111", 8).to_string(), "0856b851");
+        assert_eq!(Short("漢字漢字", 2).to_string(), "漢字");
+        assert_eq!(format!("[{:<4}]", Short("ab", 8)), "[ab  ]");
+    }
+}

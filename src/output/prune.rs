@@ -1,0 +1,205 @@
+//! What a prune did or would do.
+
+use std::io::{self, Write};
+
+use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, SerializeStruct as _, Serializer};
+
+use super::View;
+use super::age::Age;
+use super::escape::{Escaped, Short};
+use super::style::{Style, Tone};
+use crate::policy::mapping::{Action, State};
+use crate::policy::timestamp::Timestamp;
+use crate::sweep::apply::Applied;
+use crate::sweep::plan::{Item, Plan, Totals};
+
+/// A plan and, unless it was a dry run, what became of it.
+pub(crate) struct PruneView<'v> {
+    pub(crate) plan: &'v Plan<'v>,
+    pub(crate) map: String,
+    pub(crate) applied: Option<&'v Applied>,
+}
+
+impl PruneView<'_> {
+    fn totals(&self) -> Totals {
+        let mut totals = self.plan.totals();
+        if let Some(applied) = self.applied {
+            totals.pruned = applied.pruned;
+        }
+        totals
+    }
+
+    /// The action as it came out: a mapping that changed meanwhile was left alone.
+    fn action(&self, item: &Item<'_>) -> Action {
+        let changed = |applied: &Applied| applied.changed_meanwhile.contains(&item.finding.entry);
+        if self.applied.is_some_and(changed) { Action::Keep } else { item.verdict.action }
+    }
+
+    fn reason(&self, item: &Item<'_>) -> std::borrow::Cow<'_, str> {
+        if self.action(item) == item.verdict.action {
+            return self.plan.reason(item);
+        }
+        "the mapping changed meanwhile".into()
+    }
+
+    fn line(&self, out: &mut dyn Write, style: Style, verbose: u8, item: &Item<'_>) -> io::Result<()> {
+        let action = self.action(item);
+        let (tone, word) = match (action, self.applied) {
+            (Action::Prune, Some(_)) => (Tone::Change, "pruned"),
+            (Action::Prune, None) => (Tone::Change, "would prune"),
+            (Action::Keep, _) => match item.verdict.state {
+                State::Active | State::InUse => (Tone::Good, "keep"),
+                State::Idle | State::Missing | State::Unknown => (Tone::Attention, "keep"),
+            },
+        };
+        write!(
+            out,
+            "{:<9} {:<8}  {:<8}  {:>6}  {:<17}  {}",
+            Escaped(self.plan.provider(item).unwrap_or("-")),
+            Short(&item.entry.chat, 8),
+            Short(&item.entry.session, 8),
+            Age(self.plan.idle_seconds(item)),
+            Recent(item.last_activity()),
+            style.paint(tone, word),
+        )?;
+        if !(action == Action::Prune && item.verdict.state == State::Idle) {
+            write!(out, " ({})", item.verdict.state.name())?;
+        }
+        if verbose > 0 {
+            write!(out, "  {}", style.paint(Tone::Quiet, Escaped(&self.reason(item))))?;
+        }
+        if let Some(lie) = self.plan.mtime_lie(item) {
+            write!(out, "  mtime says {}", Age(Some(lie)))?;
+        }
+        writeln!(out)
+    }
+
+    /// Why mappings were kept that are neither active nor in use, each reason once.
+    fn kept_reasons(&self) -> Vec<(String, usize)> {
+        let mut reasons: Vec<(String, usize)> = Vec::new();
+        for item in self.plan.items() {
+            let doubtful = !matches!(item.verdict.state, State::Active | State::InUse);
+            if !doubtful || self.action(&item) == Action::Prune {
+                continue;
+            }
+            let reason = self.reason(&item);
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, count)) => *count += 1,
+                None => reasons.push((reason.into_owned(), 1)),
+            }
+        }
+        reasons
+    }
+}
+
+impl View for PruneView<'_> {
+    fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        let shown = |item: &Item<'_>| verbose > 0 || !matches!(item.verdict.state, State::Active | State::InUse);
+        if self.plan.items().any(|item| shown(&item)) {
+            let heading = format!(
+                "{:<9} {:<8}  {:<8}  {:>6}  {:<17}  ACTION",
+                "PROVIDER", "CHAT", "SESSION", "IDLE", "LAST ACTIVITY"
+            );
+            writeln!(out, "{}", style.paint(Tone::Heading, heading))?;
+        }
+        for item in self.plan.items().filter(shown) {
+            self.line(out, style, verbose, &item)?;
+        }
+        for (reason, count) in self.kept_reasons() {
+            writeln!(out, "{count} kept: {}", Escaped(&reason))?;
+        }
+        if self.plan.document.not_understood > 0 {
+            writeln!(
+                out,
+                "{} members of the map are no mapping that we know; they stay",
+                self.plan.document.not_understood
+            )?;
+        }
+        for note in &self.plan.evidence.notes {
+            writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(note))?;
+        }
+        let totals = self.totals();
+        let pruned = if self.applied.is_some() { "pruned" } else { "would be pruned" };
+        writeln!(
+            out,
+            "{} checked: {} active, {} idle, {} in use, {} missing, {} unknown; {}",
+            totals.checked,
+            totals.active,
+            totals.idle,
+            totals.in_use,
+            totals.missing,
+            totals.unknown,
+            style.paint(
+                if totals.pruned > 0 { Tone::Change } else { Tone::Good },
+                format!("{} {pruned}", totals.pruned)
+            ),
+        )
+    }
+}
+
+/// A time, or a dash.
+struct Recent(Option<Timestamp>);
+
+impl std::fmt::Display for Recent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            // The width of a short timestamp is the column's.
+            Some(time) => time.short().fmt(f),
+            None => f.pad("-"),
+        }
+    }
+}
+
+impl Serialize for PruneView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut document = serializer.serialize_struct("Prune", 9)?;
+        document.serialize_field("schema", &1)?;
+        document.serialize_field("command", "prune")?;
+        document.serialize_field("dry_run", &self.applied.is_none())?;
+        document.serialize_field("now", &Timestamp(self.plan.now))?;
+        document.serialize_field("threshold_seconds", &self.plan.thresholds.idle.map(|idle| idle.as_secs()))?;
+        document.serialize_field("map", &self.map)?;
+        document.serialize_field("entries", &Entries(self))?;
+        document.serialize_field("summary", &self.totals())?;
+        document.serialize_field("not_understood", &self.plan.document.not_understood)?;
+        document.serialize_field("notes", &self.plan.evidence.notes)?;
+        document.end()
+    }
+}
+
+struct Entries<'e>(&'e PruneView<'e>);
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let items = self.0.plan.items();
+        let mut entries = serializer.serialize_seq(Some(items.len()))?;
+        for item in items {
+            entries.serialize_element(&Entry(self.0, item))?;
+        }
+        entries.end()
+    }
+}
+
+struct Entry<'e>(&'e PruneView<'e>, Item<'e>);
+
+impl Serialize for Entry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(view, item) = self;
+        let mut entry = serializer.serialize_map(None)?;
+        entry.serialize_entry("model", &item.entry.model)?;
+        entry.serialize_entry("chat", &item.entry.chat)?;
+        entry.serialize_entry("session", &item.entry.session)?;
+        entry.serialize_entry("provider", &view.plan.provider(item))?;
+        entry.serialize_entry("state", item.verdict.state.name())?;
+        entry.serialize_entry("action", view.action(item).name())?;
+        entry.serialize_entry("reason", &view.reason(item))?;
+        entry.serialize_entry("last_activity", &item.last_activity())?;
+        entry.serialize_entry("source", &item.verdict.last_activity.map(|activity| activity.source.name()))?;
+        entry.serialize_entry("idle_seconds", &view.plan.idle_seconds(item))?;
+        entry.serialize_entry("transcript", &view.plan.transcript(item))?;
+        if let Some(modified) = item.finding.modified {
+            entry.serialize_entry("mtime", &Timestamp(modified))?;
+        }
+        entry.end()
+    }
+}

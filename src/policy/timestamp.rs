@@ -1,0 +1,83 @@
+//! One written form of an instant everywhere: `2026-11-20T09:26:55Z`, UTC, whole seconds.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
+use serde::{Serialize, Serializer};
+
+/// Writes an instant as RFC 3339 in UTC. Written by hand because a run may print a hundred thousand of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timestamp(pub(crate) DateTime<Utc>);
+
+impl Timestamp {
+    /// The text and its length; years outside 0 to 9999 get chrono's own form.
+    fn text(self, date_time: [u8; 2], end: &str) -> Option<([u8; 24], usize)> {
+        let year = u32::try_from(self.0.year()).ok().filter(|year| *year <= 9999)?;
+        let mut text = *b"0000-00-00 00:00:00     ";
+        let digits = |text: &mut [u8], mut value: u32| {
+            for digit in text.iter_mut().rev() {
+                *digit = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        };
+        digits(&mut text[0..4], year);
+        digits(&mut text[5..7], self.0.month());
+        digits(&mut text[8..10], self.0.day());
+        text[10] = date_time[0];
+        digits(&mut text[11..13], self.0.hour());
+        digits(&mut text[14..16], self.0.minute());
+        let length = if date_time[1] == b's' {
+            digits(&mut text[17..19], self.0.second());
+            19
+        } else {
+            16
+        };
+        text[length..length + end.len()].copy_from_slice(end.as_bytes());
+        Some((text, length + end.len()))
+    }
+
+    /// For people: `2026-11-20 09:26Z`.
+    pub(crate) fn short(self) -> impl fmt::Display {
+        Written(self, *b" m", "Z")
+    }
+}
+
+struct Written(Timestamp, [u8; 2], &'static str);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.text(self.1, self.2) {
+            Some((text, length)) => f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default()),
+            None => write!(f, "{}", self.0.0.format("%+")),
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Written(*self, *b"Ts", "Z").fmt(f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.text(*b"Ts", "Z") {
+            Some((text, length)) => serializer.serialize_str(std::str::from_utf8(&text[..length]).unwrap_or_default()),
+            None => serializer.collect_str(self),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_written_as_rfc_3339() {
+        let time = DateTime::from_timestamp(1_795_166_815, 985_000_000).unwrap();
+        assert_eq!(Timestamp(time).to_string(), "2026-11-20T09:26:55Z");
+        assert_eq!(Timestamp(time).short().to_string(), "2026-11-20 09:26Z");
+        assert_eq!(DateTime::parse_from_rfc3339(&Timestamp(time).to_string()).unwrap().timestamp(), time.timestamp());
+        assert_eq!(serde_json::to_string(&Timestamp(time)).unwrap(), "\"2026-11-20T09:26:55Z\"");
+    }
+}

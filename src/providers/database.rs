@@ -1,0 +1,310 @@
+//! Sessions of a CLI that keeps them all in one SQLite file.
+//!
+//! We are guests: nothing is written, and no file appears beside the database. SQLite itself would create `-shm` (and
+//! `-wal`) for a reader of a database in WAL mode, hence the three ways of opening below.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use chrono::{DateTime, Utc};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+use rustc_hash::FxHashMap;
+
+use super::record_time;
+use super::row::Database;
+
+/// How long a writer may keep us waiting.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// One session of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct DatabaseSession {
+    /// The newest time of its rows; `None` when no row has a readable one.
+    pub(crate) last_activity: Option<DateTime<Utc>>,
+    /// Where it was started.
+    pub(crate) working_folder: Option<PathBuf>,
+}
+
+/// The wanted sessions of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct DatabaseSessions {
+    /// By id.
+    pub(crate) sessions: FxHashMap<String, DatabaseSession>,
+    /// All rows, wanted or not.
+    pub(crate) rows: usize,
+}
+
+/// Reads the `wanted` sessions; `None` when there is no database.
+///
+/// # Errors
+/// The database is locked, damaged, not of the expected form, or changed meanwhile: its sessions are unknown.
+pub(crate) fn sessions(
+    database: &Database,
+    home: &Path,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Option<DatabaseSessions>> {
+    let path = home.join(&database.path);
+    read(&path, &database.query, wanted).with_context(|| format!("could not read the sessions in {}", path.display()))
+}
+
+fn read(path: &Path, query: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Option<DatabaseSessions>> {
+    let access = match Access::to(path) {
+        Ok(access) => access,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let before = Version::of(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri(path, access), flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    let found = collect(&connection, query, wanted)?;
+    drop(connection);
+    if access == Access::Unlocked && Version::of(path)? != before {
+        bail!("it was written to while it was read; try again");
+    }
+    Ok(Some(found))
+}
+
+fn collect(connection: &Connection, query: &str, wanted: &dyn Fn(&str) -> bool) -> Result<DatabaseSessions> {
+    let mut statement = connection.prepare(query)?;
+    ensure!(statement.readonly(), "the query would write");
+    ensure!(statement.column_count() == 3, "the query must yield id, time and working folder");
+    let mut found = DatabaseSessions::default();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        found.rows += 1;
+        let ValueRef::Text(id) = row.get_ref(0)? else { bail!("row {} has an id that is no text", found.rows) };
+        let Some(id) = std::str::from_utf8(id).ok().filter(|id| wanted(id)) else { continue };
+        let session = match found.sessions.get_mut(id) {
+            Some(session) => session,
+            None => found.sessions.entry(id.to_owned()).or_default(),
+        };
+        session.last_activity = session.last_activity.max(match row.get_ref(1)? {
+            ValueRef::Integer(number) => record_time::from_integer(number),
+            ValueRef::Real(number) => record_time::from_number(number),
+            ValueRef::Text(text) => std::str::from_utf8(text).ok().and_then(time_in),
+            ValueRef::Null | ValueRef::Blob(_) => None,
+        });
+        if let ValueRef::Text(folder) = row.get_ref(2)?
+            && folder.starts_with(b"/")
+        {
+            session.working_folder = Some(PathBuf::from(std::ffi::OsStr::from_bytes(folder)));
+        }
+    }
+    Ok(found)
+}
+
+/// A time as text: RFC 3339, or what SQLite's own functions write (`2026-11-20 09:30:52`, UTC).
+fn time_in(text: &str) -> Option<DateTime<Utc>> {
+    record_time::from_text(text).or_else(|| {
+        let time = chrono::NaiveDateTime::parse_from_str(text.trim(), "%Y-%m-%d %H:%M:%S%.f").ok()?;
+        Some(time.and_utc())
+    })
+}
+
+/// How a database can be read without creating a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// WAL mode and everything is in the main file: SQLite takes no lock and looks for no other file.
+    Unlocked,
+    /// WAL mode with content in `-wal`: the `-shm` that its writer made is used, and never made by us.
+    SharedMemory,
+    /// Rollback journal: a reader's lock on the main file is enough.
+    Locked,
+}
+
+impl Access {
+    fn to(path: &Path) -> io::Result<Self> {
+        let mut header = [0; 20];
+        let file = File::from(super::transcript::open_at(rustix::fs::CWD, path)?);
+        let length = file.read_at(&mut header, 0)?;
+        // Bytes 18 and 19 of the header are 2 for WAL (https://www.sqlite.org/fileformat.html).
+        if length < header.len() || header[18] != 2 {
+            return Ok(Self::Locked);
+        }
+        match std::fs::metadata(beside(path, "-wal")) {
+            Ok(wal) if wal.len() > 0 => Ok(Self::SharedMemory),
+            Ok(_) => Ok(Self::Unlocked),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::Unlocked),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// The path as SQLite's URI; every byte that could mean something in one is escaped.
+fn uri(path: &Path, access: Access) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
+            uri.push(byte.into());
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri.push_str(match access {
+        Access::Unlocked => "?mode=ro&immutable=1",
+        Access::SharedMemory => "?mode=ro&readonly_shm=1",
+        Access::Locked => "?mode=ro",
+    });
+    uri
+}
+
+/// Tells whether a database was written to.
+#[derive(Debug, PartialEq, Eq)]
+struct Version {
+    main: (u64, SystemTime),
+    wal_length: u64,
+}
+
+impl Version {
+    fn of(path: &Path) -> io::Result<Self> {
+        let main = fs_err::metadata(path)?;
+        let wal_length = std::fs::metadata(beside(path, "-wal")).map_or(0, |wal| wal.len());
+        Ok(Self { main: (main.len(), main.modified()?), wal_length })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: &str =
+        "select coalesce(parent_id, id), updated, case when parent_id is null then folder end from session";
+
+    struct World(tempfile::TempDir);
+
+    impl World {
+        fn new(mode: &str) -> (Self, Connection) {
+            let world = Self(tempfile::Builder::new().prefix("a b?#%ü").tempdir().unwrap());
+            let connection = Connection::open(world.path()).unwrap();
+            connection.pragma_update(None, "journal_mode", mode).unwrap();
+            let rows = "create table session(id text primary key, parent_id text, updated, folder text);
+                        insert into session values ('ses_a', null, 1795167049657, '/work/a'),
+                        ('ses_child', 'ses_a', 1795167099, '/work/child'), ('ses_b', null, '2026-11-20 09:30:52', null),
+                        ('ses_c', null, 'soon', 'relative'), ('ses_other', null, 1, '/');";
+            connection.execute_batch(rows).unwrap();
+            (world, connection)
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("opencode.db")
+        }
+
+        fn files(&self) -> Vec<OsString> {
+            let mut names: Vec<_> =
+                std::fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        }
+
+        fn read(&self, query: &str) -> Result<Option<DatabaseSessions>> {
+            let database = Database { path: "opencode.db".into(), query: query.to_owned() };
+            sessions(&database, self.0.path(), &|id| id != "ses_other")
+        }
+    }
+
+    fn assert_all(found: &DatabaseSessions) {
+        assert_eq!((found.rows, found.sessions.len()), (5, 3));
+        let session = |id: &str| {
+            let session = &found.sessions[id];
+            let time = session.last_activity.map(|time| time.timestamp());
+            (time, session.working_folder.as_ref().map(|folder| folder.to_str().unwrap()))
+        };
+        assert_eq!(session("ses_a"), (Some(1_795_167_099), Some("/work/a")));
+        assert_eq!(session("ses_b"), (Some(1_795_167_052), None));
+        assert_eq!(session("ses_c"), (None, None));
+    }
+
+    #[test]
+    fn nothing_appears_beside_a_closed_database() {
+        for mode in ["wal", "delete"] {
+            let (world, connection) = World::new(mode);
+            drop(connection);
+            let files = world.files();
+            assert_eq!(files, ["opencode.db"]);
+            assert_all(&world.read(QUERY).unwrap().unwrap());
+            assert_eq!(world.files(), files, "{mode}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_wal_holds_is_read_while_its_writer_runs() {
+        let (world, writer) = World::new("wal");
+        let files = world.files();
+        assert_eq!(files, ["opencode.db", "opencode.db-shm", "opencode.db-wal"]);
+        assert_all(&world.read(QUERY).unwrap().unwrap());
+        writer.execute("update session set updated = 1795167200 where id = 'ses_c'", []).unwrap();
+        let found = world.read(QUERY).unwrap().unwrap();
+        assert_eq!(found.sessions["ses_c"].last_activity.unwrap().timestamp(), 1_795_167_200);
+        assert_eq!(world.files(), files);
+    }
+
+    #[test]
+    fn a_wal_that_was_left_behind_is_read_or_refused_and_stays() {
+        let (world, writer) = World::new("wal");
+        let (copy, _) = World::new("delete");
+        for (suffix, known) in [("", None), ("-wal", Some(false)), ("-shm", Some(true))] {
+            std::fs::copy(beside(&world.path(), suffix), beside(&copy.path(), suffix)).unwrap();
+            let files = copy.files();
+            match known {
+                None => {}
+                Some(true) => assert_all(&copy.read(QUERY).unwrap().unwrap()),
+                Some(false) => assert!(copy.read(QUERY).is_err()),
+            }
+            assert_eq!(copy.files(), files, "{suffix:?}");
+        }
+        drop(writer);
+    }
+
+    #[test]
+    fn a_locked_database_is_unknown_not_empty() {
+        let (world, writer) = World::new("delete");
+        writer.execute_batch("begin exclusive; update session set updated = 7;").unwrap();
+        let files = world.files();
+        let message = format!("{:#}", world.read(QUERY).unwrap_err());
+        assert!(message.contains("locked") && message.contains("opencode.db"), "{message}");
+        assert_eq!(world.files(), files);
+    }
+
+    #[test]
+    fn a_database_that_is_not_there_is_no_error_and_is_not_made() {
+        let world = World(tempfile::tempdir().unwrap());
+        assert_eq!(world.read(QUERY).unwrap(), None);
+        assert!(world.files().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_the_expected_database_is_an_error() {
+        let (world, connection) = World::new("delete");
+        drop(connection);
+        for (query, reason) in [
+            ("select id, updated, folder from sessions", "no such table"),
+            ("select id, updated from session", "must yield"),
+            ("update session set updated = 0", "would write"),
+            ("select 5, updated, folder from session", "no text"),
+        ] {
+            let message = format!("{:#}", world.read(query).unwrap_err());
+            assert!(message.contains(reason), "{query}: {message}");
+        }
+        for content in ["", "this is no database at all, but longer than its header would be"] {
+            io::Write::write_all(&mut File::create(world.path()).unwrap(), content.as_bytes()).unwrap();
+            assert!(world.read(QUERY).is_err(), "{content:?}");
+        }
+        assert_eq!(world.files(), ["opencode.db"]);
+    }
+}

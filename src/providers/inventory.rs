@@ -1,0 +1,143 @@
+//! Everything a provider's store holds, mapped or not: for overviews, where speed is not what counts.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use walkdir::WalkDir;
+
+use super::first_records::{Head, field_at_head};
+use super::pattern::{NamePattern, PathPattern};
+use super::row::Provider;
+use super::{SessionId, database};
+use crate::filesystem::walk;
+
+/// What one provider's store holds.
+#[derive(Debug, Default)]
+pub(crate) struct Inventory {
+    /// The store's folder or database is there.
+    pub(crate) present: bool,
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) problems: Vec<String>,
+}
+
+/// One session with all copies of its transcript.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    /// The newest copy; the database for a provider that has one.
+    pub(crate) transcript: PathBuf,
+    #[serde(serialize_with = "as_timestamp")]
+    pub(crate) modified: DateTime<Utc>,
+    /// Of all copies together; unknown where sessions share a database.
+    pub(crate) bytes: u64,
+}
+
+fn as_timestamp<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&crate::policy::timestamp::Timestamp(*time), serializer)
+}
+
+impl Inventory {
+    /// Reads the whole store.
+    pub(crate) fn of(provider: &Provider, home: &Path) -> Self {
+        let mut inventory = Self::default();
+        let mut sessions: BTreeMap<String, Session> = BTreeMap::new();
+        for pattern in &provider.transcripts {
+            inventory.read_pattern(provider, home, pattern, &mut sessions);
+        }
+        inventory.read_database(provider, home, &mut sessions);
+        inventory.sessions = sessions.into_values().collect();
+        inventory.sessions.sort_by_key(|session| std::cmp::Reverse(session.modified));
+        inventory
+    }
+
+    fn read_pattern(
+        &mut self,
+        provider: &Provider,
+        home: &Path,
+        pattern: &PathPattern,
+        sessions: &mut BTreeMap<String, Session>,
+    ) {
+        let Some(name) = &pattern.name else { return };
+        let base: PathBuf = std::iter::once(home.as_os_str()).chain(pattern.base().map(OsStr::new)).collect();
+        match base.try_exists() {
+            Ok(true) => self.present = true,
+            Ok(false) => return,
+            Err(error) => return self.problems.push(format!("{}: {error}", base.display())),
+        }
+        let depth = pattern.folders.len() - pattern.base().count() + 1 + pattern.tail.len();
+        for file in WalkDir::new(&base).min_depth(depth).max_depth(depth).follow_links(true) {
+            let file = match file {
+                Ok(file) => file,
+                Err(error) if error.loop_ancestor().is_some() => continue,
+                Err(error) if error.io_error().is_some_and(|io| io.kind() == std::io::ErrorKind::NotFound) => continue,
+                Err(error) => {
+                    self.problems.push(error.to_string());
+                    continue;
+                }
+            };
+            let Some(id) = id_of(provider, home, pattern, name, file.path()) else { continue };
+            let Ok(metadata) = file.metadata() else { continue };
+            if !metadata.is_file() {
+                continue;
+            }
+            let modified = metadata.modified().map_or(DateTime::<Utc>::UNIX_EPOCH, DateTime::from);
+            let session = Session { id, transcript: file.into_path(), modified, bytes: metadata.len() };
+            match sessions.get_mut(&session.id) {
+                None => drop(sessions.insert(session.id.clone(), session)),
+                Some(known) => {
+                    let bytes = known.bytes + session.bytes;
+                    if session.modified > known.modified {
+                        *known = session;
+                    }
+                    known.bytes = bytes;
+                }
+            }
+        }
+    }
+
+    fn read_database(&mut self, provider: &Provider, home: &Path, sessions: &mut BTreeMap<String, Session>) {
+        let Some(database) = &provider.database else { return };
+        match database::sessions(database, home, &|_| true) {
+            Ok(Some(rows)) => {
+                self.present = true;
+                for (id, row) in &rows.sessions {
+                    let Some(modified) = row.last_activity else { continue };
+                    let session =
+                        Session { id: id.to_owned(), transcript: home.join(&database.path), modified, bytes: 0 };
+                    sessions.entry(id.to_owned()).or_insert(session);
+                }
+            }
+            Ok(None) => {}
+            Err(problem) => self.problems.push(format!("{problem:#}")),
+        }
+    }
+}
+
+/// The session that the file at `path` belongs to; `None` when the pattern does not lead there.
+fn id_of(provider: &Provider, home: &Path, pattern: &PathPattern, name: &NamePattern, path: &Path) -> Option<String> {
+    let relative = path.strip_prefix(home).ok()?;
+    let mut components = relative.components().map(|component| component.as_os_str().as_bytes());
+    let folders = pattern.folders.iter().all(|folder| components.next().is_some_and(|text| folder.matches(text)));
+    let file = components.next()?;
+    let tail = pattern.tail.iter().all(|folder| components.next().is_some_and(|text| folder.matches(text)));
+    if !folders || !tail || components.next().is_some() {
+        return None;
+    }
+    if let Some(length) = name.characters {
+        name.id_in(file, length)?;
+        let folder = walk::open_folder_path(path.parent()?).ok()?;
+        let file = std::ffi::CString::new(file).ok()?;
+        return match field_at_head(std::os::fd::AsFd::as_fd(&folder), &file, &provider.id_field) {
+            Head::Found(id) => SessionId::new(&id).is_ok().then_some(id),
+            _ => None,
+        };
+    }
+    // With a `*` in front only the form of the id tells where it begins; all such names hold a UUID.
+    let lengths = if name.is_exact() { 1..=file.len() } else { 36..=36 };
+    let id = lengths.rev().find_map(|length| name.id_in(file, length))?;
+    let id = SessionId::new(std::str::from_utf8(id).ok()?).ok()?;
+    Some(id.as_str().to_owned())
+}

@@ -1,0 +1,144 @@
+//! The file that a running process keeps about its session, and what it proves.
+//!
+//! Claude Code: `sessions/<pid>.json` with `procStart` (ticks after boot, as text) and `pidDomain`; versions up to
+//! 2.1.197 write no `pidDomain`, an older form only `pid`, `session_id` and `cwd`. Qwen Code 0.24: `<pid>.json` or
+//! `<pid>-<8 hex>.json` with `procStart` `"<boot id>:<ticks>"` and `pidNs`. Both leave the file behind when the process
+//! is killed.
+
+use std::cell::OnceCell;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::super::record_time;
+use super::Liveness;
+use crate::filesystem::proc::Proc;
+
+/// Where Linux keeps the id that the first part of a `pidDomain` repeats.
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// How much later than its record a process may seem to start: the kernel tells the time of boot in whole seconds.
+pub(super) const START_TOLERANCE: TimeDelta = TimeDelta::seconds(2);
+
+/// What a process wrote about itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LiveRecord {
+    pub(super) pid: Option<u32>,
+    pub(super) session: String,
+    pub(super) start: Option<String>,
+    pub(super) started_at: Option<DateTime<Utc>>,
+    pub(super) namespace: Option<u64>,
+    pub(super) machine: Option<String>,
+    pub(super) last_activity: Option<DateTime<Utc>>,
+}
+
+impl LiveRecord {
+    /// Parses a record; `None` when it is no JSON object that names a session.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(text).ok()?;
+        let field = |names: &[&str]| names.iter().find_map(|name| value.get(name)).filter(|value| !value.is_null());
+        let text = |names: &[&str]| field(names).and_then(Value::as_str);
+        let time = |names: &[&str]| match field(names)? {
+            Value::Number(number) => record_time::from_number(number.as_f64()?),
+            Value::String(text) => record_time::from_text(text),
+            _ => None,
+        };
+        let domain = text(&["pidDomain"]);
+        Some(Self {
+            pid: field(&["pid"]).and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok()),
+            session: text(&["sessionId", "session_id"])?.to_owned(),
+            start: field(&["procStart", "proc_start"]).map(|start| match start {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            }),
+            started_at: time(&["startedAt", "started_at"]),
+            namespace: field(&["pidNs"]).and_then(Value::as_u64).or_else(|| namespace_in(domain?)),
+            machine: domain.and_then(machine_in).map(str::to_owned),
+            last_activity: time(&["updatedAt"]).max(time(&["statusUpdatedAt"])).max(time(&["startedAt"])),
+        })
+    }
+}
+
+/// The inode number in `linux:<machine id>:pid:[4026531836]`.
+fn namespace_in(domain: &str) -> Option<u64> {
+    domain.rsplit_once(":pid:[")?.1.strip_suffix(']')?.parse().ok()
+}
+
+/// The machine id in it; zeros are no id.
+fn machine_in(domain: &str) -> Option<&str> {
+    let id = domain.strip_prefix("linux:")?.split(':').next()?;
+    (!id.bytes().all(|byte| byte == b'0')).then_some(id)
+}
+
+/// What is known about this machine; read when first needed.
+pub(super) struct Host<'p> {
+    pub(super) proc: &'p Proc,
+    boot_id: OnceCell<Option<String>>,
+    boot_time: OnceCell<Option<DateTime<Utc>>>,
+    namespace: OnceCell<Option<u64>>,
+    machine: OnceCell<Option<String>>,
+}
+
+impl<'p> Host<'p> {
+    pub(super) fn new(proc: &'p Proc) -> Self {
+        Self {
+            proc,
+            boot_id: OnceCell::new(),
+            boot_time: OnceCell::new(),
+            namespace: OnceCell::new(),
+            machine: OnceCell::new(),
+        }
+    }
+
+    /// Whether something that was written at `time` was written before this machine started.
+    pub(super) fn is_before_boot(&self, time: DateTime<Utc>) -> bool {
+        self.boot_time.get_or_init(|| self.proc.boot_time().ok()).is_some_and(|boot| time + START_TOLERANCE < boot)
+    }
+
+    /// Whether a record was written in another pid namespace or on another machine, where its pid means something else.
+    pub(super) fn is_foreign(&self, record: &LiveRecord) -> bool {
+        let namespace = self.namespace.get_or_init(|| self.proc.pid_namespace().ok());
+        let differs = |written: &str| {
+            let id = || fs_err::read_to_string(MACHINE_ID).ok().map(|id| id.trim().to_owned());
+            // Machines without an id, or with one that is not ours to read, are not told apart.
+            self.machine.get_or_init(id).as_deref().is_some_and(|own| !own.is_empty() && own != written)
+        };
+        record.namespace.zip(*namespace).is_some_and(|(written, own)| written != own)
+            || record.machine.as_deref().is_some_and(differs)
+    }
+
+    /// What a record proves. `written` is the time of its file, for records that do not tell when the process started.
+    pub(super) fn verdict(&self, record: &LiveRecord, pid: u32, written: DateTime<Utc>) -> Option<Liveness> {
+        let started_at = record.started_at.unwrap_or(written);
+        if self.is_foreign(record) {
+            return (!self.is_before_boot(started_at)).then(|| Liveness::Unverifiable {
+                reason: format!("process {pid} of another container or machine has recorded it"),
+            });
+        }
+        match self.same_process(record, pid, started_at) {
+            Ok(true) => Some(Liveness::Live {
+                pid,
+                last_activity: record.last_activity,
+                evidence: format!("process {pid} has recorded it and still runs"),
+            }),
+            Ok(false) => None,
+            Err(error) => Some(Liveness::Unverifiable {
+                reason: format!("process {pid} has recorded it and could not be examined: {error}"),
+            }),
+        }
+    }
+
+    fn same_process(&self, record: &LiveRecord, pid: u32, started_at: DateTime<Utc>) -> std::io::Result<bool> {
+        let Some(ticks) = self.proc.start_ticks(pid)? else { return Ok(false) };
+        let written = record.start.as_deref().unwrap_or_default();
+        if let Ok(written) = written.parse::<u64>() {
+            return Ok(written == ticks);
+        }
+        if let Some((boot, Ok(written))) = written.rsplit_once(':').map(|(boot, ticks)| (boot, ticks.parse::<u64>())) {
+            let own = self.boot_id.get_or_init(|| self.proc.boot_id().ok());
+            return Ok(written == ticks && own.as_deref().is_none_or(|own| own == boot));
+        }
+        // Nothing to compare: a process that started after the record was written is not the one that wrote it.
+        Ok(self.proc.start_time(pid)?.is_some_and(|start| start <= started_at + START_TOLERANCE))
+    }
+}

@@ -1,0 +1,75 @@
+//! The CLIs whose sessions we know, as data, and what their stores say about a session.
+//!
+//! Promises: a provider is a row, built in or the user's, and both take the same path; an id is data, never a pattern;
+//! "not found" is told apart from "could not look"; nothing here writes.
+
+pub(crate) mod builtin;
+pub(crate) mod conversation;
+pub(crate) mod database;
+pub(crate) mod first_records;
+pub(crate) mod index;
+pub(crate) mod inventory;
+pub(crate) mod last_record;
+pub(crate) mod live;
+pub(crate) mod pattern;
+mod record_time;
+pub(crate) mod retention;
+pub(crate) mod row;
+mod scan;
+mod session_id;
+mod transcript;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use row::Provider;
+pub(crate) use session_id::{InvalidId, SessionId};
+
+/// The rows in force, with each one's home on this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalogue {
+    rows: Vec<(Provider, PathBuf)>,
+}
+
+impl Catalogue {
+    /// Rows with their homes, the user's own rows last.
+    pub(crate) fn new(rows: Vec<(Provider, PathBuf)>) -> Self {
+        Self { rows }
+    }
+
+    /// Every row with its home.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Provider, &Path)> {
+        self.rows.iter().map(|(row, home)| (row, home.as_path()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The row at `index`, in the order of [`Catalogue::iter`].
+    pub(crate) fn get(&self, index: usize) -> (&Provider, &Path) {
+        let (row, home) = &self.rows[index];
+        (row, home)
+    }
+
+    /// The row that claims `model`.
+    pub(crate) fn claiming(&self, model: &str) -> Option<usize> {
+        // The user's rows stand last and win.
+        self.rows.iter().rposition(|(row, _)| row.claims(model))
+    }
+}
+
+impl Provider {
+    /// Whether `model` is one of this provider's names, without regard to case.
+    pub(crate) fn claims(&self, model: &str) -> bool {
+        self.models.iter().any(|name| match name.strip_suffix('*') {
+            Some(stem) => model.get(..stem.len()).is_some_and(|start| start.eq_ignore_ascii_case(stem)),
+            None => name.eq_ignore_ascii_case(model),
+        })
+    }
+
+    /// The arguments of a command row with session and prompt filled in.
+    pub(crate) fn command(template: &[String], id: SessionId<'_>) -> Vec<String> {
+        template.iter().map(|argument| argument.replace("{id}", id.as_str())).collect()
+    }
+}

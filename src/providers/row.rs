@@ -1,0 +1,95 @@
+//! A provider is data: one CLI's names, places and habits.
+//!
+//! Built-in rows ([`super::builtin`]) and the user's `[[provider]]` rows are of this one type, and no code asks for a
+//! provider by name.
+
+use std::path::PathBuf;
+
+use super::pattern::PathPattern;
+
+/// One AI coding CLI.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Provider {
+    /// Short name in reports, for instance `claude`.
+    pub(crate) name: String,
+    /// Model names that bridges use for this CLI; a trailing `*` stands for any ending. Compared without case.
+    pub(crate) models: Vec<String>,
+    /// Where the CLI keeps its files.
+    pub(crate) home: Home,
+    /// Where a session's transcript may be.
+    pub(crate) transcripts: Vec<PathPattern>,
+    /// Where the transcripts of a session's sub-agents may be.
+    pub(crate) subagents: Vec<PathPattern>,
+    /// The field (path of keys) inside a transcript that holds the whole id, when the name holds only a part of it.
+    /// The same field names the parent in a sub-agent's file whose name holds no id.
+    pub(crate) id_field: Vec<String>,
+    /// The SQLite store, for a CLI without transcript files.
+    pub(crate) database: Option<Database>,
+    /// Where a session's working folder is written down.
+    pub(crate) working_folder: WorkingFolder,
+    /// What shows that a process has a session open.
+    pub(crate) live: Vec<LiveRule>,
+    /// Arguments that continue a session without a terminal; `{id}` and `{prompt}` stand for the session and the text.
+    pub(crate) resume: Vec<String>,
+    /// The same, but into a new session that starts with the old one's history; empty when the CLI has no such command.
+    pub(crate) fork: Vec<String>,
+    /// What is known to go wrong when a session of this CLI is resumed.
+    pub(crate) hazards: Vec<Hazard>,
+    /// Whether these patterns cover every place in which the CLI keeps a session. Where that is unproven a session that
+    /// is not found is unknown, not missing.
+    pub(crate) complete: bool,
+}
+
+/// Where a provider's home is: the first variable that is set, else the default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Home {
+    /// Environment variables in order, each with what is appended to its value (`GEMINI_CLI_HOME` + `.gemini`).
+    pub(crate) variables: Vec<(String, String)>,
+    /// Relative to the user's home, for instance `.claude`; absolute in a user's row if they wish.
+    pub(crate) default: PathBuf,
+}
+
+/// A session store in one SQLite file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Database {
+    /// Relative to the home.
+    pub(crate) path: PathBuf,
+    /// Yields per session: id (text), last activity (milliseconds, seconds or a date as text), working folder (text or
+    /// null). Several rows of one id count together; the newest wins.
+    pub(crate) query: String,
+}
+
+/// Where a session's working folder is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum WorkingFolder {
+    /// Nowhere.
+    #[default]
+    Unknown,
+    /// In the first record of the transcript that has this field (path of keys).
+    Field(Vec<String>),
+    /// In a file beside the transcript, as its whole content; relative to the transcript's folder (`../.project_root`).
+    File(String),
+}
+
+/// What shows that a process has a session open. All of it is evidence to be checked against /proc, none of it is proof.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum LiveRule {
+    /// JSON files that a running process keeps, one per process (`sessions/<pid>.json`), with pid, session id and start.
+    Records(PathPattern),
+    /// A file per session which the writer holds with flock (`thread-writer-locks/{id}.lock`).
+    HeldLock(PathPattern),
+    /// A file per session and process whose name or content is the pid (`session-state/{id}/inuse.*.lock`).
+    PidFile(PathPattern),
+    /// The process that has a session open holds its transcript open.
+    OpenTranscript,
+}
+
+/// What is known to go wrong when a session is resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hazard {
+    /// Gemini CLI 0.52 to 0.61: the start after a resumed run deletes the session, unless
+    /// `general.sessionRetention.enabled` is false (google-gemini/gemini-cli issues 27368, 27877, 29198).
+    GeminiRetention,
+    /// Codex: a session in `archived_sessions/` cannot be resumed before `codex unarchive`.
+    Archived,
+}

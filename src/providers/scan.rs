@@ -1,0 +1,381 @@
+//! One folder of a store: which wanted sessions have a file in it, and when that file last changed.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use rustix::fs::FileType;
+
+use super::first_records::{Head, field_at_head};
+use super::index::{Job, Plan};
+use super::pattern::Folder;
+use super::tree::{NameRule, Node};
+use crate::filesystem::walk::{self, FileTimes, Lister};
+
+/// A folder entry takes about this many bytes of the folder's own size.
+const BYTES_PER_ENTRY: u64 = 60;
+/// Asking for a name costs about as much as listing this many.
+const ENTRIES_PER_PROBE: u64 = 3;
+
+/// A file of a wanted session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hit {
+    /// Index in the query's ids.
+    pub(super) id: u32,
+    /// Index in the walk's folders.
+    pub(super) folder: u32,
+    pub(super) kind: HitKind,
+    pub(super) modified: DateTime<Utc>,
+    name: u32,
+    length: u32,
+}
+
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HitKind {
+    Transcript,
+    Subagent,
+}
+
+/// Scans folders one after the other and keeps what it finds; one per thread.
+pub(super) struct Scanner {
+    lister: Lister,
+    names: Vec<u8>,
+    pub(super) hits: Vec<Hit>,
+    /// Plans whose store's folder was opened.
+    pub(super) present: Vec<usize>,
+    /// What could not be read, by plan.
+    pub(super) problems: Vec<(usize, String)>,
+    pub(super) subagents_before: DateTime<Utc>,
+}
+
+/// The folder at hand.
+struct Here<'p, 'q> {
+    plan: &'p Plan<'q>,
+    node: &'p Node,
+    job: &'p Job,
+    index: u32,
+    folder: BorrowedFd<'p>,
+}
+
+/// What a listing showed besides transcripts.
+#[derive(Default)]
+struct Beside {
+    /// Folders named by a wanted id, with the rule they matched.
+    subagents: Vec<(u32, usize, CString)>,
+    loose: Vec<CString>,
+}
+
+impl Scanner {
+    pub(super) fn new(subagents_before: DateTime<Utc>) -> Self {
+        Self {
+            lister: Lister::new(),
+            names: Vec::new(),
+            hits: Vec::new(),
+            present: Vec::new(),
+            problems: Vec::new(),
+            subagents_before,
+        }
+    }
+
+    /// Stands for a thread that died: every store of the walk counts as not completely read.
+    pub(super) fn lost(subagents_before: DateTime<Utc>, plans: usize) -> Self {
+        let mut scanner = Self::new(subagents_before);
+        scanner.problems = (0..plans).map(|plan| (plan, "a thread of the walk died".to_owned())).collect();
+        scanner
+    }
+
+    /// The name of a hit, relative to its folder.
+    pub(super) fn name(&self, hit: &Hit) -> &[u8] {
+        &self.names[hit.name as usize..(hit.name + hit.length) as usize]
+    }
+
+    /// Looks into one folder; yields the folders below it that lead on, with their nodes.
+    pub(super) fn scan(&mut self, plan: &Plan<'_>, index: usize, job: &Job) -> Vec<(usize, PathBuf)> {
+        let mut below = Vec::new();
+        let folder = match walk::open_folder(
+            plan.home.as_fd(),
+            if job.path.as_os_str().is_empty() { OsStr::new(".") } else { job.path.as_os_str() },
+        ) {
+            Ok(folder) => folder,
+            Err(error) if walk::means_absent(error) => return below,
+            Err(error) => {
+                self.problem(plan, job, None, error);
+                return below;
+            }
+        };
+        if job.literal {
+            self.present.push(job.plan);
+        }
+        let node = &plan.tree.nodes[job.node];
+        let here = Here { plan, node, job, index: index as u32, folder: folder.as_fd() };
+        let first_hit = self.hits.len();
+        if node.can_be_probed() && here.probing_is_cheaper() {
+            self.probe(&here);
+            let idle = self.idle_since(first_hit);
+            if !idle.is_empty() {
+                let mut beside = Beside::default();
+                if !node.loose.is_empty() {
+                    self.list(&here, |name, kind, _| here.note_loose(name, kind, &mut beside));
+                }
+                self.loose_subagents(&here, &beside);
+                self.subagents_of(&here, &idle);
+            }
+            return below;
+        }
+        let mut beside = Beside::default();
+        self.list(&here, |name, kind, scanner| {
+            if !scanner.take_file(&here, name, kind) && !here.note_folder(name, kind, &mut below, &mut beside) {
+                here.note_loose(name, kind, &mut beside);
+            }
+        });
+        let idle = self.idle_since(first_hit);
+        if !idle.is_empty() {
+            self.loose_subagents(&here, &beside);
+            let shown: Vec<(u32, usize, CString)> =
+                beside.subagents.into_iter().filter(|(id, ..)| idle.contains(id)).collect();
+            for (id, rule, name) in shown {
+                self.below(&here, id, &name, &here.node.names[rule], HitKind::Subagent);
+            }
+        }
+        below
+    }
+
+    fn problem(&mut self, plan: &Plan<'_>, job: &Job, name: Option<&CStr>, error: impl std::fmt::Display) {
+        let mut path = plan.query.home.join(&job.path);
+        if let Some(name) = name {
+            path.push(OsStr::from_bytes(name.to_bytes()));
+        }
+        self.problems.push((job.plan, format!("{}: {error}", path.display())));
+    }
+
+    fn list(&mut self, here: &Here<'_, '_>, mut visit: impl FnMut(&CStr, FileType, &mut Self)) {
+        let mut lister = std::mem::replace(&mut self.lister, Lister::new());
+        let outcome = lister.list(here.folder, |name, kind| visit(name, kind, self));
+        self.lister = lister;
+        if let Err(error) = outcome {
+            self.problem(here.plan, here.job, None, error);
+        }
+    }
+
+    /// Takes a file of a wanted session; true when the name belongs to a transcript rule and a wanted session.
+    fn take_file(&mut self, here: &Here<'_, '_>, name: &CStr, kind: FileType) -> bool {
+        let bytes = name.to_bytes();
+        let mut taken = false;
+        for rule in here.node.names.iter().filter(|rule| !rule.subagent) {
+            let wrong_kind = if rule.tail.is_empty() { FileType::Directory } else { FileType::RegularFile };
+            if kind == wrong_kind {
+                continue;
+            }
+            if let Some(length) = rule.name.characters {
+                let Some(ids) = rule.name.id_in(bytes, length).and_then(|prefix| here.plan.by_prefix.get(prefix))
+                else {
+                    continue;
+                };
+                taken = true;
+                self.confirm(here, name, ids);
+            } else if let Some(id) = here.wanted(rule, bytes) {
+                taken = true;
+                if rule.tail.is_empty() {
+                    self.stat(here, id, name, HitKind::Transcript);
+                } else {
+                    self.below(here, id, name, rule, HitKind::Transcript);
+                }
+            }
+        }
+        taken
+    }
+
+    /// Reads the id inside a file whose name holds only its beginning.
+    fn confirm(&mut self, here: &Here<'_, '_>, name: &CStr, ids: &[u32]) {
+        match field_at_head(here.folder, name, &here.plan.query.provider.id_field) {
+            Head::Found(inside) => {
+                for &id in ids {
+                    if here.plan.query.ids[id as usize].as_str() == inside {
+                        self.stat(here, id, name, HitKind::Transcript);
+                    }
+                }
+            }
+            Head::Absent => {
+                // Without an id inside it may be any of them: they are not proven missing.
+                self.problem(here.plan, here.job, Some(name), "it holds no session id, so it may be any session's");
+            }
+            Head::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Head::Unreadable(error) => self.problem(here.plan, here.job, Some(name), error),
+        }
+    }
+
+    fn stat(&mut self, here: &Here<'_, '_>, id: u32, name: &CStr, kind: HitKind) -> bool {
+        match walk::file_times(here.folder, name) {
+            Ok(FileTimes { is_file: false, .. }) => false,
+            Ok(times) => {
+                self.hit(here, id, name.to_bytes(), kind, times.modified);
+                true
+            }
+            // Gone between listing and stat, or a link that leads nowhere.
+            Err(error) if walk::means_absent(error) => false,
+            Err(error) => {
+                self.problem(here.plan, here.job, Some(name), error);
+                false
+            }
+        }
+    }
+
+    fn hit(&mut self, here: &Here<'_, '_>, id: u32, name: &[u8], kind: HitKind, modified: DateTime<Utc>) {
+        let at = self.names.len() as u32;
+        self.names.extend_from_slice(name);
+        self.hits.push(Hit { id, folder: here.index, kind, modified, name: at, length: name.len() as u32 });
+    }
+
+    /// Asks for each wanted session by its only possible name.
+    fn probe(&mut self, here: &Here<'_, '_>) {
+        let mut name = Vec::with_capacity(64);
+        for rule in here.node.names.iter().filter(|rule| !rule.subagent) {
+            for (id, session) in here.plan.query.ids.iter().enumerate() {
+                name.clear();
+                rule.name.write_name(session.as_str(), &mut name);
+                let Ok(text) = CString::new(name.as_slice()) else { continue };
+                if rule.tail.is_empty() {
+                    self.stat(here, id as u32, &text, HitKind::Transcript);
+                } else {
+                    self.below(here, id as u32, &text, rule, HitKind::Transcript);
+                }
+            }
+        }
+    }
+
+    /// Sessions found since `first_hit` whose transcript looks idle.
+    fn idle_since(&self, first_hit: usize) -> Vec<u32> {
+        let recent = &self.hits[first_hit..];
+        let mut idle: Vec<u32> =
+            recent.iter().filter(|hit| hit.modified < self.subagents_before).map(|hit| hit.id).collect();
+        idle.sort_unstable();
+        idle
+    }
+
+    /// The sub-agents of sessions in a folder that was not listed.
+    fn subagents_of(&mut self, here: &Here<'_, '_>, idle: &[u32]) {
+        for rule in here.node.names.iter().filter(|rule| rule.subagent) {
+            for &id in idle {
+                let mut name = Vec::with_capacity(64);
+                rule.name.write_name(here.plan.query.ids[id as usize].as_str(), &mut name);
+                if let Ok(name) = CString::new(name) {
+                    self.below(here, id, &name, rule, HitKind::Subagent);
+                }
+            }
+        }
+    }
+
+    /// Files of sub-agents beside the transcripts: the recent ones are read to see whose they are.
+    fn loose_subagents(&mut self, here: &Here<'_, '_>, beside: &Beside) {
+        for name in &beside.loose {
+            let Ok(times) = walk::file_times(here.folder, name.as_c_str()) else { continue };
+            if !times.is_file || times.modified < self.subagents_before {
+                continue;
+            }
+            match field_at_head(here.folder, name, &here.plan.query.provider.id_field) {
+                Head::Found(parent) => {
+                    if let Some(&id) = here.plan.by_id.get(parent.as_bytes()) {
+                        self.hit(here, id, name.to_bytes(), HitKind::Subagent, times.modified);
+                    }
+                }
+                Head::Absent => {}
+                Head::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Head::Unreadable(error) => self.problem(here.plan, here.job, Some(name), error),
+            }
+        }
+    }
+
+    /// The files that `rule.tail` names below the folder `name`.
+    fn below(&mut self, here: &Here<'_, '_>, id: u32, name: &CStr, rule: &NameRule, kind: HitKind) {
+        let mut at = name.to_bytes().to_vec();
+        let Some((file, folders)) = rule.tail.split_last() else { return };
+        // The tail's folders are literal in every known layout; a listed one in between is not supported by patterns.
+        for folder in folders {
+            at.push(b'/');
+            at.extend_from_slice(folder.literal().as_bytes());
+        }
+        if file.is_literal() {
+            at.push(b'/');
+            at.extend_from_slice(file.literal().as_bytes());
+            if let Ok(path) = CString::new(at) {
+                self.stat(here, id, &path, kind);
+            }
+            return;
+        }
+        let opened = match CString::new(at.clone()) {
+            Ok(path) => walk::open_folder(here.folder, path.as_c_str()),
+            Err(_) => return,
+        };
+        let folder = match opened {
+            Ok(folder) => folder,
+            Err(error) if walk::means_absent(error) => return,
+            Err(error) => return self.problem(here.plan, here.job, Some(name), error),
+        };
+        let inside = Here { folder: folder.as_fd(), ..*here };
+        let mut found = Vec::new();
+        self.list(&inside, |entry, kind, _| {
+            if kind != FileType::Directory && file.matches(entry.to_bytes()) {
+                found.push(entry.to_owned());
+            }
+        });
+        let mut newest: Option<(DateTime<Utc>, CString)> = None;
+        for entry in found {
+            match walk::file_times(folder.as_fd(), entry.as_c_str()) {
+                Ok(times) if times.is_file && newest.as_ref().is_none_or(|(time, _)| times.modified > *time) => {
+                    newest = Some((times.modified, entry));
+                }
+                _ => {}
+            }
+        }
+        if let Some((modified, entry)) = newest {
+            at.push(b'/');
+            at.extend_from_slice(entry.to_bytes());
+            self.hit(here, id, &at, kind, modified);
+        }
+    }
+}
+
+impl Here<'_, '_> {
+    fn probing_is_cheaper(&self) -> bool {
+        let wanted = self.plan.query.ids.len() as u64;
+        walk::folder_size(self.folder).is_ok_and(|size| wanted * ENTRIES_PER_PROBE < size / BYTES_PER_ENTRY)
+    }
+
+    fn wanted(&self, rule: &NameRule, name: &[u8]) -> Option<u32> {
+        let lookup = |length: &usize| self.plan.by_id.get(rule.name.id_in(name, *length)?).copied();
+        self.plan.id_lengths.iter().find_map(lookup)
+    }
+
+    /// Notes a folder that leads on or belongs to a wanted session's sub-agents.
+    fn note_folder(&self, name: &CStr, kind: FileType, below: &mut Vec<(usize, PathBuf)>, beside: &mut Beside) -> bool {
+        if !matches!(kind, FileType::Directory | FileType::Symlink | FileType::Unknown) {
+            return false;
+        }
+        let bytes = name.to_bytes();
+        for (folder, node) in self.node.children.iter().filter(|(folder, _)| !folder.is_literal()) {
+            if folder.matches(bytes) {
+                below.push((*node, PathBuf::from(OsStr::from_bytes(bytes))));
+            }
+        }
+        for (index, rule) in self.node.names.iter().enumerate().filter(|(_, rule)| rule.subagent) {
+            if let Some(id) = self.wanted(rule, bytes) {
+                beside.subagents.push((id, index, name.to_owned()));
+            }
+        }
+        kind == FileType::Directory
+    }
+
+    fn note_loose(&self, name: &CStr, kind: FileType, beside: &mut Beside) {
+        if kind != FileType::Directory && self.node.loose.iter().any(|rule| rule.matches(name.to_bytes())) {
+            beside.loose.push(name.to_owned());
+        }
+    }
+}
+
+/// Whether a tail can be followed: only its last component may be a glob.
+pub(super) fn tail_is_supported(tail: &[Folder]) -> bool {
+    tail.split_last().is_none_or(|(_, folders)| folders.iter().all(Folder::is_literal))
+}

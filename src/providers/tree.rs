@@ -1,0 +1,110 @@
+//! A provider's patterns as one tree of folders, so that each folder is opened and listed once however many patterns
+//! lead through it.
+
+use super::pattern::{Folder, NamePattern, PathPattern};
+use super::row::Provider;
+
+/// One kind of folder in the store.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// Folders below it, with the node they lead to.
+    pub(super) children: Vec<(Folder, usize)>,
+    /// Names that hold a session's id.
+    pub(super) names: Vec<NameRule>,
+    /// Files of sub-agents whose names hold no id; the parent's id is inside.
+    pub(super) loose: Vec<LooseRule>,
+}
+
+/// A name that holds a session's id.
+#[derive(Debug)]
+pub(super) struct NameRule {
+    pub(super) name: NamePattern,
+    /// What follows below the name; empty when the name is the file.
+    pub(super) tail: Vec<Folder>,
+    /// A sub-agent's transcript rather than the session's own.
+    pub(super) subagent: bool,
+}
+
+/// A file name without an id.
+#[derive(Debug)]
+pub(super) struct LooseRule {
+    /// Literal text in front, compared before the glob for speed.
+    prefix: String,
+    file: Folder,
+}
+
+impl LooseRule {
+    pub(super) fn matches(&self, name: &[u8]) -> bool {
+        name.starts_with(self.prefix.as_bytes()) && self.file.matches(name)
+    }
+}
+
+/// Node 0 is the provider's home.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) nodes: Vec<Node>,
+}
+
+impl Tree {
+    pub(super) fn of(provider: &Provider) -> Self {
+        let mut tree = Self { nodes: vec![Node::default()] };
+        let mains = provider.transcripts.iter().map(|pattern| (pattern, false));
+        for (pattern, subagent) in mains.chain(provider.subagents.iter().map(|pattern| (pattern, true))) {
+            tree.insert(pattern, subagent);
+        }
+        tree
+    }
+
+    fn insert(&mut self, pattern: &PathPattern, subagent: bool) {
+        let mut at = 0;
+        for folder in &pattern.folders {
+            at = match self.nodes[at].children.iter().find(|(known, _)| known == folder) {
+                Some((_, node)) => *node,
+                None => {
+                    self.nodes.push(Node::default());
+                    let node = self.nodes.len() - 1;
+                    self.nodes[at].children.push((folder.clone(), node));
+                    node
+                }
+            };
+        }
+        match (&pattern.name, pattern.tail.first()) {
+            (Some(name), _) => {
+                self.nodes[at].names.push(NameRule { name: name.clone(), tail: pattern.tail.clone(), subagent });
+            }
+            (None, Some(file)) => {
+                let text = match file {
+                    Folder::Glob(glob) => glob.as_str(),
+                    Folder::Literal(text) => text,
+                    _ => "",
+                };
+                let prefix = text.split(['*', '?', '[']).next().unwrap_or_default().to_owned();
+                self.nodes[at].loose.push(LooseRule { prefix, file: file.clone() });
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+impl Node {
+    /// Whether the folder must be listed to go on (rather than only passed through).
+    pub(super) fn is_listed(&self) -> bool {
+        !self.names.is_empty() || !self.loose.is_empty() || self.children.iter().any(|(child, _)| !child.is_literal())
+    }
+
+    /// Whether every session has exactly one possible name here, so that asking for it can replace listing.
+    pub(super) fn can_be_probed(&self) -> bool {
+        self.children.is_empty() && self.names.iter().all(|rule| rule.name.is_exact())
+    }
+}
+
+impl Folder {
+    pub(super) const fn is_literal(&self) -> bool {
+        matches!(self, Self::Literal(_))
+    }
+
+    /// The name itself, when there is only one.
+    pub(super) fn literal(&self) -> &str {
+        if let Self::Literal(name) = self { name } else { "" }
+    }
+}

@@ -1,0 +1,96 @@
+//! Since when each mapping has been found without a transcript, remembered between runs in the state folder.
+//!
+//! Losing this file only means that a missing mapping is kept a day longer, so it is written without fsync.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::filesystem::write_own;
+
+/// What one map's runs remember. Written as one JSON document.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    schema: u32,
+    /// The map it belongs to.
+    map: PathBuf,
+    /// Size of the tombstone file after it was last tidied, and when that was.
+    #[serde(default)]
+    pub(crate) tidied_bytes: u64,
+    #[serde(default)]
+    pub(crate) tidied_at: Option<DateTime<Utc>>,
+    missing: Vec<Absent>,
+}
+
+/// A mapping without a transcript.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Absent {
+    pub(crate) model: Option<String>,
+    pub(crate) chat: String,
+    pub(crate) session: String,
+    /// The provider's home in which it was looked for: elsewhere it may be there.
+    pub(crate) home: PathBuf,
+    pub(crate) since: DateTime<Utc>,
+}
+
+/// Looks up what earlier runs remember.
+pub(crate) struct Remembered<'m>(FxHashMap<(Option<&'m str>, &'m str), &'m Absent>);
+
+impl Memory {
+    /// What earlier runs remember of `map`; nothing when there is no memory or it cannot be understood.
+    pub(crate) fn load(state: &Path, map: &Path) -> Self {
+        let fresh = Self { schema: 1, map: map.to_owned(), ..Self::default() };
+        let Ok(text) = fs_err::read(file(state, map)) else { return fresh };
+        match serde_json::from_slice::<Self>(&text) {
+            Ok(memory) if memory.map == map => memory,
+            Ok(_) => fresh,
+            Err(error) => {
+                log::debug!("{}: {error}; starting afresh", file(state, map).display());
+                fresh
+            }
+        }
+    }
+
+    /// For looking up.
+    pub(crate) fn remembered(&self) -> Remembered<'_> {
+        Remembered(
+            self.missing.iter().map(|absent| ((absent.model.as_deref(), absent.chat.as_str()), absent)).collect(),
+        )
+    }
+
+    /// Takes in what this run found; true when that changes anything.
+    pub(crate) fn update(&mut self, missing: Vec<Absent>) -> bool {
+        let changed = self.missing != missing;
+        self.missing = missing;
+        changed
+    }
+
+    /// Writes it.
+    pub(crate) fn store(&self, state: &Path) -> Result<()> {
+        let path = file(state, &self.map);
+        let folder = path.parent().unwrap_or(state);
+        fs_err::create_dir_all(folder)?;
+        let text = serde_json::to_vec(self)?;
+        write_own(&path, &[&text], 0o600)
+            .with_context(|| format!("cannot remember missing transcripts in {}", path.display()))
+    }
+}
+
+impl Remembered<'_> {
+    /// Since when this mapping has been missing from this home.
+    pub(crate) fn since(&self, model: Option<&str>, chat: &str, session: &str, home: &Path) -> Option<DateTime<Utc>> {
+        let absent = self.0.get(&(model, chat))?;
+        (absent.session == session && absent.home == home).then_some(absent.since)
+    }
+}
+
+/// One file per map, named by a hash of its path (FNV-1a, 64 bits); the path inside tells collisions apart.
+fn file(state: &Path, map: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = map.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step);
+    state.join("maps").join(format!("{hash:016x}.json"))
+}

@@ -1,0 +1,258 @@
+//! The bridge's session map: which chat belongs to which CLI session.
+//!
+//! It is reached only through [`SessionMap::read`] and [`SessionMap::update`]. Promises: what is not understood stays as
+//! it is; apart from removed or added members no byte changes; a mapping leaves the map only after its tombstone is
+//! durable; a change that another program makes at the same time is not lost; nothing to change, nothing written.
+
+mod absences;
+mod edit;
+mod entry;
+mod shapes;
+mod tombstones;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use chrono::{DateTime, Utc};
+
+use crate::filesystem::{
+    Claim, Created, FileError, HOLD, Holder, Lock, LockError, Prepared, ReplaceError, Replaced, Snapshot,
+    SnapshotError, create, remove_leftovers,
+};
+
+pub(crate) use absences::{Absent, Memory, Remembered};
+pub(crate) use edit::{Edited, NewForm, NewMapping, new_map};
+pub(crate) use entry::{Entry, Recorded};
+pub(crate) use shapes::{Document, FLAT_MODEL};
+pub(crate) use tombstones::{Grave, Tombstone, Tombstones};
+
+/// A larger file is no session map.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// A map that others keep changing for this long is left alone.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a text that is no JSON may be somebody's half-written one.
+const TORN_FOR: Duration = Duration::from_millis(250);
+
+/// The map of one bridge.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionMap {
+    path: PathBuf,
+}
+
+/// Why the map cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MapError {
+    /// There is no map.
+    #[error("there is no session map at {0}; name it with --map or --dir, or set CLAUDE_SESSION_DIR")]
+    Missing(PathBuf),
+    /// It cannot be read as a map; nothing was touched.
+    #[error("{path}: {why}; nothing was touched", path = path.display())]
+    Refused {
+        /// The map.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another run holds the lock.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// Somebody else keeps changing it.
+    #[error("{0} kept changing for {PATIENCE:?}; nothing was written, try again when its bridge is less busy")]
+    Restless(PathBuf),
+    /// A file could not be written; the old map is intact.
+    #[error("{0:#}; the map is as it was")]
+    Write(anyhow::Error),
+    /// The change itself was refused.
+    #[error("{0:#}")]
+    Change(anyhow::Error),
+}
+
+impl From<FileError> for MapError {
+    fn from(error: FileError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+impl From<ReplaceError> for MapError {
+    fn from(error: ReplaceError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+/// How to take the map's lock.
+#[derive(Clone, Copy)]
+pub(crate) struct LockPolicy<'a> {
+    /// How long to wait for another run; `None` for not at all.
+    pub(crate) wait: Option<Duration>,
+    /// What the lock file says of us.
+    pub(crate) program: &'a str,
+    pub(crate) now: DateTime<Utc>,
+    /// Called once when waiting takes long.
+    pub(crate) on_wait: fn(Option<&Holder>),
+}
+
+/// A change to the map, decided on its present text.
+pub(crate) struct Change {
+    pub(crate) edited: Edited,
+    /// What must be durable before the map changes.
+    pub(crate) pending: Option<crate::filesystem::PendingAppend>,
+}
+
+/// The lock on a map, held while it is changed.
+#[must_use]
+pub(crate) struct Held<'m> {
+    map: &'m SessionMap,
+    _lock: Lock,
+}
+
+impl SessionMap {
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The path as the user named it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tombstones beside it.
+    pub(crate) fn tombstones(&self) -> Tombstones {
+        Tombstones::beside(&self.path)
+    }
+
+    /// The map's present text, to be parsed with [`SessionMap::parse`].
+    pub(crate) fn read(&self) -> Result<Snapshot, MapError> {
+        let deadline = Instant::now() + TORN_FOR;
+        loop {
+            let snapshot = Snapshot::open(&self.path, MAX_BYTES).map_err(|error| self.cannot_read(error))?;
+            if !looks_torn(snapshot.bytes()) || Instant::now() > deadline {
+                return Ok(snapshot);
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
+    /// Understands a text of the map.
+    pub(crate) fn parse<'t>(&self, bytes: &'t [u8], is_model: &dyn Fn(&str) -> bool) -> Result<Document<'t>, MapError> {
+        let refused = |why: String| MapError::Refused { path: self.path.clone(), why };
+        let text = std::str::from_utf8(bytes).map_err(|error| refused(format!("not valid UTF-8: {error}")))?;
+        Document::parse(text, is_model).map_err(|error| refused(error.to_string()))
+    }
+
+    /// Whether the map's text changes after it was read as `snapshot`: a text that makes no sense may be half of one.
+    pub(crate) fn changes_after(&self, snapshot: &Snapshot) -> bool {
+        let deadline = Instant::now() + TORN_FOR;
+        while Instant::now() < deadline {
+            if !snapshot.looks_unchanged() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        false
+    }
+
+    fn cannot_read(&self, error: SnapshotError) -> MapError {
+        match error {
+            SnapshotError::Missing { path } => MapError::Missing(path),
+            other => MapError::Refused { path: self.path.clone(), why: other.to_string() },
+        }
+    }
+
+    /// Takes the lock beside the map.
+    pub(crate) fn lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, MapError> {
+        let claim = Claim { program: policy.program, now: policy.now };
+        let path = self.path.with_extension("lock");
+        let lock = Lock::acquire(&path, claim, policy.wait, &mut |holder| (policy.on_wait)(holder))?;
+        if let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            if let Err(error) = remove_leftovers(folder, name) {
+                log::debug!("left-over temporary files stay: {error}");
+            }
+        }
+        Ok(Held { map: self, _lock: lock })
+    }
+}
+
+impl Held<'_> {
+    /// Changes the map: `change` decides on the present text, again and again as long as somebody else changes it in
+    /// between; `None` leaves the map as it is. `first` is a text that was read before; it is used as long as it is the
+    /// present one.
+    pub(crate) fn update(
+        &self,
+        first: Option<&Snapshot>,
+        mut change: impl FnMut(&[u8]) -> Result<Option<Change>, MapError>,
+    ) -> Result<bool, MapError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut first = first;
+        loop {
+            let read;
+            let snapshot = match first.take() {
+                Some(snapshot) => snapshot,
+                None => {
+                    read = self.map.read()?;
+                    &read
+                }
+            };
+            let (edited, pending) = match change(snapshot.bytes()) {
+                Ok(Some(Change { edited, pending })) => (edited, pending),
+                Ok(None) => return Ok(false),
+                // Somebody rewrites it in place: what was read may be half of it.
+                Err(MapError::Refused { .. }) if Instant::now() < deadline && self.map.changes_after(snapshot) => {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match replace(snapshot, &edited, pending)? {
+                true => return Ok(true),
+                false if Instant::now() > deadline => return Err(MapError::Restless(self.map.path.clone())),
+                false => log::debug!("{} changed meanwhile; deciding again", self.map.path.display()),
+            }
+        }
+    }
+
+    /// Writes a map that does not exist yet; false when there is one by now.
+    pub(crate) fn create(&self, text: &str) -> Result<bool, MapError> {
+        Ok(create(&self.map.path, &[text.as_bytes()], 0o600)? == Created::Done)
+    }
+}
+
+/// Makes one decided change; false when the map is no longer what it was decided on.
+fn replace(
+    snapshot: &Snapshot,
+    edited: &Edited,
+    pending: Option<crate::filesystem::PendingAppend>,
+) -> Result<bool, MapError> {
+    let mut prepared = Prepared::write(snapshot, &edited.slices(snapshot.bytes()))?;
+    let Some(mut pending) = pending else {
+        prepared.sync()?;
+        return Ok(matches!(prepared.commit(snapshot, HOLD)?, Replaced::Done(_)));
+    };
+    // Both must be on the disk before the map changes; the disk takes them together.
+    let (tombstones, map) = std::thread::scope(|scope| {
+        let tombstones = scope.spawn(|| pending.sync());
+        let map = prepared.sync();
+        (tombstones.join(), map)
+    });
+    tombstones.map_err(|_| MapError::Write(anyhow!("a thread died while flushing the tombstones")))??;
+    if let Err(error) = map {
+        pending.undo();
+        return Err(error.into());
+    }
+    match prepared.commit(snapshot, HOLD) {
+        Ok(Replaced::Done(_)) => Ok(true),
+        Ok(Replaced::Changed) => {
+            pending.undo();
+            Ok(false)
+        }
+        Err(error) => {
+            pending.undo();
+            Err(error.into())
+        }
+    }
+}
+
+/// Whether a text may be somebody's half-written one: it does not end like an object or a list.
+fn looks_torn(bytes: &[u8]) -> bool {
+    !bytes.trim_ascii_end().ends_with(b"}") && !bytes.trim_ascii_end().ends_with(b"]")
+}

@@ -1,0 +1,350 @@
+//! Reads every form of session map that bridges are known to write, without losing where each byte stood.
+//!
+//! | form | example | bridge |
+//! |---|---|---|
+//! | nested | `{"claude-cli": {"chat": "session"}}` | claudeRemote 1.10 and later |
+//! | flat | `{"chat": "session"}` | claudeRemote 1.4 to 1.9: Claude only |
+//! | objects | `{"chat": {"session_id": …}}`, also one level down | ccbot, claude-max-api-proxy, emdash |
+//! | inverted | `{"session": {"hermes_session_id": chat}}` | hermes-claude-cli-bridge, hocgin |
+//! | pairs | `{"channelMap": [["chat", {"sessionId": …}]]}` | openclaw-claude-bridge |
+//! | wrapped | `{"version": 1, "sessions": {…}}` | hocgin, ccbot forks |
+//!
+//! The values decide, member by member. What is none of these is left alone and counted.
+
+use std::borrow::Cow;
+
+use rustc_hash::FxHashSet;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::entry::{Entry, EntryObject, Form, Recorded, Span, Text};
+use crate::providers::SessionId;
+
+/// The model under which a flat map's chats are filed: both programs that wrote that form knew only Claude.
+pub(crate) const FLAT_MODEL: &str = "claude-cli";
+
+/// A session map's text, understood as far as it goes.
+#[derive(Debug)]
+pub(crate) struct Document<'t> {
+    /// The whole text.
+    pub(crate) text: &'t str,
+    /// Every mapping, in the order of the text.
+    pub(crate) entries: Vec<Entry<'t>>,
+    /// The places that can take a new mapping.
+    pub(super) levels: Vec<Level<'t>>,
+    /// Members that are no mapping in any known form.
+    pub(crate) not_understood: usize,
+}
+
+/// An object or array whose members are mappings.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Level<'t> {
+    pub(super) kind: LevelKind,
+    /// The model or array it belongs to; `None` for the top.
+    pub(super) name: Option<Cow<'t, str>>,
+    /// From the opening to the closing bracket.
+    pub(super) span: Span,
+}
+
+/// What the members of a level look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LevelKind {
+    /// `{chat: mapping}` under a model.
+    Model,
+    /// `{chat: mapping}` without models.
+    Flat,
+    /// `{session: {…chat…}}`.
+    Inverted,
+    /// `[[chat, mapping]]`.
+    Pairs,
+    /// `{model: level}`.
+    Nested,
+}
+
+/// Larger than any single mapping: such an object is a level, and is not read twice to find out.
+const MAX_ENTRY_BYTES: usize = 64 * 1024;
+
+/// Why a text is no session map.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShapeError {
+    /// Not JSON, torn, or with a key twice.
+    #[error("not valid JSON: {0}")]
+    Syntax(serde_json::Error),
+    /// An object names a key twice: which one counts is up to the reader, so nothing is safe to change.
+    #[error("{0}")]
+    DuplicateKey(String),
+    /// JSON, but no object and no list of pairs.
+    #[error("it holds {0}, not an object of chats and sessions")]
+    NotAMap(&'static str),
+}
+
+impl From<serde_json::Error> for ShapeError {
+    fn from(error: serde_json::Error) -> Self {
+        let message = error.to_string();
+        if message.starts_with("duplicate key") { Self::DuplicateKey(message) } else { Self::Syntax(error) }
+    }
+}
+
+/// The members of an object in order, keys checked for duplicates, values as raw text.
+pub(super) struct Members<'t>(pub(super) Vec<(Text<'t>, &'t RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(entry) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                    members.push(entry);
+                }
+                let mut seen = FxHashSet::with_capacity_and_hasher(members.len(), rustc_hash::FxBuildHasher);
+                if let Some((key, _)) = members.iter().find(|(key, _)| !seen.insert(key.0.as_ref())) {
+                    return Err(de::Error::custom(format_args!("duplicate key `{}`", key.0.escape_default())));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+/// A member as the classification sees it.
+struct Member<'t> {
+    key: Cow<'t, str>,
+    value: &'t str,
+    span: Span,
+    value_span: Span,
+}
+
+impl<'t> Document<'t> {
+    /// Reads `text`. `is_model` tells which names are models of a known provider.
+    ///
+    /// # Errors
+    /// [`ShapeError`]: invalid JSON, a key twice in one object, or a text that is no map at all.
+    pub(crate) fn parse(text: &'t str, is_model: &dyn Fn(&str) -> bool) -> Result<Self, ShapeError> {
+        let raw: &RawValue = serde_json::from_str(text)?;
+        let mut document = Self { text, entries: Vec::new(), levels: Vec::new(), not_understood: 0 };
+        match raw.get().as_bytes().first() {
+            Some(b'{') => document.read_top(raw.get(), is_model)?,
+            Some(b'[') => document.read_pairs(None, raw.get())?,
+            Some(b'"') => return Err(ShapeError::NotAMap("a string")),
+            _ => return Err(ShapeError::NotAMap("a single value")),
+        }
+        Ok(document)
+    }
+
+    /// The mapping's working folder, where the mapping is an object that records one.
+    pub(crate) fn cwd(&self, entry: &Entry<'t>) -> Option<Cow<'t, str>> {
+        let value = &self.text[entry.value.range()];
+        if !value.starts_with('{') {
+            return None;
+        }
+        serde_json::from_str::<EntryObject<'t>>(value).ok()?.cwd
+    }
+
+    /// Whether chats stand at the top, without models above them.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.levels.iter().any(|level| level.name.is_none() && level.kind == LevelKind::Flat)
+    }
+
+    /// The mapping's value as it stands in the text.
+    pub(crate) fn value(&self, entry: &Entry<'t>) -> &'t str {
+        &self.text[entry.value.range()]
+    }
+
+    fn span(&self, part: &str) -> Span {
+        let start = part.as_ptr() as usize - self.text.as_ptr() as usize;
+        Span { start: start as u32, end: (start + part.len()) as u32 }
+    }
+
+    /// The members of the object `raw`, each with the span of `"key": value`.
+    fn members(&self, raw: &'t str) -> Result<Vec<Member<'t>>, ShapeError> {
+        let Members(members) = serde_json::from_str(raw)?;
+        let bytes = self.text.as_bytes();
+        let mut position = self.span(raw).start as usize + 1;
+        let member = |(key, value): (Text<'t>, &'t RawValue)| {
+            while matches!(bytes[position], b' ' | b'\n' | b'\r' | b'\t' | b',') {
+                position += 1;
+            }
+            let value_span = self.span(value.get());
+            let span = Span { start: position as u32, end: value_span.end };
+            position = value_span.end as usize;
+            Member { key: key.0, value: value.get(), span, value_span }
+        };
+        Ok(members.into_iter().map(member).collect())
+    }
+
+    fn read_top(&mut self, raw: &'t str, is_model: &dyn Fn(&str) -> bool) -> Result<(), ShapeError> {
+        let members = self.members(raw)?;
+        if let Some(wrapped) = wrapped_sessions(&members) {
+            return self.read_top(wrapped, is_model);
+        }
+        let mut kind = None;
+        let all_strings = members.iter().all(|member| member.value.starts_with('"'));
+        for member in members {
+            let kind_here = match member.value.as_bytes().first() {
+                Some(b'"') => self.read_flat_string(member, all_strings)?,
+                Some(b'{') => self.read_top_object(member, is_model)?,
+                Some(b'[') => {
+                    self.read_pairs(Some(member.key), member.value)?;
+                    Some(LevelKind::Nested)
+                }
+                _ => {
+                    self.not_understood += usize::from(member.key != "version");
+                    None
+                }
+            };
+            kind = kind.or(kind_here);
+        }
+        // An empty map takes what the current bridge writes.
+        let kind = kind.unwrap_or(LevelKind::Nested);
+        self.levels.push(Level { kind, name: None, span: self.span(raw) });
+        Ok(())
+    }
+
+    fn read_flat_string(&mut self, member: Member<'t>, all_strings: bool) -> Result<Option<LevelKind>, ShapeError> {
+        let session = text_of(member.value)?;
+        if !all_strings && SessionId::new(&session).is_err() {
+            self.not_understood += 1;
+            return Ok(None);
+        }
+        self.push(
+            Some(Cow::Borrowed(FLAT_MODEL)),
+            member.key,
+            (session, Recorded::Nothing, Form::Id),
+            member.span,
+            member.value_span,
+        );
+        Ok(Some(LevelKind::Flat))
+    }
+
+    fn read_top_object(
+        &mut self,
+        member: Member<'t>,
+        is_model: &dyn Fn(&str) -> bool,
+    ) -> Result<Option<LevelKind>, ShapeError> {
+        if member.value.len() <= MAX_ENTRY_BYTES {
+            let object: EntryObject<'t> = serde_json::from_str(member.value)?;
+            let recorded = object.recorded.unwrap_or(Recorded::Nothing);
+            if let Some(session) = object.session {
+                let model = object.model.or_else(|| model_in_key(&member.key));
+                self.push(model, member.key, (session, recorded, Form::Object), member.span, member.value_span);
+                return Ok(Some(LevelKind::Flat));
+            }
+            if let (Some(chat), true) = (object.chat, SessionId::new(&member.key).is_ok_and(SessionId::is_uuid)) {
+                self.push(object.model, chat, (member.key, recorded, Form::Inverted), member.span, member.value_span);
+                return Ok(Some(LevelKind::Inverted));
+            }
+        }
+        self.read_model(member, is_model)?;
+        Ok(Some(LevelKind::Nested))
+    }
+
+    /// A level of chats under a model. Under an unknown name every member must be a mapping, or none of it is taken.
+    fn read_model(&mut self, member: Member<'t>, is_model: &dyn Fn(&str) -> bool) -> Result<(), ShapeError> {
+        let model = member.key;
+        let known = is_model(&model);
+        let before = self.entries.len();
+        let mut others = 0;
+        let mut valid = 0;
+        let members = self.members(member.value)?;
+        self.entries.reserve(members.len());
+        for chat in members {
+            match mapping_of(chat.value)? {
+                Some(mapping) => {
+                    valid += usize::from(SessionId::new(&mapping.0).is_ok());
+                    self.push(Some(model.clone()), chat.key, mapping, chat.span, chat.value_span);
+                }
+                None => others += 1,
+            }
+        }
+        let taken = self.entries.len() - before;
+        if !known && taken + others > 0 && (others > 0 || valid == 0) {
+            self.entries.truncate(before);
+            self.not_understood += 1;
+            return Ok(());
+        }
+        self.not_understood += others;
+        self.levels.push(Level { kind: LevelKind::Model, name: Some(model), span: member.value_span });
+        Ok(())
+    }
+
+    /// A list of `[chat, mapping]`; all of it or nothing.
+    fn read_pairs(&mut self, name: Option<Cow<'t, str>>, raw: &'t str) -> Result<(), ShapeError> {
+        let before = self.entries.len();
+        let elements: Vec<&'t RawValue> = serde_json::from_str(raw)?;
+        for element in elements {
+            let Ok((chat, value)) = serde_json::from_str::<(Text<'t>, &'t RawValue)>(element.get()) else {
+                self.entries.truncate(before);
+                self.not_understood += 1;
+                return Ok(());
+            };
+            let Some(mapping) = mapping_of(value.get())? else {
+                self.entries.truncate(before);
+                self.not_understood += 1;
+                return Ok(());
+            };
+            let (span, value_span) = (self.span(element.get()), self.span(value.get()));
+            self.push(name.clone(), chat.0, mapping, span, value_span);
+        }
+        self.levels.push(Level { kind: LevelKind::Pairs, name, span: self.span(raw) });
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        model: Option<Cow<'t, str>>,
+        chat: Cow<'t, str>,
+        (session, recorded, form): Mapping<'t>,
+        member: Span,
+        value: Span,
+    ) {
+        self.entries.push(Entry { model, chat, session, recorded, form, member, value });
+    }
+}
+
+/// What a mapping's value says: the session's id, a recorded time, and how it is written.
+type Mapping<'t> = (Cow<'t, str>, Recorded, Form);
+
+/// A value that is an id or an object with one; `None` for anything else.
+fn mapping_of(value: &str) -> Result<Option<Mapping<'_>>, ShapeError> {
+    Ok(match value.as_bytes().first() {
+        Some(b'"') => Some((text_of(value)?, Recorded::Nothing, Form::Id)),
+        Some(b'{') => {
+            let object: EntryObject<'_> = serde_json::from_str(value)?;
+            let recorded = object.recorded.unwrap_or(Recorded::Nothing);
+            object.session.map(|session| (session, recorded, Form::Object))
+        }
+        _ => None,
+    })
+}
+
+/// The text of a JSON string that is known to be valid.
+fn text_of(raw: &str) -> Result<Cow<'_, str>, ShapeError> {
+    let inner = &raw[1..raw.len() - 1];
+    if inner.contains('\\') {
+        return Ok(serde_json::from_str::<Text<'_>>(raw)?.0);
+    }
+    Ok(Cow::Borrowed(inner))
+}
+
+/// `{"version": 1, "sessions": {…}}`: the object inside, when everything beside it is a single value.
+fn wrapped_sessions<'t>(members: &[Member<'t>]) -> Option<&'t str> {
+    let sessions = members.iter().find(|member| member.key == "sessions" && member.value.starts_with('{'))?;
+    let single = |member: &Member<'_>| member.key == "sessions" || !member.value.starts_with(['{', '[', '"']);
+    members.iter().all(single).then_some(sessions.value)
+}
+
+/// emdash files its sessions under `<provider>-chat-<id>` and `<provider>-main-<id>`.
+fn model_in_key<'t>(key: &Cow<'t, str>) -> Option<Cow<'t, str>> {
+    let end = key.find("-chat-").or_else(|| key.find("-main-"))?;
+    Some(match key {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+        Cow::Owned(text) => Cow::Owned(text[..end].to_owned()),
+    })
+}

@@ -1,0 +1,10 @@
+//! Joins what the areas know of one session: facts, verdicts, and what is done about them.
+//!
+//! `evidence` looks (reads only), `plan` decides (pure), `apply` does what the plan says. A dry run is a plan that nobody
+//! applies.
+
+pub(crate) mod apply;
+pub(crate) mod content;
+pub(crate) mod evidence;
+pub(crate) mod plan;
+pub(crate) mod resolve;

@@ -1,0 +1,191 @@
+//! The plan: a verdict with its reason for every mapping, and the totals. Nothing is done here.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+
+use super::evidence::{Evidence, Finding, home_for, path_text};
+use crate::policy::duration::{format_age, format_duration};
+use crate::policy::mapping::{Action, FUTURE_TOLERANCE, Facts, Reason, State, Thresholds, Verdict, decide};
+use crate::policy::timestamp::Timestamp;
+use crate::providers::Catalogue;
+use crate::session_map::{Absent, Document, Entry, Memory};
+
+/// What is to become of every mapping of one map.
+#[derive(Debug)]
+pub(crate) struct Plan<'p> {
+    pub(crate) document: &'p Document<'p>,
+    pub(crate) evidence: &'p Evidence,
+    pub(crate) catalogue: &'p Catalogue,
+    pub(crate) thresholds: Thresholds,
+    pub(crate) now: DateTime<Utc>,
+    verdicts: Vec<Verdict<'p>>,
+}
+
+/// One mapping of the plan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Item<'i> {
+    pub(crate) entry: &'i Entry<'i>,
+    pub(crate) finding: &'i Finding,
+    pub(crate) verdict: Verdict<'i>,
+}
+
+/// How many mappings are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Totals {
+    pub(crate) checked: usize,
+    pub(crate) active: usize,
+    pub(crate) idle: usize,
+    pub(crate) in_use: usize,
+    pub(crate) missing: usize,
+    pub(crate) unknown: usize,
+    pub(crate) pruned: usize,
+}
+
+impl<'p> Plan<'p> {
+    /// Decides every looked-at mapping.
+    pub(crate) fn decide(
+        document: &'p Document<'p>,
+        evidence: &'p Evidence,
+        catalogue: &'p Catalogue,
+        memory: &Memory,
+        thresholds: Thresholds,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let remembered = memory.remembered();
+        let verdict = |finding: &Finding| {
+            let entry = &document.entries[finding.entry as usize];
+            let since = evidence.missing_since(finding, entry, &remembered, catalogue);
+            decide(evidence.facts(finding, since), &thresholds, now)
+        };
+        let verdicts = evidence.findings.iter().map(verdict).collect();
+        Self { document, evidence, catalogue, thresholds, now, verdicts }
+    }
+
+    /// Every mapping, in the map's order.
+    pub(crate) fn items(&self) -> impl ExactSizeIterator<Item = Item<'_>> {
+        self.evidence.findings.iter().zip(&self.verdicts).map(|(finding, verdict)| Item {
+            entry: &self.document.entries[finding.entry as usize],
+            finding,
+            verdict: *verdict,
+        })
+    }
+
+    /// Those to be pruned.
+    pub(crate) fn pruned(&self) -> impl Iterator<Item = Item<'_>> {
+        self.items().filter(|item| item.verdict.action == Action::Prune)
+    }
+
+    /// Turns the prune verdicts of these missing mappings (by entry) into keep: a closer look found them.
+    pub(crate) fn keep_found(&mut self, closer: &Evidence) {
+        for finding in &closer.findings {
+            let index = self.evidence.findings.binary_search_by_key(&finding.entry, |known| known.entry);
+            if let Ok(index) = index {
+                let facts = closer.facts(finding, None);
+                if !matches!(facts, Facts::Missing(_)) {
+                    self.verdicts[index] = Verdict {
+                        state: State::Unknown,
+                        action: Action::Keep,
+                        reason: Reason::FoundElsewhere,
+                        last_activity: None,
+                    };
+                }
+            }
+        }
+    }
+
+    /// How many mappings are in which state.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals { checked: self.verdicts.len(), ..Totals::default() };
+        for verdict in &self.verdicts {
+            let count = match verdict.state {
+                State::Active => &mut totals.active,
+                State::Idle => &mut totals.idle,
+                State::InUse => &mut totals.in_use,
+                State::Missing => &mut totals.missing,
+                State::Unknown => &mut totals.unknown,
+            };
+            *count += 1;
+            totals.pruned += usize::from(verdict.action == Action::Prune);
+        }
+        totals
+    }
+
+    /// Whether something could not be looked at, so that "nothing to do" would not be true.
+    pub(crate) fn is_partial(&self) -> bool {
+        !self.evidence.is_complete()
+    }
+
+    /// What the next run has to know about missing mappings.
+    pub(crate) fn absences(&self, memory: &Memory) -> Vec<Absent> {
+        let remembered = memory.remembered();
+        let missing = self.items().filter(|item| item.verdict.state == State::Missing);
+        missing
+            .filter(|item| item.verdict.action == Action::Keep)
+            .map(|item| {
+                let home = home_for(item.finding, self.catalogue);
+                let model = item.entry.model.as_deref();
+                let since = remembered.since(model, &item.entry.chat, &item.entry.session, &home);
+                Absent {
+                    model: model.map(str::to_owned),
+                    chat: item.entry.chat.to_string(),
+                    session: item.entry.session.to_string(),
+                    home,
+                    since: since.unwrap_or(self.now),
+                }
+            })
+            .collect()
+    }
+
+    /// The provider's name.
+    pub(crate) fn provider(&self, item: &Item<'_>) -> Option<&str> {
+        item.finding.provider.map(|provider| self.catalogue.get(usize::from(provider)).0.name.as_str())
+    }
+
+    /// The transcript's path as text.
+    pub(crate) fn transcript(&self, item: &Item<'_>) -> Option<String> {
+        self.evidence.transcript(item.finding).map(|path| path_text(&path))
+    }
+
+    /// The verdict's reason in words.
+    pub(crate) fn reason(&self, item: &Item<'_>) -> Cow<'p, str> {
+        let limit = || self.thresholds.idle.map_or_else(|| "never".to_owned(), format_duration);
+        match item.verdict.reason {
+            Reason::UsedRecently => "used within the threshold".into(),
+            Reason::IdleTooLong => format!("idle for more than {}", limit()).into(),
+            Reason::HeldBy(pid) => format!("process {pid} has this session open").into(),
+            Reason::FutureTime => "its last activity lies in the future: a clock is wrong".into(),
+            Reason::CouldNotLook(why) => why.to_owned().into(),
+            Reason::FoundElsewhere => "found in a folder where it does not belong".into(),
+            Reason::MissingKept => "no transcript; missing ones are kept".into(),
+            Reason::MissingFirst => "no transcript; first seen missing now".into(),
+            Reason::MissingTooShort(age) => format!("no transcript for {}, not long enough", format_age(age)).into(),
+            Reason::NoStore => "no transcript, but the provider's folder is not there either".into(),
+            Reason::StoreUnread => "no transcript, but not all folders could be read".into(),
+            Reason::MissingButUsed => "no transcript, but the map says it was used within the threshold".into(),
+            Reason::AllMissing => "all of the provider's sessions are missing at once: wrong home folder?".into(),
+            Reason::MissingLong(age) => format!("no transcript for {}", format_age(age)).into(),
+            Reason::MissingNow => "no transcript".into(),
+        }
+    }
+
+    /// Where the transcript's inside decided: how long ago its file time pretends, when that is off by more than the
+    /// tolerance for clocks.
+    pub(crate) fn mtime_lie(&self, item: &Item<'_>) -> Option<u64> {
+        let (modified, activity) = (item.finding.modified?, item.verdict.last_activity?);
+        let lies = (modified - activity.time).abs() > FUTURE_TOLERANCE;
+        lies.then(|| (self.now - modified).num_seconds().max(0).unsigned_abs())
+    }
+
+    /// Seconds since the last activity; negative (a clock slightly ahead) counts as none.
+    pub(crate) fn idle_seconds(&self, item: &Item<'_>) -> Option<u64> {
+        item.verdict.last_activity.map(|activity| (self.now - activity.time).num_seconds().max(0).unsigned_abs())
+    }
+}
+
+impl Item<'_> {
+    /// The last activity as text.
+    pub(crate) fn last_activity(&self) -> Option<Timestamp> {
+        self.verdict.last_activity.map(|activity| Timestamp(activity.time))
+    }
+}
