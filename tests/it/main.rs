@@ -1,1 +1,14 @@
-//! Tests through the binary.
+//! Tests through the binary: what a user or a bridge sees.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests write, remove and wait as they like in their own temporary world"
+)]
+
+mod prune;
+mod world;
