@@ -61,7 +61,7 @@ impl MapArgs {
 pub(super) fn with_map<T>(
     context: &Context,
     map: &SessionMap,
-    work: impl FnOnce(Option<&Document<'_>>, Option<&crate::filesystem::Snapshot>) -> Result<T>,
+    work: impl FnOnce(Option<&Document<'_>>, Option<crate::filesystem::Snapshot>) -> Result<T>,
 ) -> Result<T> {
     let is_model = |name: &str| context.is_model(name);
     for attempt in 0.. {
@@ -70,8 +70,9 @@ pub(super) fn with_map<T>(
             Err(MapError::Missing(_)) => break,
             Err(error) => return Err(error.into()),
         };
-        match map.parse(snapshot.bytes(), &is_model) {
-            Ok(document) => return work(Some(&document), Some(&snapshot)),
+        let text = snapshot.shared_bytes();
+        match map.parse(&text, &is_model) {
+            Ok(document) => return work(Some(&document), Some(snapshot)),
             Err(MapError::Refused { .. }) if attempt < 100 && map.changes_after(&snapshot) => {}
             Err(error) => return Err(error.into()),
         }

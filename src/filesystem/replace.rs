@@ -18,7 +18,7 @@ use super::snapshot::Snapshot;
 use super::temporary::Temporary;
 
 /// How long the old file is watched after the exchange, for openers that had found it just before.
-pub(crate) const HOLD: Duration = Duration::from_millis(1);
+pub(crate) const HOLD: Duration = Duration::from_micros(300);
 /// How long a lease that makes everybody wait is tried for.
 const WRITE_LEASE_PATIENCE: Duration = Duration::from_millis(200);
 /// How long any lease is tried for. A program that keeps the file open all the time must not stop us for good.

@@ -269,9 +269,11 @@ fn a_waiting_reader_of_the_old_file_costs_nobody_what_was_written_into_the_new_o
     let (snapshot, prepared) = place.prepare();
     let resolved = rustix::fs::open(&place.path, rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
     let found = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&resolved)));
+    let mut put_back = false;
     let result = std::thread::scope(|threads| {
         prepared
             .commit_watched(&snapshot, NO_HOLD, &mut |step| {
+                put_back |= step == Step::PutBack;
                 if step == Step::Verified {
                     let (tell, task) = std::sync::mpsc::channel();
                     let found = found.clone();
@@ -285,6 +287,7 @@ fn a_waiting_reader_of_the_old_file_costs_nobody_what_was_written_into_the_new_o
             })
             .unwrap()
     });
+    assert!(!put_back, "their next change would have started from the old file");
     assert_eq!((result, place.text().as_str()), (done_under_lease(), "new and their change"));
 }
 

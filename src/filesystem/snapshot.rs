@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
@@ -66,7 +67,7 @@ pub(crate) struct Snapshot {
     name: OsString,
     file: File,
     stat: Stat,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
 }
 
 impl Snapshot {
@@ -142,7 +143,7 @@ impl Snapshot {
         if bytes.len() as u64 > max_bytes {
             return Err(too_large(bytes.len() as u64));
         }
-        Ok(Self { path: path.to_owned(), real, folder, name, file, stat, bytes })
+        Ok(Self { path: path.to_owned(), real, folder, name, file, stat, bytes: Arc::new(bytes) })
     }
 
     /// The content that was read.
@@ -150,9 +151,9 @@ impl Snapshot {
         &self.bytes
     }
 
-    /// The content that was read, without the rest.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// The content that was read, to outlive the snapshot: whoever holds only this does not hold the file open.
+    pub(crate) fn shared_bytes(&self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.bytes)
     }
 
     /// The path as it was given.
@@ -254,6 +255,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
+    use std::sync::Arc;
 
     use rustix::fs::{CWD, FileType, mknodat};
 

@@ -300,11 +300,11 @@ mod tests {
         let (ask, answer) = std::sync::mpsc::channel();
         let (done, wait) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let comm = fs_err::read("/proc/self/comm").unwrap();
+            let comm = fs_err::read_to_string("/proc/self/comm").unwrap();
             fs_err::OpenOptions::new()
                 .write(true)
                 .open("/proc/thread-self/comm")
-                .and_then(|mut file| std::io::Write::write_all(&mut file, &comm))
+                .and_then(|mut file| std::io::Write::write_all(&mut file, comm.trim_end().as_bytes()))
                 .unwrap();
             let task = fs_err::read_link("/proc/thread-self").unwrap();
             ask.send(task.file_name().unwrap().to_str().unwrap().parse().unwrap()).unwrap();

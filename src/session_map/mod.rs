@@ -180,30 +180,27 @@ impl Held<'_> {
     /// present one.
     pub(crate) fn update(
         &self,
-        first: Option<&Snapshot>,
+        first: Option<Snapshot>,
         mut change: impl FnMut(&[u8]) -> Result<Option<Change>, MapError>,
     ) -> Result<bool, MapError> {
         let deadline = Instant::now() + PATIENCE;
         let mut first = first;
         loop {
-            let read;
+            // The old snapshot is gone by now: two of one file would stand in each other's way.
             let snapshot = match first.take() {
                 Some(snapshot) => snapshot,
-                None => {
-                    read = self.map.read()?;
-                    &read
-                }
+                None => self.map.read()?,
             };
             let (edited, pending) = match change(snapshot.bytes()) {
                 Ok(Some(Change { edited, pending })) => (edited, pending),
                 Ok(None) => return Ok(false),
                 // Somebody rewrites it in place: what was read may be half of it.
-                Err(MapError::Refused { .. }) if Instant::now() < deadline && self.map.changes_after(snapshot) => {
+                Err(MapError::Refused { .. }) if Instant::now() < deadline && self.map.changes_after(&snapshot) => {
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            match replace(snapshot, &edited, pending)? {
+            match replace(&snapshot, &edited, pending)? {
                 true => return Ok(true),
                 false if Instant::now() > deadline => return Err(MapError::Restless(self.map.path.clone())),
                 false => log::debug!("{} changed meanwhile; deciding again", self.map.path.display()),
@@ -245,10 +242,8 @@ fn replace(
             pending.undo();
             Ok(false)
         }
-        Err(error) => {
-            pending.undo();
-            Err(error.into())
-        }
+        // Whether the map changed is not known any more; a tombstone too many does no harm.
+        Err(error) => Err(error.into()),
     }
 }
 

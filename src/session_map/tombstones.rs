@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -154,9 +155,9 @@ impl Tombstones {
         Ok(parts.iter().map(|part| part.len() as u64).sum())
     }
 
-    fn read(&self) -> Result<Option<Vec<u8>>> {
+    fn read(&self) -> Result<Option<Arc<Vec<u8>>>> {
         match Snapshot::open(&self.path, MAX_BYTES) {
-            Ok(snapshot) => Ok(Some(snapshot.into_bytes())),
+            Ok(snapshot) => Ok(Some(snapshot.shared_bytes())),
             Err(SnapshotError::Missing { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

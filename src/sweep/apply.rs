@@ -38,7 +38,7 @@ pub(crate) struct How<'h> {
 pub(crate) fn apply(
     plan: &Plan<'_>,
     map: &SessionMap,
-    snapshot: &Snapshot,
+    snapshot: Snapshot,
     memory: &mut Memory,
     how: &How<'_>,
 ) -> Result<Applied, MapError> {
@@ -49,17 +49,18 @@ pub(crate) fn apply(
     if !items.is_empty() {
         let folders = working_folders(plan, &items);
         let held = map.lock(how.lock)?;
+        let planned = snapshot.shared_bytes();
         let changed = held.update(Some(snapshot), |bytes| {
-            let same = std::ptr::eq(bytes, snapshot.bytes());
+            let same = std::ptr::eq(bytes, planned.as_slice());
             let removed: Vec<(usize, usize)> = if same {
                 items.iter().enumerate().map(|(item, of)| (of.finding.entry as usize, item)).collect()
             } else {
                 still_there(&map.parse(bytes, how.is_model)?, &items, plan.document)
             };
-            let planned: FxHashSet<usize> = removed.iter().map(|(_, item)| *item).collect();
+            let present: FxHashSet<usize> = removed.iter().map(|(_, item)| *item).collect();
             applied.pruned = removed.len();
             applied.changed_meanwhile =
-                (0..items.len()).filter(|item| !planned.contains(item)).map(|item| items[item].finding.entry).collect();
+                (0..items.len()).filter(|item| !present.contains(item)).map(|item| items[item].finding.entry).collect();
             if removed.is_empty() {
                 return Ok(None);
             }
