@@ -3,6 +3,7 @@
 //! Everything stands below a root folder, so that tests can build their own. A process may end between any two reads:
 //! "gone" is `Ok(None)`, and "not allowed to look" stays an error.
 
+use std::cell::OnceCell;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
@@ -12,6 +13,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, TimeDelta, Utc};
 use rustc_hash::FxHashMap;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::walk;
 
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`: field 9 of `stat` has it for kernel threads.
 const KERNEL_THREAD: u64 = 0x0020_0000;
@@ -20,6 +24,7 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 #[derive(Debug, Clone)]
 pub(crate) struct Proc {
     root: PathBuf,
+    counts_open_files: OnceCell<bool>,
 }
 
 /// A file on a device, as /proc/locks names it.
@@ -42,7 +47,7 @@ impl Default for Proc {
 impl Proc {
     /// The proc filesystem at `root`.
     pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), counts_open_files: OnceCell::new() }
     }
 
     /// All process ids.
@@ -110,8 +115,13 @@ impl Proc {
 
     /// Shows `visit` each file that a process holds open; `None` when the process is gone.
     pub(crate) fn open_files(&self, pid: u32, mut visit: impl FnMut(&OpenFile<'_>)) -> io::Result<Option<()>> {
+        let path = self.path_of(pid, "fd");
+        // Linux 6.2 and later: the folder's size is the number of open files. Kernel threads have none.
+        if self.counts_open_files() && walk::has_no_size(&path) {
+            return Ok(Some(()));
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(self.path_of(pid, "fd"), flags, Mode::empty()).map_err(io::Error::from);
+        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
         let Some(folder) = running(folder)? else { return Ok(None) };
         let Some(mut entries) = running(Dir::new(folder).map_err(io::Error::from))? else { return Ok(None) };
         let mut buffer = Vec::with_capacity(256);
@@ -121,14 +131,25 @@ impl Proc {
             if !name.to_bytes().first().is_some_and(u8::is_ascii_digit) {
                 continue;
             }
-            // Closed since: `NotFound`. Anything else says no more about the other files than that.
             let folder = entries.fd()?;
-            if let Ok(target) = rustix::fs::readlinkat(folder, name, std::mem::take(&mut buffer)) {
-                visit(&OpenFile { folder, name, target: target.to_bytes() });
-                buffer = target.into_bytes();
+            match rustix::fs::readlinkat(folder, name, std::mem::take(&mut buffer)) {
+                Ok(target) => {
+                    visit(&OpenFile { folder, name, target: target.to_bytes() });
+                    buffer = target.into_bytes();
+                }
+                // What is denied for one file is denied for all files of the process.
+                Err(Errno::ACCESS | Errno::PERM) => return Err(io::ErrorKind::PermissionDenied.into()),
+                // Closed since. Anything else says no more about the other files than that.
+                Err(_) => {}
             }
         }
         Ok(Some(()))
+    }
+
+    /// Whether the kernel tells the number of open files as the size of `/proc/<pid>/fd`; asked of this process, which
+    /// has some.
+    fn counts_open_files(&self) -> bool {
+        *self.counts_open_files.get_or_init(|| !walk::has_no_size(&self.path_of(std::process::id(), "fd")))
     }
 
     fn path_of(&self, pid: u32, name: &str) -> PathBuf {

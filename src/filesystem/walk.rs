@@ -70,6 +70,11 @@ pub(crate) fn folder_size(folder: BorrowedFd<'_>) -> Result<u64> {
     Ok(rustix::fs::fstat(folder)?.st_size.unsigned_abs())
 }
 
+/// Whether a file or folder is there and has no size, not even that of an empty folder.
+pub(crate) fn has_no_size(path: &std::path::Path) -> bool {
+    rustix::fs::statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::SIZE).is_ok_and(|stat| stat.stx_size == 0)
+}
+
 /// Whether an error means that there is nothing there (as opposed to: it could not be looked at).
 pub(crate) fn means_absent(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)

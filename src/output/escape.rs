@@ -1,6 +1,6 @@
 //! Names that others chose, made safe for a terminal, a pipe and a log.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// `text` with control characters, line ends and everything that changes the direction of text shown as `\u{…}`.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
@@ -8,32 +8,55 @@ pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 /// The first `1` characters of `0`, escaped.
 pub(crate) struct Short<'a>(pub(crate) &'a str, pub(crate) usize);
 
+impl Escaped<'_> {
+    /// Adds the escaped text to `line`.
+    pub(crate) fn push_to(&self, line: &mut String) {
+        if is_plain(self.0) {
+            line.push_str(self.0);
+        } else {
+            self.0.chars().for_each(|character| push(line, character));
+        }
+    }
+}
+
+impl Short<'_> {
+    fn cut(&self) -> &str {
+        let end = self.0.char_indices().nth(self.1).map_or(self.0.len(), |(index, _)| index);
+        &self.0[..end]
+    }
+
+    /// Adds the escaped text to `line`.
+    pub(crate) fn push_to(&self, line: &mut String) {
+        Escaped(self.cut()).push_to(line);
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+}
+
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        if is_plain(self.0) {
             return f.pad(self.0);
         }
         let mut text = String::with_capacity(self.0.len() + 8);
-        for character in self.0.chars() {
-            push(&mut text, character)?;
-        }
+        self.push_to(&mut text);
         f.pad(&text)
     }
 }
 
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.0.char_indices().nth(self.1).map_or(self.0.len(), |(index, _)| index);
-        Escaped(&self.0[..end]).fmt(f)
+        Escaped(self.cut()).fmt(f)
     }
 }
 
-fn push(text: &mut String, character: char) -> fmt::Result {
+fn push(text: &mut String, character: char) {
     if is_unsafe(character) {
-        write!(text, "{}", character.escape_unicode())
+        text.extend(character.escape_unicode());
     } else {
         text.push(character);
-        Ok(())
     }
 }
 

@@ -36,26 +36,21 @@ impl Timestamp {
         Some((text, length + end.len()))
     }
 
-    /// For people: `2026-11-20 09:26Z`.
-    pub(crate) fn short(self) -> impl fmt::Display {
-        Written(self, *b" m", "Z")
-    }
-}
-
-struct Written(Timestamp, [u8; 2], &'static str);
-
-impl fmt::Display for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.text(self.1, self.2) {
-            Some((text, length)) => f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default()),
-            None => write!(f, "{}", self.0.0.format("%+")),
+    /// For people: adds `2026-11-20 09:26Z` to `line`.
+    pub(crate) fn push_short_to(self, line: &mut String) {
+        match self.text(*b" m", "Z") {
+            Some((text, length)) => line.push_str(std::str::from_utf8(&text[..length]).unwrap_or_default()),
+            None => line.push_str(&self.0.to_rfc3339()),
         }
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Written(*self, *b"Ts", "Z").fmt(f)
+        match self.text(*b"Ts", "Z") {
+            Some((text, length)) => f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default()),
+            None => f.write_str(&self.0.to_rfc3339()),
+        }
     }
 }
 
@@ -76,7 +71,9 @@ mod tests {
     fn instants_are_written_as_rfc_3339() {
         let time = DateTime::from_timestamp(1_795_166_815, 985_000_000).unwrap();
         assert_eq!(Timestamp(time).to_string(), "2026-11-20T09:26:55Z");
-        assert_eq!(Timestamp(time).short().to_string(), "2026-11-20 09:26Z");
+        let mut line = String::new();
+        Timestamp(time).push_short_to(&mut line);
+        assert_eq!(line, "2026-11-20 09:26Z");
         assert_eq!(DateTime::parse_from_rfc3339(&Timestamp(time).to_string()).unwrap().timestamp(), time.timestamp());
         assert_eq!(serde_json::to_string(&Timestamp(time)).unwrap(), "\"2026-11-20T09:26:55Z\"");
     }

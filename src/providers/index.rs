@@ -18,15 +18,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use rustc_hash::FxHashMap;
 
-use super::pattern::Folder;
+use super::pattern::{Folder, NamePattern};
 use super::row::Provider;
 use super::scan::{Hit, HitKind, Scanner};
 use super::session_id::SessionId;
 use super::tree::Tree;
 use crate::filesystem::walk;
 
-/// Below this many folders per thread a thread costs more than it saves.
-const FOLDERS_PER_THREAD: usize = 24;
+/// A second thread costs more than it saves before this many folder entries were seen…
+const ENTRIES_BEFORE_THREADS: usize = 2_500;
+/// …and when less than this many folders are left for it.
+const FOLDERS_PER_THREAD: usize = 8;
 /// More threads than this do not pay even on a cold disk.
 const MAX_THREADS: usize = 8;
 
@@ -38,6 +40,46 @@ pub(crate) struct Query<'a> {
     pub(crate) home: PathBuf,
     /// The sessions wanted, each once.
     pub(crate) ids: Vec<SessionId<'a>>,
+    /// Where each of them stands in `ids`.
+    pub(super) by_id: FxHashMap<&'a [u8], u32>,
+    /// The lengths that they have.
+    id_lengths: Vec<usize>,
+}
+
+impl<'a> Query<'a> {
+    /// Looks for nothing yet.
+    pub(crate) fn new(provider: &'a Provider, home: PathBuf) -> Self {
+        Self { provider, home, ids: Vec::new(), by_id: FxHashMap::default(), id_lengths: Vec::new() }
+    }
+
+    /// Wants `id`, too; yields its index.
+    pub(crate) fn want(&mut self, id: SessionId<'a>) -> u32 {
+        let bytes = id.as_str().as_bytes();
+        *self.by_id.entry(bytes).or_insert_with(|| {
+            self.ids.push(id);
+            if !self.id_lengths.contains(&bytes.len()) {
+                self.id_lengths.push(bytes.len());
+            }
+            self.ids.len() as u32 - 1
+        })
+    }
+
+    /// Whether `text` is the id of a wanted session.
+    pub(crate) fn wants(&self, text: &str) -> bool {
+        self.by_id.contains_key(text.as_bytes())
+    }
+
+    /// The wanted session whose transcript can have this name.
+    pub(crate) fn session_of(&self, name: &[u8]) -> Option<u32> {
+        let rules = self.provider.transcripts.iter().filter_map(|pattern| pattern.name.as_ref());
+        rules.filter(|rule| rule.characters.is_none()).find_map(|rule| self.id_in(rule, name))
+    }
+
+    /// The wanted session that `name` holds where `rule` expects it.
+    #[inline]
+    pub(super) fn id_in(&self, rule: &NamePattern, name: &[u8]) -> Option<u32> {
+        self.id_lengths.iter().find_map(|length| self.by_id.get(rule.id_in(name, *length)?).copied())
+    }
 }
 
 /// How far to look.
@@ -103,12 +145,8 @@ pub(super) struct Plan<'a> {
     pub(super) query: &'a Query<'a>,
     pub(super) tree: Tree,
     pub(super) home: OwnedFd,
-    /// Whole ids → index.
-    pub(super) by_id: FxHashMap<&'a [u8], u32>,
     /// Beginnings of ids, for names that hold only those → indexes.
     pub(super) by_prefix: FxHashMap<&'a [u8], Vec<u32>>,
-    /// The lengths that whole ids have.
-    pub(super) id_lengths: Vec<usize>,
     /// The days that can hold the wanted ids; `None` for all.
     days: Option<HashSet<NaiveDate>>,
 }
@@ -192,18 +230,29 @@ fn inner_folders(plans: &[Plan<'_>], scanner: &mut Scanner) -> (Vec<Job>, Vec<us
     (jobs, leaves, narrowed)
 }
 
-/// Scans the folders that hold transcripts, on as many threads as their number pays for.
-fn scan_leaves(plans: &[Plan<'_>], jobs: &[Job], leaves: &[usize], first: Scanner) -> Vec<Scanner> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (leaves.len() / FOLDERS_PER_THREAD).clamp(1, MAX_THREADS.min(cores));
+/// Scans the folders that hold transcripts: alone as long as there is little to see, then on several threads.
+fn scan_leaves(plans: &[Plan<'_>], jobs: &[Job], leaves: &[usize], mut first: Scanner) -> Vec<Scanner> {
     let next = AtomicUsize::new(0);
-    let work = |mut scanner: Scanner| {
-        while let Some(&index) = leaves.get(next.fetch_add(1, Ordering::Relaxed)) {
+    let scan_next = |scanner: &mut Scanner| match leaves.get(next.fetch_add(1, Ordering::Relaxed)) {
+        Some(&index) => {
             scanner.scan(&plans[jobs[index].plan], index, &jobs[index]);
+            true
         }
+        None => false,
+    };
+    while first.entries < ENTRIES_BEFORE_THREADS {
+        if !scan_next(&mut first) {
+            return vec![first];
+        }
+    }
+    let left = leaves.len().saturating_sub(next.load(Ordering::Relaxed));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (left / FOLDERS_PER_THREAD).clamp(1, MAX_THREADS.min(cores));
+    let before = first.subagents_before;
+    let work = |mut scanner: Scanner| {
+        while scan_next(&mut scanner) {}
         scanner
     };
-    let before = first.subagents_before;
     std::thread::scope(|scope| {
         let more: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(Scanner::new(before)))).collect();
         let mut scanners = vec![work(first)];
@@ -289,23 +338,17 @@ impl Store {
 impl<'a> Plan<'a> {
     fn new(query: &'a Query<'a>, home: OwnedFd, all_days: bool) -> Self {
         let tree = Tree::of(query.provider);
-        let mut by_id = FxHashMap::with_capacity_and_hasher(query.ids.len(), rustc_hash::FxBuildHasher);
         let mut by_prefix: FxHashMap<&'a [u8], Vec<u32>> = FxHashMap::default();
         let prefixes: HashSet<usize> =
             tree.nodes.iter().flat_map(|node| &node.names).filter_map(|rule| rule.name.characters).collect();
-        let mut id_lengths: Vec<usize> = Vec::new();
         for (index, id) in query.ids.iter().enumerate() {
             let bytes = id.as_str().as_bytes();
-            by_id.insert(bytes, index as u32);
-            if !id_lengths.contains(&bytes.len()) {
-                id_lengths.push(bytes.len());
-            }
             for prefix in prefixes.iter().filter_map(|length| bytes.get(..*length)) {
                 by_prefix.entry(prefix).or_default().push(index as u32);
             }
         }
         let days = if all_days { None } else { possible_days(&query.ids) };
-        Self { query, tree, home, by_id, by_prefix, id_lengths, days }
+        Self { query, tree, home, by_prefix, days }
     }
 }
 

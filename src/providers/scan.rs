@@ -43,6 +43,8 @@ pub(super) enum HitKind {
 pub(super) struct Scanner {
     lister: Lister,
     names: Vec<u8>,
+    /// How many folder entries were seen, or asked for.
+    pub(super) entries: usize,
     pub(super) hits: Vec<Hit>,
     /// Plans whose store's folder was opened.
     pub(super) present: Vec<usize>,
@@ -73,6 +75,7 @@ impl Scanner {
         Self {
             lister: Lister::new(),
             names: Vec::new(),
+            entries: 0,
             hits: Vec::new(),
             present: Vec::new(),
             problems: Vec::new(),
@@ -153,7 +156,10 @@ impl Scanner {
 
     fn list(&mut self, here: &Here<'_, '_>, mut visit: impl FnMut(&CStr, FileType, &mut Self)) {
         let mut lister = std::mem::replace(&mut self.lister, Lister::new());
-        let outcome = lister.list(here.folder, |name, kind| visit(name, kind, self));
+        let outcome = lister.list(here.folder, |name, kind| {
+            self.entries += 1;
+            visit(name, kind, self);
+        });
         self.lister = lister;
         if let Err(error) = outcome {
             self.problem(here.plan, here.job, None, error);
@@ -232,6 +238,7 @@ impl Scanner {
     /// Asks for each wanted session by its only possible name.
     fn probe(&mut self, here: &Here<'_, '_>) {
         let mut name = Vec::with_capacity(64);
+        self.entries += here.plan.query.ids.len();
         for rule in here.node.names.iter().filter(|rule| !rule.subagent) {
             for (id, session) in here.plan.query.ids.iter().enumerate() {
                 name.clear();
@@ -277,7 +284,7 @@ impl Scanner {
             }
             match field_at_head(here.folder, name, &here.plan.query.provider.id_field) {
                 Head::Found(parent) => {
-                    if let Some(&id) = here.plan.by_id.get(parent.as_bytes()) {
+                    if let Some(&id) = here.plan.query.by_id.get(parent.as_bytes()) {
                         self.hit(here, id, name.to_bytes(), HitKind::Subagent, times.modified);
                     }
                 }
@@ -345,8 +352,7 @@ impl Here<'_, '_> {
     }
 
     fn wanted(&self, rule: &NameRule, name: &[u8]) -> Option<u32> {
-        let lookup = |length: &usize| self.plan.by_id.get(rule.name.id_in(name, *length)?).copied();
-        self.plan.id_lengths.iter().find_map(lookup)
+        self.plan.query.id_in(&rule.name, name)
     }
 
     /// Notes a folder that leads on or belongs to a wanted session's sub-agents.

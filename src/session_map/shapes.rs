@@ -62,8 +62,10 @@ pub(super) enum LevelKind {
     Nested,
 }
 
-/// Larger than any single mapping: such an object is a level, and is not read twice to find out.
+/// Larger than any single mapping: such an object is a level, and is not read twice to find out. Under a model's name
+/// a mapping is so unlikely that less will do.
 const MAX_ENTRY_BYTES: usize = 64 * 1024;
+const MAX_ENTRY_BYTES_UNDER_MODEL: usize = 2 * 1024;
 
 /// Why a text is no session map.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +230,8 @@ impl<'t> Document<'t> {
         member: Member<'t>,
         is_model: &dyn Fn(&str) -> bool,
     ) -> Result<Option<LevelKind>, ShapeError> {
-        if member.value.len() <= MAX_ENTRY_BYTES {
+        let limit = if is_model(&member.key) { MAX_ENTRY_BYTES_UNDER_MODEL } else { MAX_ENTRY_BYTES };
+        if member.value.len() <= limit {
             let object: EntryObject<'t> = serde_json::from_str(member.value)?;
             let recorded = object.recorded.unwrap_or(Recorded::Nothing);
             if let Some(session) = object.session {

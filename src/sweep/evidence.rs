@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::content;
 use crate::filesystem::proc::Proc;
@@ -73,9 +73,9 @@ struct Sought {
 /// Who asks for what, provider by provider.
 struct Questions<'d> {
     sought: Vec<Sought>,
-    /// Provider and index in that provider's ids.
+    /// Provider and index in that provider's query.
     refs: Vec<(u16, u32)>,
-    ids: Vec<Vec<SessionId<'d>>>,
+    queries: Vec<Query<'d>>,
 }
 
 /// What one provider's sources say, beyond its store of files.
@@ -93,13 +93,12 @@ struct Sources {
 }
 
 impl<'d> Questions<'d> {
-    fn new(entries: &'d [Entry<'_>], selected: &[u32], catalogue: &Catalogue) -> Self {
+    fn new(entries: &'d [Entry<'_>], selected: &[u32], catalogue: &'d Catalogue) -> Self {
         let mut questions = Self {
             sought: Vec::with_capacity(selected.len()),
-            refs: Vec::new(),
-            ids: vec![Vec::new(); catalogue.len()],
+            refs: Vec::with_capacity(selected.len()),
+            queries: catalogue.iter().map(|(provider, home)| Query::new(provider, home.to_owned())).collect(),
         };
-        let mut known: Vec<FxHashMap<&str, u32>> = vec![FxHashMap::default(); catalogue.len()];
         let mut last: Option<(&str, Option<usize>)> = None;
         for &index in selected {
             let entry = &entries[index as usize];
@@ -116,11 +115,7 @@ impl<'d> Questions<'d> {
                     last = Some((model, claimed));
                     let providers = claimed.map_or(0..catalogue.len(), |provider| provider..provider + 1);
                     for provider in providers {
-                        let ids = &mut questions.ids[provider];
-                        let id = *known[provider].entry(id.as_str()).or_insert_with(|| {
-                            ids.push(id);
-                            ids.len() as u32 - 1
-                        });
+                        let id = questions.queries[provider].want(id);
                         questions.refs.push((provider as u16, id));
                     }
                 }
@@ -141,11 +136,8 @@ impl Evidence {
             // Where file times are not believed, a recent one is no reason to look no further.
             ActivitySource::Content => DateTime::<Utc>::MAX_UTC,
         };
-        let mut queries: Vec<Query<'_>> = Vec::with_capacity(catalogue.len());
-        for ((provider, home), ids) in catalogue.iter().zip(questions.ids) {
-            queries.push(Query { provider, home: home.to_owned(), ids });
-        }
-        let stores = index::gather(&queries, Depth { subagents_before, all_days: look.everywhere });
+        let queries = &questions.queries;
+        let stores = index::gather(queries, Depth { subagents_before, all_days: look.everywhere });
         let proc = Proc::default();
         let mut notes = Vec::new();
         let sources: Vec<Sources> = queries
@@ -168,7 +160,7 @@ impl Evidence {
         for sought in &questions.sought {
             let refs = &questions.refs[sought.refs.start as usize..sought.refs.end as usize];
             let entry = &document.entries[sought.entry as usize];
-            let finding = evidence.judge(sought, refs, entry, &sources, &records, &queries);
+            let finding = evidence.judge(sought, refs, entry, &sources, &records, queries);
             evidence.findings.push(finding);
         }
         evidence.note_mass_absence(catalogue);
@@ -379,8 +371,7 @@ impl Sources {
         let mut problems = store.problems.clone();
         let mut database = None;
         if let (Some(row), false) = (&provider.database, query.ids.is_empty()) {
-            let wanted: FxHashSet<&str> = query.ids.iter().map(|id| id.as_str()).collect();
-            match database::sessions(row, &query.home, &|id| wanted.contains(id)) {
+            match database::sessions(row, &query.home, &|id| query.wants(id)) {
                 Ok(Some(sessions)) => {
                     present = true;
                     database = Some(sessions);
@@ -391,10 +382,7 @@ impl Sources {
         }
         let live = match query.ids.is_empty() {
             true => LiveSessions::default(),
-            false => {
-                let wanted: FxHashSet<&str> = query.ids.iter().map(|id| id.as_str()).collect();
-                LiveSessions::gather(provider, &query.home, &|id| wanted.contains(id), proc)
-            }
+            false => LiveSessions::gather(provider, &query.home, &|id| query.wants(id), proc),
         };
         let (open, blind) = open_ids(query, &store, proc, look);
         let read = match problems.first() {
@@ -417,18 +405,18 @@ fn open_ids(query: &Query<'_>, store: &Store, proc: &Proc, look: Look) -> (FxHas
         return (FxHashMap::default(), None);
     }
     let idle = |found: &Found| found.modified < look.idle_before || look.activity == ActivitySource::Content;
-    let files: FxHashMap<PathBuf, u32> = store
-        .found
-        .iter()
-        .zip(0..)
-        .filter_map(|(found, id)| Some((found.filter(idle)?, id)))
-        .map(|(found, id)| (store.path(found.transcript), id))
-        .collect();
-    if files.is_empty() {
+    if !store.found.iter().flatten().any(idle) {
         return (FxHashMap::default(), None);
     }
-    let open = open_transcripts(proc, files.keys().map(PathBuf::as_path));
-    let held = open.holders.iter().filter_map(|(path, pid)| Some((*files.get(path)?, *pid))).collect();
+    let mut held = FxHashMap::default();
+    let open = open_transcripts(proc, &|name| {
+        let found = store.found[query.session_of(name)? as usize].filter(idle)?;
+        Some(store.path(found.transcript))
+    });
+    for (path, pid) in &open.holders {
+        let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes).unwrap_or_default();
+        held.extend(query.session_of(name).map(|id| (id, *pid)));
+    }
     (held, open.errors.into_iter().next())
 }
 

@@ -210,7 +210,8 @@ fn locate_in(id: SessionId<'_>, index: usize, sources: Sources<'_>) -> Result<Op
             return Ok(Some(Located { provider: index, transcript, cwd: row.working_folder.clone() }));
         }
     }
-    let queries = [Query { provider, home: home.to_owned(), ids: vec![id] }];
+    let mut queries = [Query::new(provider, home.to_owned())];
+    queries[0].want(id);
     let look = |all_days| {
         let depth = Depth { subagents_before: DateTime::<Utc>::MIN_UTC, all_days };
         index::gather(&queries, depth).pop()
@@ -334,7 +335,8 @@ fn holder(
     }
     let mut problems = live.errors;
     if let (true, Some(path)) = (provider.live.contains(&LiveRule::OpenTranscript), transcript) {
-        let open = open_transcripts(&proc, [path]);
+        let own_name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let open = open_transcripts(&proc, &|name| (name == own_name).then(|| path.to_owned()));
         if let Some(pid) = open.holders.values().next() {
             return Ok(Some(*pid));
         }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,20 +21,13 @@ pub(crate) struct OpenTranscripts {
     pub(crate) errors: Vec<String>,
 }
 
-/// Looks at the open files of all processes but this one, once, for any of `transcripts`.
+/// Looks at the open files of all processes but this one, once. `candidate` tells which transcript a file of that name
+/// may be.
 ///
-/// A name decides whether a file is looked at more closely. The same file is then known by its path, or by device and
-/// inode, so that a home behind a symlink or in a container is no obstacle. A transcript that was replaced while its
-/// writer runs is still held by its path.
-pub(crate) fn open_transcripts<'t>(proc: &Proc, transcripts: impl IntoIterator<Item = &'t Path>) -> OpenTranscripts {
-    let mut by_name: FxHashMap<&OsStr, Vec<&Path>> = FxHashMap::default();
-    for path in transcripts {
-        by_name.entry(path.file_name().unwrap_or_default()).or_default().push(path);
-    }
+/// The same file is then known by its path, or by device and inode, so that a home behind a symlink or in a container
+/// is no obstacle. A transcript that was replaced while its writer runs is still held by its path.
+pub(crate) fn open_transcripts(proc: &Proc, candidate: &dyn Fn(&[u8]) -> Option<PathBuf>) -> OpenTranscripts {
     let mut open = OpenTranscripts::default();
-    if by_name.is_empty() {
-        return open;
-    }
     let pids = match proc.pids() {
         Ok(pids) => pids,
         Err(error) => {
@@ -41,16 +35,12 @@ pub(crate) fn open_transcripts<'t>(proc: &Proc, transcripts: impl IntoIterator<I
             return open;
         }
     };
-    for pid in pids {
-        if pid == std::process::id() {
-            continue;
-        }
+    let own = std::process::id();
+    for pid in pids.into_iter().filter(|pid| *pid != own) {
         let seen = proc.open_files(pid, |file| {
-            let Some(candidates) = file.path().file_name().and_then(|name| by_name.get(name)) else { return };
-            for path in candidates {
-                if is_same(file, path) {
-                    open.holders.insert(path.to_path_buf(), pid);
-                }
+            let name = file.path().file_name().map(OsStr::as_bytes).unwrap_or_default();
+            if let Some(path) = candidate(name).filter(|path| is_same(file, path)) {
+                open.holders.insert(path, pid);
             }
         });
         match seen {
@@ -74,6 +64,11 @@ mod tests {
     use std::fs::File;
     use std::process::{Child, Command, Stdio};
 
+    fn holder(proc: &Proc, path: &Path) -> Option<u32> {
+        let own_name = path.file_name().unwrap().as_bytes();
+        open_transcripts(proc, &|name| (name == own_name).then(|| path.to_owned())).holders.get(path).copied()
+    }
+
     fn holding(path: &Path) -> Child {
         let file = File::options().append(true).create(true).open(path).unwrap();
         Command::new("sleep").arg("600").stdout(file).stdin(Stdio::null()).spawn().unwrap()
@@ -92,13 +87,12 @@ mod tests {
         let link = folder.join("link");
         std::os::unix::fs::symlink(&folder, &link).unwrap();
         let behind_link = link.join("rollout-a.jsonl");
-        let paths = [&held, &free, &other.join("rollout-a.jsonl"), &behind_link];
-        let look = || open_transcripts(&Proc::default(), paths.map(PathBuf::as_path)).holders;
-        let expected = [(held.clone(), child.id()), (behind_link.clone(), child.id())].into_iter().collect();
-        assert_eq!(look(), expected);
+        let look = |path: &Path| holder(&Proc::default(), path);
+        assert_eq!([&held, &behind_link].map(|path| look(path)), [Some(child.id()); 2]);
+        assert_eq!([&free, &other.join("rollout-a.jsonl")].map(|path| look(path)), [None; 2]);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(look().is_empty());
+        assert_eq!(look(&held), None);
     }
 
     #[test]
@@ -107,16 +101,14 @@ mod tests {
         let path = folder.path().canonicalize().unwrap().join("rollout-a.jsonl");
         let mut child = holding(&path);
         tempfile::NamedTempFile::new_in(folder.path()).unwrap().persist(&path).unwrap();
-        let holders = open_transcripts(&Proc::default(), [path.as_path()]).holders;
+        let found = holder(&Proc::default(), &path);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(holders.get(&path), Some(&child.id()));
+        assert_eq!(found, Some(child.id()));
     }
 
     #[test]
     fn a_proc_that_cannot_be_read_is_an_error() {
-        let path = Path::new("/a/b.jsonl");
-        assert_eq!(open_transcripts(&Proc::new("/nonexistent"), [path]).errors.len(), 1);
-        assert!(open_transcripts(&Proc::new("/nonexistent"), []).errors.is_empty());
+        assert_eq!(open_transcripts(&Proc::new("/nonexistent"), &|_| None).errors.len(), 1);
     }
 }
