@@ -57,15 +57,19 @@ impl PruneView<'_> {
         column(line, 10, |line| Escaped(self.plan.provider(item).unwrap_or("-")).push_to(line));
         column(line, 10, |line| Short(&item.entry.chat, 8).push_to(line));
         column(line, 10, |line| Short(&item.entry.session, 8).push_to(line));
-        write!(line, "{:>6}  ", Age(self.plan.idle_seconds(item)))?;
+        Age(self.plan.idle_seconds(item)).push_to(line, 6);
+        line.push_str("  ");
         match item.last_activity() {
             // As wide as the column.
             Some(time) => time.push_short_to(line),
             None => line.push_str("-                "),
         }
-        write!(line, "  {}", style.paint(tone, word))?;
+        line.push_str("  ");
+        style.push(tone, word, line);
         if !(action == Action::Prune && item.verdict.state == State::Idle) {
-            write!(line, " ({})", item.verdict.state.name())?;
+            line.push_str(" (");
+            line.push_str(item.verdict.state.name());
+            line.push(')');
         }
         if verbose > 0 {
             write!(line, "  {}", style.paint(Tone::Quiet, Escaped(&self.reason(item))))?;

@@ -32,6 +32,16 @@ impl Style {
         Self { coloured }
     }
 
+    /// Adds `text` in the tone's colour to `line`.
+    pub(crate) fn push(self, tone: Tone, text: &str, line: &mut String) {
+        use fmt::Write as _;
+        if !self.coloured {
+            return line.push_str(text);
+        }
+        // Writing to a string does not fail.
+        let _ = write!(line, "{}", self.paint(tone, text));
+    }
+
     /// `text` in the tone's colour.
     pub(crate) fn paint<T: fmt::Display>(self, tone: Tone, text: T) -> Painted<T> {
         let style = match tone {

@@ -160,18 +160,34 @@ pub(crate) fn parse_hours(text: &str) -> Result<Duration, InvalidHours> {
 ///
 /// Rounded down, so that what is shown as `2.0h` has lasted two hours.
 pub(crate) fn format_age(age: Duration) -> String {
+    let mut text = String::with_capacity(8);
+    push_age(age, &mut text);
+    text
+}
+
+/// The same, added to `line`; by hand, because a run may print a hundred thousand of them.
+pub(crate) fn push_age(age: Duration, line: &mut String) {
     let seconds = age.as_secs();
-    let tenths = |unit: u64, letter: char| {
-        let tenths = u128::from(seconds) * 10 / u128::from(unit);
-        format!("{}.{}{letter}", tenths / 10, tenths % 10)
+    let (number, tenths, letter) = match seconds {
+        0..60 => (seconds, None, 's'),
+        60..3_600 => (seconds / 60, None, 'm'),
+        3_600..86_400 => (seconds / 3_600, Some(seconds % 3_600 * 10 / 3_600), 'h'),
+        86_400..8_640_000 => (seconds / 86_400, Some(seconds % 86_400 * 10 / 86_400), 'd'),
+        _ => (seconds / 86_400, None, 'd'),
     };
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m", seconds / 60),
-        3_600..86_400 => tenths(3_600, 'h'),
-        86_400..8_640_000 => tenths(86_400, 'd'),
-        _ => format!("{}d", seconds / 86_400),
+    push_number(number, line);
+    if let Some(tenths) = tenths {
+        line.push('.');
+        push_number(tenths, line);
     }
+    line.push(letter);
+}
+
+fn push_number(number: u64, line: &mut String) {
+    if number >= 10 {
+        push_number(number / 10, line);
+    }
+    line.push((b'0' + (number % 10) as u8) as char);
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(crate) enum Folder {
     Literal(String),
     /// Any name.
     Any,
+    /// Names that begin and end like this (`agent-*.jsonl`), the common form of a glob.
+    Affixes(String, String),
     /// Names that a glob matches; a leading dot must be matched by a literal dot.
     Glob(glob::Pattern),
     /// Four digits.
@@ -98,6 +100,10 @@ impl Folder {
                     "`{component}` holds an unknown placeholder (known: {{id}}, {{id:8}}, {{year}}, {{month}}, {{day}})"
                 )
             }
+            _ if component.matches(['*', '?', '[']).eq(["*"]) => {
+                let (prefix, suffix) = component.split_once('*').unwrap_or_default();
+                Self::Affixes(prefix.to_owned(), suffix.to_owned())
+            }
             _ if component.contains(['*', '?', '[']) => Self::Glob(
                 glob::Pattern::new(component).map_err(|e| anyhow::anyhow!("`{component}` is no valid glob: {e}"))?,
             ),
@@ -111,6 +117,10 @@ impl Folder {
         match self {
             Self::Literal(literal) => literal.as_bytes() == name,
             Self::Any => true,
+            Self::Affixes(prefix, suffix) => {
+                let inside = name.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.ends_with(suffix.as_bytes()));
+                inside && (!prefix.is_empty() || name.first() != Some(&b'.'))
+            }
             Self::Glob(pattern) => OsStr::from_bytes(name).to_str().is_some_and(|text| {
                 let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
                 pattern.matches_with(text, options)

@@ -12,7 +12,7 @@ pub(super) struct Node {
     /// Names that hold a session's id.
     pub(super) names: Vec<NameRule>,
     /// Files of sub-agents whose names hold no id; the parent's id is inside.
-    pub(super) loose: Vec<LooseRule>,
+    pub(super) loose: Vec<Folder>,
 }
 
 /// A name that holds a session's id.
@@ -23,20 +23,6 @@ pub(super) struct NameRule {
     pub(super) tail: Vec<Folder>,
     /// A sub-agent's transcript rather than the session's own.
     pub(super) subagent: bool,
-}
-
-/// A file name without an id.
-#[derive(Debug)]
-pub(super) struct LooseRule {
-    /// Literal text in front, compared before the glob for speed.
-    prefix: String,
-    file: Folder,
-}
-
-impl LooseRule {
-    pub(super) fn matches(&self, name: &[u8]) -> bool {
-        name.starts_with(self.prefix.as_bytes()) && self.file.matches(name)
-    }
 }
 
 /// Node 0 is the provider's home.
@@ -73,13 +59,7 @@ impl Tree {
                 self.nodes[at].names.push(NameRule { name: name.clone(), tail: pattern.tail.clone(), subagent });
             }
             (None, Some(file)) => {
-                let text = match file {
-                    Folder::Glob(glob) => glob.as_str(),
-                    Folder::Literal(text) => text,
-                    _ => "",
-                };
-                let prefix = text.split(['*', '?', '[']).next().unwrap_or_default().to_owned();
-                self.nodes[at].loose.push(LooseRule { prefix, file: file.clone() });
+                self.nodes[at].loose.push(file.clone());
             }
             (None, None) => {}
         }

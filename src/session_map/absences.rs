@@ -25,15 +25,33 @@ pub(crate) struct Memory {
     missing: Vec<Absent>,
 }
 
-/// A mapping without a transcript.
+/// A mapping without a transcript. Written as one list each, since there may be very many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Row", from = "Row")]
 pub(crate) struct Absent {
     pub(crate) model: Option<String>,
     pub(crate) chat: String,
     pub(crate) session: String,
     /// The provider's home in which it was looked for: elsewhere it may be there.
     pub(crate) home: PathBuf,
+    /// Whole seconds.
     pub(crate) since: DateTime<Utc>,
+}
+
+/// Model, chat, session, home, seconds since 1970.
+type Row = (Option<String>, String, String, PathBuf, i64);
+
+impl From<Absent> for Row {
+    fn from(absent: Absent) -> Self {
+        (absent.model, absent.chat, absent.session, absent.home, absent.since.timestamp())
+    }
+}
+
+impl From<Row> for Absent {
+    fn from((model, chat, session, home, since): Row) -> Self {
+        let since = DateTime::from_timestamp(since, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        Self { model, chat, session, home, since }
+    }
 }
 
 /// Looks up what earlier runs remember.

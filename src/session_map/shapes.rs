@@ -129,13 +129,16 @@ impl<'t> Document<'t> {
     /// # Errors
     /// [`ShapeError`]: invalid JSON, a key twice in one object, or a text that is no map at all.
     pub(crate) fn parse(text: &'t str, is_model: &dyn Fn(&str) -> bool) -> Result<Self, ShapeError> {
-        let raw: &RawValue = serde_json::from_str(text)?;
         let mut document = Self { text, entries: Vec::new(), levels: Vec::new(), not_understood: 0 };
-        match raw.get().as_bytes().first() {
-            Some(b'{') => document.read_top(raw.get(), is_model)?,
-            Some(b'[') => document.read_pairs(None, raw.get())?,
-            Some(b'"') => return Err(ShapeError::NotAMap("a string")),
-            _ => return Err(ShapeError::NotAMap("a single value")),
+        let raw = text.trim_matches([' ', '\n', '\r', '\t']);
+        match raw.as_bytes().first() {
+            Some(b'{') => document.read_top(raw, is_model)?,
+            Some(b'[') => document.read_pairs(None, raw)?,
+            _ => {
+                // Tells what is wrong, where it is no JSON at all.
+                let _: &RawValue = serde_json::from_str(raw)?;
+                return Err(ShapeError::NotAMap(if raw.starts_with('"') { "a string" } else { "a single value" }));
+            }
         }
         Ok(document)
     }

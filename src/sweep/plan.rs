@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 
 use super::evidence::{Evidence, Finding, home_for, path_text};
 use crate::policy::duration::{format_age, format_duration};
@@ -119,6 +119,7 @@ impl<'p> Plan<'p> {
     /// What the next run has to know about missing mappings.
     pub(crate) fn absences(&self, memory: &Memory) -> Vec<Absent> {
         let remembered = memory.remembered();
+        let whole_seconds = self.now.trunc_subsecs(0);
         let missing = self.items().filter(|item| item.verdict.state == State::Missing);
         missing
             .filter(|item| item.verdict.action == Action::Keep)
@@ -131,7 +132,7 @@ impl<'p> Plan<'p> {
                     chat: item.entry.chat.to_string(),
                     session: item.entry.session.to_string(),
                     home,
-                    since: since.unwrap_or(self.now),
+                    since: since.unwrap_or(whole_seconds),
                 }
             })
             .collect()
