@@ -105,6 +105,8 @@ pub(crate) struct Store {
     home: PathBuf,
     folders: Arc<[PathBuf]>,
     names: Vec<u8>,
+    /// The newest sub-agent's file and its time, by id, where it was looked for.
+    subagents: FxHashMap<u32, (Place, DateTime<Utc>)>,
     /// Further copies of transcripts: id, place, time.
     older: Vec<(u32, Place, DateTime<Utc>)>,
 }
@@ -116,8 +118,6 @@ pub(crate) struct Found {
     pub(crate) transcript: Place,
     /// Its time of last change: the newest of all copies.
     pub(crate) modified: DateTime<Utc>,
-    /// The newest sub-agent's file and its time, where it was looked for.
-    pub(crate) subagent: Option<(Place, DateTime<Utc>)>,
 }
 
 /// A file in a [`Store`], to be turned into a path by [`Store::path`].
@@ -281,6 +281,7 @@ impl Store {
             home: query.home.clone(),
             folders: Arc::new([]),
             names: Vec::new(),
+            subagents: FxHashMap::default(),
             older: Vec::new(),
         }
     }
@@ -308,6 +309,11 @@ impl Store {
         self
     }
 
+    /// The newest sub-agent's file of a session, and its time.
+    pub(crate) fn subagent(&self, id: u32) -> Option<(Place, DateTime<Utc>)> {
+        self.subagents.get(&id).copied()
+    }
+
     /// Every copy of a session's transcript, the newest first.
     pub(crate) fn copies(&self, index: usize) -> Vec<(Place, DateTime<Utc>)> {
         let newest = self.found[index].map(|found| (found.transcript, found.modified));
@@ -320,17 +326,19 @@ impl Store {
         self.names.extend_from_slice(name);
         match (hit.kind, &mut self.found[hit.id as usize]) {
             (HitKind::Transcript, found @ None) => {
-                *found = Some(Found { transcript: place, modified: hit.modified, subagent: None });
+                *found = Some(Found { transcript: place, modified: hit.modified });
             }
             (HitKind::Transcript, Some(found)) if hit.modified > found.modified => {
                 self.older.push((hit.id, found.transcript, found.modified));
                 (found.transcript, found.modified) = (place, hit.modified);
             }
             (HitKind::Transcript, Some(_)) => self.older.push((hit.id, place, hit.modified)),
-            (HitKind::Subagent, Some(found)) if found.subagent.is_none_or(|(_, time)| hit.modified > time) => {
-                found.subagent = Some((place, hit.modified));
+            (HitKind::Subagent, _) => {
+                let newest = self.subagents.entry(hit.id).or_insert((place, hit.modified));
+                if hit.modified > newest.1 {
+                    *newest = (place, hit.modified);
+                }
             }
-            (HitKind::Subagent, _) => {}
         }
     }
 }

@@ -159,13 +159,14 @@ impl NamePattern {
     /// The id in `name`, given how many bytes it has; `None` when the name does not match.
     #[inline]
     pub(crate) fn id_in<'n>(&self, name: &'n [u8], id_length: usize) -> Option<&'n [u8]> {
-        let rest = name.strip_prefix(self.prefix.as_bytes())?.strip_suffix(self.suffix.as_bytes())?;
-        let start = rest.len().checked_sub(id_length)?;
-        match &self.before {
-            None if start == 0 => Some(rest),
-            Some(before) if rest[..start].ends_with(before.as_bytes()) => Some(&rest[start..]),
-            _ => None,
+        // Lengths first: they turn away most names without a look at their bytes.
+        let start = name.len().checked_sub(self.prefix.len() + id_length + self.suffix.len())?;
+        if (start > 0 && self.before.is_none()) || !name.ends_with(self.suffix.as_bytes()) {
+            return None;
         }
+        let rest = name.strip_prefix(self.prefix.as_bytes())?;
+        let before = self.before.as_deref().unwrap_or_default();
+        rest[..start].ends_with(before.as_bytes()).then(|| &rest[start..start + id_length])
     }
 
     /// Writes the only name that can hold `id` into `buffer`; false when there may be several (a `*` or a shortened id).

@@ -1,6 +1,6 @@
 //! Since when each mapping has been found without a transcript, remembered between runs in the state folder.
 //!
-//! Losing this file only means that a missing mapping is kept a day longer, so it is written without fsync.
+//! Losing this file only means that a missing mapping is kept a day longer.
 
 use std::path::{Path, PathBuf};
 

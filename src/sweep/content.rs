@@ -29,7 +29,7 @@ pub(crate) fn times<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<Vec<Opti
     let run = || {
         let mut mine = Vec::new();
         while let Some(&(store, id, found)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            mine.push((store, id, session_time(stores[store], &found)));
+            mine.push((store, id, session_time(stores[store], id as u32, &found)));
         }
         mine
     };
@@ -47,10 +47,10 @@ pub(crate) fn times<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<Vec<Opti
     results
 }
 
-fn session_time(store: &Store, found: &Found) -> Option<Times> {
+fn session_time(store: &Store, id: u32, found: &Found) -> Option<Times> {
     let files = [
         Some((found.transcript, Source::TranscriptRecord)),
-        found.subagent.map(|(place, _)| (place, Source::SubagentRecord)),
+        store.subagent(id).map(|(place, _)| (place, Source::SubagentRecord)),
     ];
     let mut newest: Option<Activity> = None;
     for (place, source) in files.into_iter().flatten() {

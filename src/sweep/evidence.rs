@@ -63,6 +63,13 @@ enum Known {
     Absent { present: bool, all_missing: bool, recorded: Option<DateTime<Utc>> },
 }
 
+impl Finding {
+    /// Whether the session's transcript is not there.
+    pub(crate) const fn is_missing(&self) -> bool {
+        matches!(self.known, Known::Absent { .. })
+    }
+}
+
 /// Which provider's ids an entry asks for.
 struct Sought {
     entry: u32,
@@ -272,7 +279,7 @@ impl Evidence {
                     },
                     None => {
                         later(Activity { time: file.modified, source: Source::TranscriptMtime });
-                        if let Some((_, time)) = file.subagent {
+                        if let Some((_, time)) = source.store.subagent(id) {
                             later(Activity { time, source: Source::SubagentMtime });
                         }
                     }

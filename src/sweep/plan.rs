@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::evidence::{Evidence, Finding, home_for, path_text};
 use crate::policy::duration::{format_age, format_duration};
-use crate::policy::mapping::{Action, FUTURE_TOLERANCE, Facts, Reason, State, Thresholds, Verdict, decide};
+use crate::policy::mapping::{Action, FUTURE_TOLERANCE, Reason, State, Thresholds, Verdict, decide};
 use crate::policy::timestamp::Timestamp;
 use crate::providers::Catalogue;
 use crate::session_map::{Absent, Document, Entry, Memory};
@@ -19,7 +20,10 @@ pub(crate) struct Plan<'p> {
     pub(crate) catalogue: &'p Catalogue,
     pub(crate) thresholds: Thresholds,
     pub(crate) now: DateTime<Utc>,
-    verdicts: Vec<Verdict<'p>>,
+    /// Since when missing ones have been missing, by entry.
+    since: FxHashMap<u32, DateTime<Utc>>,
+    /// Entries that a closer look found where they do not belong.
+    found_elsewhere: FxHashSet<u32>,
 }
 
 /// One mapping of the plan.
@@ -53,22 +57,30 @@ impl<'p> Plan<'p> {
         now: DateTime<Utc>,
     ) -> Self {
         let remembered = memory.remembered();
-        let verdict = |finding: &Finding| {
+        let since = |finding: &Finding| {
             let entry = &document.entries[finding.entry as usize];
-            let since = evidence.missing_since(finding, entry, &remembered, catalogue);
-            decide(evidence.facts(finding, since), &thresholds, now)
+            Some((finding.entry, evidence.missing_since(finding, entry, &remembered, catalogue)?))
         };
-        let verdicts = evidence.findings.iter().map(verdict).collect();
-        Self { document, evidence, catalogue, thresholds, now, verdicts }
+        let since = evidence.findings.iter().filter(|finding| finding.is_missing()).filter_map(since).collect();
+        Self { document, evidence, catalogue, thresholds, now, since, found_elsewhere: FxHashSet::default() }
     }
 
-    /// Every mapping, in the map's order.
+    /// Every mapping, in the map's order. A verdict is decided when it is asked for: that is cheaper than keeping it.
     pub(crate) fn items(&self) -> impl ExactSizeIterator<Item = Item<'_>> {
-        self.evidence.findings.iter().zip(&self.verdicts).map(|(finding, verdict)| Item {
+        self.evidence.findings.iter().map(|finding| Item {
             entry: &self.document.entries[finding.entry as usize],
             finding,
-            verdict: *verdict,
+            verdict: self.verdict(finding),
         })
+    }
+
+    fn verdict(&self, finding: &Finding) -> Verdict<'_> {
+        if self.found_elsewhere.contains(&finding.entry) {
+            let reason = Reason::FoundElsewhere;
+            return Verdict { state: State::Unknown, action: Action::Keep, reason, last_activity: None };
+        }
+        let since = if finding.is_missing() { self.since.get(&finding.entry).copied() } else { None };
+        decide(self.evidence.facts(finding, since), &self.thresholds, self.now)
     }
 
     /// Those to be pruned.
@@ -76,28 +88,16 @@ impl<'p> Plan<'p> {
         self.items().filter(|item| item.verdict.action == Action::Prune)
     }
 
-    /// Turns the prune verdicts of these missing mappings (by entry) into keep: a closer look found them.
+    /// Keeps those missing mappings that a closer look found after all.
     pub(crate) fn keep_found(&mut self, closer: &Evidence) {
-        for finding in &closer.findings {
-            let index = self.evidence.findings.binary_search_by_key(&finding.entry, |known| known.entry);
-            if let Ok(index) = index {
-                let facts = closer.facts(finding, None);
-                if !matches!(facts, Facts::Missing(_)) {
-                    self.verdicts[index] = Verdict {
-                        state: State::Unknown,
-                        action: Action::Keep,
-                        reason: Reason::FoundElsewhere,
-                        last_activity: None,
-                    };
-                }
-            }
-        }
+        let found = closer.findings.iter().filter(|finding| !finding.is_missing());
+        self.found_elsewhere.extend(found.map(|finding| finding.entry));
     }
 
     /// How many mappings are in which state.
     pub(crate) fn totals(&self) -> Totals {
-        let mut totals = Totals { checked: self.verdicts.len(), ..Totals::default() };
-        for verdict in &self.verdicts {
+        let mut totals = Totals { checked: self.evidence.findings.len(), ..Totals::default() };
+        for Item { verdict, .. } in self.items() {
             let count = match verdict.state {
                 State::Active => &mut totals.active,
                 State::Idle => &mut totals.idle,
