@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::commands::When;
 use crate::config::{self, Config, Dirs, Environment, Override, Problems};
 use crate::output::Output;
-use crate::providers::{Catalogue, builtin};
+use crate::providers::{Catalogue, Located, builtin};
 use crate::session_map::{LockPolicy, SessionMap};
 
 /// One run's view of the world. Nothing below `commands` and `sweep` sees the whole of it.
@@ -49,7 +49,12 @@ impl Context {
     /// Puts a context together from what is known already.
     pub(crate) fn with(config: Config, dirs: Dirs, environment: Environment, given: &Given) -> Self {
         let rows = config.settings.providers.iter();
-        let homes = rows.map(|row| (row.clone(), dirs.provider_home(&row.home, &environment))).collect();
+        let homes = rows.map(|row| Located {
+            provider: row.clone(),
+            home: dirs.provider_home(&row.home, &environment),
+            live_home: dirs.provider_home(row.live_home.as_ref().unwrap_or(&row.home), &environment),
+        });
+        let homes = homes.collect();
         let output = Output::new(given.json, given.quiet, given.verbose, config.settings.color);
         Self {
             now: given.at.unwrap_or_else(clock),

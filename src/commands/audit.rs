@@ -17,7 +17,7 @@ use crate::sweep::plan::Plan;
 pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
     let map = arguments.map.map(context);
     let inventories = with_spinner(context.output.quiet, "reading stores", || {
-        context.catalogue.iter().map(|(row, home)| Inventory::of(row, home)).collect::<Vec<_>>()
+        context.catalogue.iter().map(|row| Inventory::of(&row.provider, &row.home)).collect::<Vec<_>>()
     });
     let problems = inventories.iter().any(|inventory| !inventory.problems.is_empty());
     let status = |partial: bool| if partial { ExitStatus::Partial } else { ExitStatus::Done };

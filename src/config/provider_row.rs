@@ -124,6 +124,7 @@ fn blank(row: &ProviderRow, path: &Path) -> Result<Provider, Problem> {
         resume: Vec::new(),
         fork: Vec::new(),
         hazards: Vec::new(),
+        live_home: None,
         complete: true,
     })
 }
@@ -263,6 +264,7 @@ fork = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-s
             resume: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "{prompt}"]),
             fork: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-session", "{prompt}"]),
             hazards: Vec::new(),
+            live_home: None,
             complete: true,
         }
     }

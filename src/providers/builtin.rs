@@ -63,7 +63,8 @@ fn gemini() -> Provider {
     }
 }
 
-/// Qwen Code 0.24: a fork of Gemini CLI that stores like Claude Code.
+/// Qwen Code 0.24: a fork of Gemini CLI that stores like Claude Code. `QWEN_RUNTIME_DIR` moves the sessions, but not
+/// the records of live processes (0.24.4's bundle). A setting can move them too, per project, where we do not follow.
 fn qwen() -> Provider {
     Provider {
         models: texts(&["qwen*"]),
@@ -71,6 +72,7 @@ fn qwen() -> Provider {
         transcripts: patterns(&["projects/*/chats/{id}.jsonl"]),
         working_folder: WorkingFolder::Field(texts(&["cwd"])),
         live: vec![LiveRule::Records(pattern("sessions/*.json"))],
+        live_home: Some(home(&["QWEN_HOME"], ".qwen")),
         resume: texts(&["qwen", "-o", "json", "-r", "{id}", "-p", "{prompt}"]),
         fork: texts(&["qwen", "-o", "json", "--fork-session", "-r", "{id}", "-p", "{prompt}"]),
         ..row("qwen")
@@ -84,8 +86,11 @@ fn opencode() -> Provider {
         home: home(&["XDG_DATA_HOME/opencode"], ".local/share/opencode"),
         database: Some(Database {
             path: "opencode.db".into(),
-            query: "select id, time_updated, directory from session \
-                    union all select parent_id, time_updated, null from session where parent_id is not null"
+            // Each session counts for itself and for all its ancestors; its folder comes from its own row.
+            query: "with recursive up(id, ancestor) as (select id, id from session union select up.id, s.parent_id \
+                    from up join session s on s.id = up.ancestor where s.parent_id is not null) \
+                    select a.id, s.time_updated, a.directory from up join session s on s.id = up.id \
+                    join session a on a.id = up.ancestor"
                 .to_owned(),
         }),
         resume: texts(&["opencode", "run", "--format", "json", "-s", "{id}", "{prompt}"]),
@@ -158,6 +163,7 @@ pub(crate) fn row(name: &str) -> Provider {
         database: None,
         working_folder: WorkingFolder::Unknown,
         live: Vec::new(),
+        live_home: None,
         resume: Vec::new(),
         fork: Vec::new(),
         hazards: Vec::new(),

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use rustc_hash::FxHashMap;
 
+use super::Located;
 use super::pattern::{Folder, NamePattern};
 use super::row::Provider;
 use super::scan::{Hit, HitKind, Scanner};
@@ -38,6 +39,8 @@ pub(crate) struct Query<'a> {
     pub(crate) provider: &'a Provider,
     /// The provider's home on this machine.
     pub(crate) home: PathBuf,
+    /// Where the signs of live processes are.
+    pub(crate) live_home: PathBuf,
     /// The sessions wanted, each once.
     pub(crate) ids: Vec<SessionId<'a>>,
     /// Where each of them stands in `ids`.
@@ -48,8 +51,16 @@ pub(crate) struct Query<'a> {
 
 impl<'a> Query<'a> {
     /// Looks for nothing yet.
-    pub(crate) fn new(provider: &'a Provider, home: PathBuf) -> Self {
-        Self { provider, home, ids: Vec::new(), by_id: FxHashMap::default(), id_lengths: Vec::new() }
+    pub(crate) fn new(row: &'a Located) -> Self {
+        let (home, live_home) = (row.home.clone(), row.live_home.clone());
+        Self {
+            provider: &row.provider,
+            home,
+            live_home,
+            ids: Vec::new(),
+            by_id: FxHashMap::default(),
+            id_lengths: Vec::new(),
+        }
     }
 
     /// Wants `id`, too; yields its index.

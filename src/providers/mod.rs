@@ -28,34 +28,48 @@ pub(crate) use session_id::{InvalidId, SessionId};
 /// The rows in force, with each one's home on this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Catalogue {
-    rows: Vec<(Provider, PathBuf)>,
+    rows: Vec<Located>,
+}
+
+/// A row with its places on this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Located {
+    pub(crate) provider: Provider,
+    /// Where the sessions are.
+    pub(crate) home: PathBuf,
+    /// Where the signs of live processes are.
+    pub(crate) live_home: PathBuf,
 }
 
 impl Catalogue {
     /// Rows with their homes, the user's own rows last.
-    pub(crate) fn new(rows: Vec<(Provider, PathBuf)>) -> Self {
+    pub(crate) fn new(rows: Vec<Located>) -> Self {
         Self { rows }
     }
 
-    /// Every row with its home.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Provider, &Path)> {
-        self.rows.iter().map(|(row, home)| (row, home.as_path()))
+    /// Every row with its places.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Located> {
+        self.rows.iter()
     }
 
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// The row at `index`, in the order of [`Catalogue::iter`].
+    /// The row at `index`, in the order of [`Catalogue::iter`], with its home.
     pub(crate) fn get(&self, index: usize) -> (&Provider, &Path) {
-        let (row, home) = &self.rows[index];
-        (row, home)
+        (&self.rows[index].provider, &self.rows[index].home)
+    }
+
+    /// The row at `index` with its places.
+    pub(crate) fn at(&self, index: usize) -> &Located {
+        &self.rows[index]
     }
 
     /// The row that claims `model`.
     pub(crate) fn claiming(&self, model: &str) -> Option<usize> {
         // The user's rows stand last and win.
-        self.rows.iter().rposition(|(row, _)| row.claims(model))
+        self.rows.iter().rposition(|row| row.provider.claims(model))
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Provider {
     pub(crate) working_folder: WorkingFolder,
     /// What shows that a process has a session open.
     pub(crate) live: Vec<LiveRule>,
+    /// Where those signs are, when that can be elsewhere than the sessions.
+    pub(crate) live_home: Option<Home>,
     /// Arguments that continue a session without a terminal; `{id}` and `{prompt}` stand for the session and the text.
     pub(crate) resume: Vec<String>,
     /// The same, but into a new session that starts with the old one's history; empty when the CLI has no such command.

@@ -13,6 +13,7 @@ use super::plan::{Item, Plan};
 use crate::filesystem::{Snapshot, walk};
 use crate::policy::timestamp::Timestamp;
 use crate::providers::first_records::working_folder_at;
+use crate::providers::row::WorkingFolder;
 use crate::session_map::{Change, Document, LockPolicy, MapError, Memory, SessionMap, Tombstone};
 
 /// What became of the plan.
@@ -159,6 +160,8 @@ fn working_folders(plan: &Plan<'_>, items: &[Item<'_>]) -> Vec<Option<String>> {
     let read = || {
         let mut mine = Vec::new();
         let mut open: Option<((Option<u16>, u32), std::os::fd::OwnedFd)> = None;
+        // Where one file speaks for a whole folder it is read once.
+        let mut shared: Option<((Option<u16>, u32), Option<String>)> = None;
         loop {
             let start = next.fetch_add(CHUNK, Ordering::Relaxed);
             let Some(chunk) = order.get(start..(start + CHUNK).min(order.len())).filter(|chunk| !chunk.is_empty())
@@ -171,15 +174,22 @@ fn working_folders(plan: &Plan<'_>, items: &[Item<'_>]) -> Vec<Option<String>> {
                     continue;
                 };
                 let key = (finding.provider, place.folder());
+                let rule = &plan.catalogue.get(usize::from(provider)).0.working_folder;
+                let per_folder = matches!(rule, WorkingFolder::File(_));
+                if let Some((_, known)) = shared.as_ref().filter(|(known, _)| per_folder && *known == key) {
+                    mine.extend(known.clone().map(|folder| (index, folder)));
+                    continue;
+                }
                 if open.as_ref().is_none_or(|(known, _)| *known != key) {
                     open = walk::open_folder_path(&store.folder(place)).ok().map(|folder| (key, folder));
                 }
                 let Some((_, folder)) = &open else { continue };
-                let rule = &plan.catalogue.get(usize::from(provider)).0.working_folder;
                 let found = working_folder_at(rule, std::os::fd::AsFd::as_fd(folder), &store.name(place));
-                if let Ok(Some(path)) = found {
-                    mine.push((index, path_text(&path)));
+                let found = found.ok().flatten().map(|path| path_text(&path));
+                if per_folder {
+                    shared = Some((key, found.clone()));
                 }
+                mine.extend(found.map(|folder| (index, folder)));
             }
         }
     };

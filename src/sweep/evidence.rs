@@ -104,7 +104,7 @@ impl<'d> Questions<'d> {
         let mut questions = Self {
             sought: Vec::with_capacity(selected.len()),
             refs: Vec::with_capacity(selected.len()),
-            queries: catalogue.iter().map(|(provider, home)| Query::new(provider, home.to_owned())).collect(),
+            queries: catalogue.iter().map(Query::new).collect(),
         };
         let mut last: Option<(&str, Option<usize>)> = None;
         for &index in selected {
@@ -389,7 +389,7 @@ impl Sources {
         }
         let live = match query.ids.is_empty() {
             true => LiveSessions::default(),
-            false => LiveSessions::gather(provider, &query.home, &|id| query.wants(id), proc),
+            false => LiveSessions::gather(provider, &query.live_home, &|id| query.wants(id), proc),
         };
         let (open, blind) = open_ids(query, &store, proc, look);
         let read = match problems.first() {

@@ -13,7 +13,7 @@ use crate::providers::index::{self, Depth, Query};
 use crate::providers::live::{LiveSessions, Liveness, open_transcripts};
 use crate::providers::retention::Retention;
 use crate::providers::row::{Hazard, LiveRule, Provider};
-use crate::providers::{Catalogue, SessionId, conversation, database, first_records, retention};
+use crate::providers::{self, Catalogue, SessionId, conversation, database, first_records, retention};
 use crate::session_map::{Document, FLAT_MODEL, SessionMap};
 
 /// The answer, as a bridge reads it.
@@ -156,11 +156,10 @@ pub(crate) fn resolve(
     match locate(id, claimed, known.transcript.as_deref(), sources) {
         Ok(Some(located)) => {
             answer.state = if known.pruned_at.is_some() { ChatState::Pruned } else { ChatState::Mapped };
-            let (provider, home) = sources.catalogue.get(located.provider);
-            answer.provider = Some(provider.name.clone());
+            answer.provider = Some(sources.catalogue.get(located.provider).0.name.clone());
             answer.cwd = known.cwd.or(located.cwd);
             answer.transcript = located.transcript;
-            advise(&mut answer, provider, home, id, sources);
+            advise(&mut answer, sources.catalogue.at(located.provider), id, sources);
         }
         Ok(None) => {
             answer.state = ChatState::Gone;
@@ -210,7 +209,7 @@ fn locate_in(id: SessionId<'_>, index: usize, sources: Sources<'_>) -> Result<Op
             return Ok(Some(Located { provider: index, transcript, cwd: row.working_folder.clone() }));
         }
     }
-    let mut queries = [Query::new(provider, home.to_owned())];
+    let mut queries = [Query::new(sources.catalogue.at(index))];
     queries[0].want(id);
     let look = |all_days| {
         let depth = Depth { subagents_before: DateTime::<Utc>::MIN_UTC, all_days };
@@ -238,7 +237,8 @@ fn working_folder(provider: &Provider, transcript: &Path) -> Option<PathBuf> {
 }
 
 /// Resume if that is safe; otherwise replay, with what would make it safe.
-fn advise(answer: &mut Answer, provider: &Provider, home: &Path, id: SessionId<'_>, sources: Sources<'_>) {
+fn advise(answer: &mut Answer, row: &providers::Located, id: SessionId<'_>, sources: Sources<'_>) {
+    let provider = &row.provider;
     if provider.resume.is_empty() {
         answer.reason = format!("it is not known how {} resumes a session", provider.name);
         return;
@@ -249,14 +249,14 @@ fn advise(answer: &mut Answer, provider: &Provider, home: &Path, id: SessionId<'
         return;
     }
     for hazard in &provider.hazards {
-        if let Some((reason, remedy)) = objection(*hazard, answer, home, id, sources) {
+        if let Some((reason, remedy)) = objection(*hazard, answer, &row.home, id, sources) {
             answer.reason = reason;
             answer.warnings.push(remedy);
             return;
         }
     }
     let mut template = &provider.resume;
-    match holder(provider, home, id, answer.transcript.as_deref()) {
+    match holder(row, id, answer.transcript.as_deref()) {
         Ok(None) => {}
         Ok(Some(pid)) if provider.fork.is_empty() => {
             answer.reason = format!("process {pid} has this session open");
@@ -320,21 +320,16 @@ fn objection(
 }
 
 /// The process that has the session open, if any.
-fn holder(
-    provider: &Provider,
-    home: &Path,
-    id: SessionId<'_>,
-    transcript: Option<&Path>,
-) -> Result<Option<u32>, String> {
+fn holder(row: &providers::Located, id: SessionId<'_>, transcript: Option<&Path>) -> Result<Option<u32>, String> {
     let proc = Proc::default();
-    let live = LiveSessions::gather(provider, home, &|text| text == id.as_str(), &proc);
+    let live = LiveSessions::gather(&row.provider, &row.live_home, &|text| text == id.as_str(), &proc);
     match live.get(id.as_str()) {
         Some(Liveness::Live { pid, .. }) => return Ok(Some(*pid)),
         Some(Liveness::Unverifiable { reason }) => return Err(format!("it may be open elsewhere: {reason}")),
         None => {}
     }
     let mut problems = live.errors;
-    if let (true, Some(path)) = (provider.live.contains(&LiveRule::OpenTranscript), transcript) {
+    if let (true, Some(path)) = (row.provider.live.contains(&LiveRule::OpenTranscript), transcript) {
         let own_name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let open = open_transcripts(&proc, &|name| (name == own_name).then(|| path.to_owned()));
         if let Some(pid) = open.holders.values().next() {

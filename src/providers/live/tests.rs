@@ -72,6 +72,7 @@ impl World {
             resume: Vec::new(),
             fork: Vec::new(),
             hazards: Vec::new(),
+            live_home: None,
             complete: true,
         };
         LiveSessions::gather(&provider, self.folder.path(), &|id| id == ID, proc)
