@@ -39,11 +39,11 @@ impl Context {
     ///
     /// # Errors
     /// Everything that is wrong with configuration or environment.
-    pub(crate) fn new(given: Given, environment: Environment) -> Result<Self, Problems> {
+    pub(crate) fn new(given: &Given, environment: Environment) -> Result<Self, Problems> {
         let dirs = Dirs::find(&environment)?;
         let named = given.config_file.as_deref();
         let config = config::load(&dirs, &environment, named, &given.overrides, builtin::rows())?;
-        Ok(Self::with(config, dirs, environment, &given))
+        Ok(Self::with(config, dirs, environment, given))
     }
 
     /// Puts a context together from what is known already.

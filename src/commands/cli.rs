@@ -1,5 +1,7 @@
 //! The command line's definition, from which help, completions and man pages come.
 
+#![allow(clippy::doc_markdown, reason = "these comments are the help that people read in a terminal")]
+
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -70,7 +72,7 @@ pub(super) enum Command {
 /// Which map.
 #[derive(Debug, Args)]
 pub(super) struct MapArgs {
-    /// The folder of session_map.json [default: CLAUDE_SESSION_DIR, map.dir or /tmp/claude_sessions]
+    /// The folder of `session_map.json` [default: `CLAUDE_SESSION_DIR`, map.dir or /`tmp/claude_sessions`]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "map")]
     pub(super) dir: Option<PathBuf>,
     /// The map itself, whatever its name
@@ -241,7 +243,7 @@ pub(super) struct Man {
 /// When to colour.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
     Always,

@@ -13,7 +13,7 @@ use crate::providers::builtin;
 pub(super) fn run(arguments: &Config, given: &Given, environment: Environment) -> Result<ExitStatus> {
     match arguments.what {
         ConfigCommand::Show { origin } => {
-            let context = Context::new(given.clone(), environment)?;
+            let context = Context::new(given, environment)?;
             let view = ConfigView::new(&context.config, &context.dirs, &context.environment);
             context.output.show(&Shown { view, origin })?;
             Ok(ExitStatus::Done)

@@ -48,7 +48,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Demo => return demo::run(&given),
         _ => {}
     }
-    let context = Context::new(given, environment)?;
+    let context = Context::new(&given, environment)?;
     match cli.command {
         Command::Prune(arguments) => prune::run(&context, &arguments),
         Command::Resolve(arguments) => resolve::run(&context, &arguments),

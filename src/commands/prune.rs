@@ -73,7 +73,7 @@ pub(super) fn with_map<T>(
         let text = snapshot.shared_bytes();
         match map.parse(&text, &is_model) {
             Ok(document) => return work(Some(&document), Some(snapshot)),
-            Err(MapError::Refused { .. }) if attempt < 100 && map.changes_after(&snapshot) => {}
+            Err(MapError::Refused { .. }) if attempt < 100 && SessionMap::changes_after(&snapshot) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -93,7 +93,7 @@ pub(super) fn with_plan<T>(
     let oldest = chrono::DateTime::<chrono::Utc>::MIN_UTC;
     let limit = thresholds.idle.and_then(|idle| chrono::TimeDelta::from_std(idle).ok());
     let idle_before = limit.and_then(|limit| context.now.checked_sub_signed(limit)).unwrap_or(oldest);
-    let look = Look { now: context.now, idle_before, activity: settings.activity, everywhere: false };
+    let look = Look { idle_before, activity: settings.activity, everywhere: false };
     let gather = |selected: &[u32], look| Evidence::gather(document, selected, &context.catalogue, look);
     let evidence = with_spinner(context.output.quiet, "looking at sessions", || gather(&selected, look));
     let mut plan = Plan::decide(document, &evidence, &context.catalogue, memory, thresholds, context.now);

@@ -11,8 +11,7 @@ use crate::sweep::resolve::{Sources, resolve};
 
 pub(super) fn run(context: &Context, arguments: &Resolve) -> Result<ExitStatus> {
     let map = arguments.map.map(context);
-    let sources =
-        Sources { map: &map, catalogue: &context.catalogue, environment: &context.environment, now: context.now };
+    let sources = Sources { map: &map, catalogue: &context.catalogue, environment: &context.environment };
     let chat = &arguments.chat;
     let answer = with_map(context, &map, |document, _| resolve(document, &chat.model, &chat.chat, sources))?;
     Output::json(&answer)?;

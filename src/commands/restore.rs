@@ -64,7 +64,7 @@ fn chosen(context: &Context, arguments: &Restore, map: &SessionMap) -> Result<Ve
         };
     }
     let mut graves = tombstones.all()?;
-    if let Some(since) = arguments.since.and_then(|since| since.duration()) {
+    if let Some(since) = arguments.since.and_then(super::super::policy::duration::Limit::duration) {
         let since = TimeDelta::from_std(since).map_err(|_| UsageError("--since: too long".to_owned()))?;
         graves.retain(|grave| context.now - grave.pruned_at <= since);
     }

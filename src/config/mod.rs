@@ -23,8 +23,6 @@ mod view;
 
 pub(crate) use dirs::Dirs;
 pub(crate) use environment::Environment;
-pub(crate) use origin::Origin;
-pub(crate) use problem::{Problem, Problems};
-pub(crate) use resolve::{Config, Override, Value, check, load};
-pub(crate) use setting::Settings;
+pub(crate) use problem::Problems;
+pub(crate) use resolve::{Config, Override, check, load};
 pub(crate) use view::{CheckView, ConfigView};

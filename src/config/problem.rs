@@ -5,7 +5,6 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::origin::Origin;
-use crate::exit::ExitStatus;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,7 +22,7 @@ pub(crate) struct Problem {
     pub(crate) remedy: String,
 }
 
-/// Everything that is wrong, at least one thing. The run ends with [`Problems::EXIT_STATUS`].
+/// Everything that is wrong, at least one thing. The run ends as wrong usage or configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problems(Vec<Problem>);
 
@@ -45,9 +44,6 @@ impl Problem {
 }
 
 impl Problems {
-    /// How a run with these ends: wrong usage or configuration.
-    pub(crate) const EXIT_STATUS: ExitStatus = ExitStatus::Usage;
-
     /// `Ok` with `value` when there is no problem.
     pub(super) fn none_or<T>(problems: Vec<Problem>, value: T) -> Result<T, Self> {
         if problems.is_empty() { Ok(value) } else { Err(Self(problems)) }

@@ -24,7 +24,6 @@ pub(crate) use append::{PendingAppend, append};
 pub(crate) use error::{FileError, ReplaceError};
 pub(crate) use lock::{Claim, Holder, Lock, LockError};
 pub(crate) use own::{Created, create, write_own};
-pub(crate) use remove::remove_file;
-pub(crate) use replace::{HOLD, Prepared, Protection, Replaced};
+pub(crate) use replace::{HOLD, Prepared, Replaced};
 pub(crate) use snapshot::{Snapshot, SnapshotError};
 pub(crate) use temporary::remove_leftovers;

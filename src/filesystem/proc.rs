@@ -138,7 +138,7 @@ impl Proc {
                     buffer = target.into_bytes();
                 }
                 // What is denied for one file is denied for all files of the process.
-                Err(Errno::ACCESS | Errno::PERM) => return Err(io::ErrorKind::PermissionDenied.into()),
+                Err(Errno::ACCESS | Errno::PERM) => return Err(ErrorKind::PermissionDenied.into()),
                 // Closed since. Anything else says no more about the other files than that.
                 Err(_) => {}
             }

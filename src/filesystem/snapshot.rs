@@ -61,7 +61,6 @@ impl From<&Stat> for FileId {
 /// at once (see [`super::replace`]), so drop it before.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    path: PathBuf,
     real: PathBuf,
     folder: OwnedFd,
     name: OsString,
@@ -143,7 +142,7 @@ impl Snapshot {
         if bytes.len() as u64 > max_bytes {
             return Err(too_large(bytes.len() as u64));
         }
-        Ok(Self { path: path.to_owned(), real, folder, name, file, stat, bytes: Arc::new(bytes) })
+        Ok(Self { real, folder, name, file, stat, bytes: Arc::new(bytes) })
     }
 
     /// The content that was read.
@@ -156,20 +155,9 @@ impl Snapshot {
         Arc::clone(&self.bytes)
     }
 
-    /// The path as it was given.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The file itself, behind all symlinks: what a replacement replaces.
     pub(crate) fn real_path(&self) -> &Path {
         &self.real
-    }
-
-    /// Seconds and nanoseconds of the last change of the content, since 1970.
-    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between targets")]
-    pub(crate) fn modified(&self) -> (i64, u32) {
-        (self.stat.st_mtime as i64, self.stat.st_mtime_nsec as u32)
     }
 
     /// Whether the path still names this file, with this size, time of change, mode and owner. Cheap; a rewrite within
@@ -255,7 +243,6 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
-    use std::sync::Arc;
 
     use rustix::fs::{CWD, FileType, mknodat};
 
@@ -279,7 +266,6 @@ mod tests {
         fs_err::os::unix::fs::symlink("map", &link).unwrap();
         let snapshot = Snapshot::open(&link, 5).unwrap();
         assert_eq!(snapshot.bytes(), b"12345");
-        assert_eq!(snapshot.path(), link);
         assert_eq!(snapshot.real_path(), path.canonicalize().unwrap());
         assert!(snapshot.looks_unchanged() && snapshot.has_same_bytes().unwrap());
     }

@@ -65,7 +65,7 @@ impl Output {
     }
 
     /// Shows a view: JSON when asked for, nothing when quiet, text otherwise.
-    pub(crate) fn show(&self, view: &impl View) -> io::Result<()> {
+    pub(crate) fn show(self, view: &impl View) -> io::Result<()> {
         to_stdout(|out| {
             if self.json {
                 serde_json::to_writer(&mut *out, view)?;

@@ -13,8 +13,6 @@ pub(crate) struct Style {
 /// What a piece of text means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// As it is.
-    Plain,
     /// A heading.
     Heading,
     /// Less important.
@@ -46,7 +44,6 @@ impl Style {
     pub(crate) fn paint<T: fmt::Display>(self, tone: Tone, text: T) -> Painted<T> {
         let style = match tone {
             _ if !self.coloured => anstyle::Style::new(),
-            Tone::Plain => anstyle::Style::new(),
             Tone::Heading => anstyle::Style::new().bold(),
             Tone::Quiet => anstyle::Style::new().dimmed(),
             Tone::Good => AnsiColor::Green.on_default(),

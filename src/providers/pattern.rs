@@ -76,6 +76,9 @@ impl PathPattern {
         if pattern.name.is_none() {
             pattern.tail.extend(pattern.folders.pop());
         }
+        let between = pattern.tail.split_last().map_or(&[][..], |(_, between)| between);
+        let literal = between.iter().all(|folder| matches!(folder, Folder::Literal(_)));
+        ensure!(literal, "`{text}`: below the id only the last component may be a glob");
         Ok(pattern)
     }
 
@@ -228,6 +231,7 @@ mod tests {
             ("[a/{id}", "glob"),
             ("*-*-{id}", "at most one"),
             ("{id}*", "literal text may follow"),
+            ("{id}/*/x.jsonl", "below the id"),
             ("", "empty"),
         ] {
             let message = PathPattern::parse(text).unwrap_err().to_string();

@@ -10,7 +10,6 @@ use rustix::fs::FileType;
 
 use super::first_records::{Head, field_at_head};
 use super::index::{Job, Plan};
-use super::pattern::Folder;
 use super::tree::{NameRule, Node};
 use crate::filesystem::walk::{self, FileTimes, Lister};
 
@@ -299,7 +298,7 @@ impl Scanner {
     fn below(&mut self, here: &Here<'_, '_>, id: u32, name: &CStr, rule: &NameRule, kind: HitKind) {
         let mut at = name.to_bytes().to_vec();
         let Some((file, folders)) = rule.tail.split_last() else { return };
-        // The tail's folders are literal in every known layout; a listed one in between is not supported by patterns.
+        // Patterns with a glob before the last component are refused where they are read.
         for folder in folders {
             at.push(b'/');
             at.extend_from_slice(folder.literal().as_bytes());
@@ -379,9 +378,4 @@ impl Here<'_, '_> {
             beside.loose.push(name.to_owned());
         }
     }
-}
-
-/// Whether a tail can be followed: only its last component may be a glob.
-pub(super) fn tail_is_supported(tail: &[Folder]) -> bool {
-    tail.split_last().is_none_or(|(_, folders)| folders.iter().all(Folder::is_literal))
 }

@@ -7,11 +7,11 @@ const MAX_LENGTH: usize = 128;
 
 /// A session id that is safe as one path component and as one command-line argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId<'a>(&'a str);
+pub(crate) struct SessionId<'a>(&'a str);
 
 /// Why a text is no session id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidId {
+pub(crate) enum InvalidId {
     /// No characters at all.
     #[error("the session id is empty")]
     Empty,
@@ -26,7 +26,7 @@ pub enum InvalidId {
 impl<'a> SessionId<'a> {
     /// Checks length (1 to 128 bytes) and characters (ASCII letters, digits, `-`, `_`, `.`; the first one a letter,
     /// digit or `_`).
-    pub fn new(text: &'a str) -> Result<Self, InvalidId> {
+    pub(crate) fn new(text: &'a str) -> Result<Self, InvalidId> {
         let bytes = text.as_bytes();
         match bytes.first() {
             None => return Err(InvalidId::Empty),
@@ -42,12 +42,12 @@ impl<'a> SessionId<'a> {
     }
 
     /// The id as text.
-    pub const fn as_str(self) -> &'a str {
+    pub(crate) const fn as_str(self) -> &'a str {
         self.0
     }
 
     /// Whether this has the form of a UUID (8-4-4-4-12 hexadecimal digits).
-    pub fn is_uuid(self) -> bool {
+    pub(crate) fn is_uuid(self) -> bool {
         let bytes = self.0.as_bytes();
         bytes.len() == 36
             && bytes.iter().enumerate().all(|(i, b)| match i {
@@ -57,7 +57,7 @@ impl<'a> SessionId<'a> {
     }
 
     /// The day (days since 1970-01-01, UTC) on which a version 7 UUID was made; `None` for every other id.
-    pub fn uuid_v7_day(self) -> Option<i64> {
+    pub(crate) fn uuid_v7_day(self) -> Option<i64> {
         if !self.is_uuid() || self.0.as_bytes()[14] != b'7' {
             return None;
         }

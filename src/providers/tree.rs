@@ -44,14 +44,13 @@ impl Tree {
     fn insert(&mut self, pattern: &PathPattern, subagent: bool) {
         let mut at = 0;
         for folder in &pattern.folders {
-            at = match self.nodes[at].children.iter().find(|(known, _)| known == folder) {
-                Some((_, node)) => *node,
-                None => {
-                    self.nodes.push(Node::default());
-                    let node = self.nodes.len() - 1;
-                    self.nodes[at].children.push((folder.clone(), node));
-                    node
-                }
+            at = if let Some((_, node)) = self.nodes[at].children.iter().find(|(known, _)| known == folder) {
+                *node
+            } else {
+                self.nodes.push(Node::default());
+                let node = self.nodes.len() - 1;
+                self.nodes[at].children.push((folder.clone(), node));
+                node
             };
         }
         match (&pattern.name, pattern.tail.first()) {

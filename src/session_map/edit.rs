@@ -1,5 +1,6 @@
 //! Changes the map's text and nothing else in it: members are cut out or put in, every other byte stays.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::entry::{CHAT_FIELDS, CREATED_FIELDS, Form, ID_FIELDS, Span, TIME_FIELDS};
@@ -308,7 +309,8 @@ impl<'t> Document<'t> {
         for unit in quoted.encode_utf16() {
             match u8::try_from(unit) {
                 Ok(byte) if byte.is_ascii() => escaped.push(byte as char),
-                _ => escaped.push_str(&format!("\\u{unit:04x}")),
+                // Writing to a string does not fail.
+                _ => drop(write!(escaped, "\\u{unit:04x}")),
             }
         }
         escaped

@@ -141,7 +141,7 @@ impl SessionMap {
     }
 
     /// Whether the map's text changes after it was read as `snapshot`: a text that makes no sense may be half of one.
-    pub(crate) fn changes_after(&self, snapshot: &Snapshot) -> bool {
+    pub(crate) fn changes_after(snapshot: &Snapshot) -> bool {
         let deadline = Instant::now() + TORN_FOR;
         while Instant::now() < deadline {
             if !snapshot.looks_unchanged() {
@@ -195,7 +195,7 @@ impl Held<'_> {
                 Ok(Some(Change { edited, pending })) => (edited, pending),
                 Ok(None) => return Ok(false),
                 // Somebody rewrites it in place: what was read may be half of it.
-                Err(MapError::Refused { .. }) if Instant::now() < deadline && self.map.changes_after(&snapshot) => {
+                Err(MapError::Refused { .. }) if Instant::now() < deadline && SessionMap::changes_after(&snapshot) => {
                     continue;
                 }
                 Err(error) => return Err(error),

@@ -19,7 +19,6 @@ use crate::session_map::{Document, Entry, Recorded, Remembered};
 /// How to look.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
-    pub(crate) now: DateTime<Utc>,
     /// Sub-agents are looked for beside transcripts that are older than this.
     pub(crate) idle_before: DateTime<Utc>,
     pub(crate) activity: ActivitySource,
@@ -194,7 +193,6 @@ impl Evidence {
 
     /// Since when earlier runs have found it missing, in any of the homes that were searched.
     pub(crate) fn missing_since(
-        &self,
         finding: &Finding,
         entry: &Entry<'_>,
         remembered: &Remembered<'_>,
@@ -266,8 +264,8 @@ impl Evidence {
             if let Some(file) = source.store.found.get(id as usize).copied().flatten() {
                 found = true;
                 (finding.provider, finding.place) = (Some(provider), Some(file.transcript));
-                match records.get(usize::from(provider)).and_then(|times| times.get(id as usize)) {
-                    Some(times) => match times {
+                if let Some(times) = records.get(usize::from(provider)).and_then(|times| times.get(id as usize)) {
+                    match times {
                         Some(content::Times::Read(activity)) => {
                             finding.modified = Some(file.modified);
                             later(*activity);
@@ -276,12 +274,11 @@ impl Evidence {
                         None => {
                             later(Activity { time: file.modified, source: Source::TranscriptMtime });
                         }
-                    },
-                    None => {
-                        later(Activity { time: file.modified, source: Source::TranscriptMtime });
-                        if let Some((_, time)) = source.store.subagent(id) {
-                            later(Activity { time, source: Source::SubagentMtime });
-                        }
+                    }
+                } else {
+                    later(Activity { time: file.modified, source: Source::TranscriptMtime });
+                    if let Some((_, time)) = source.store.subagent(id) {
+                        later(Activity { time, source: Source::SubagentMtime });
                     }
                 }
             }
@@ -387,9 +384,10 @@ impl Sources {
                 Err(problem) => problems.push(format!("{problem:#}")),
             }
         }
-        let live = match query.ids.is_empty() {
-            true => LiveSessions::default(),
-            false => LiveSessions::gather(provider, &query.live_home, &|id| query.wants(id), proc),
+        let live = if query.ids.is_empty() {
+            LiveSessions::default()
+        } else {
+            LiveSessions::gather(provider, &query.live_home, &|id| query.wants(id), proc)
         };
         let (open, blind) = open_ids(query, &store, proc, look);
         let read = match problems.first() {
@@ -402,7 +400,7 @@ impl Sources {
         notes.extend(problems.iter().map(|problem| format!("{}: {problem}", provider.name)));
         let blind = live.errors.first().cloned().or(blind);
         notes.extend(blind.iter().map(|problem| format!("{}: {problem}", provider.name)));
-        Self { store, live, database, open, blind, read, present }
+        Self { store, live, blind, database, open, read, present }
     }
 }
 

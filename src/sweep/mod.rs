@@ -6,5 +6,6 @@
 pub(crate) mod apply;
 pub(crate) mod content;
 pub(crate) mod evidence;
+mod folders;
 pub(crate) mod plan;
 pub(crate) mod resolve;

@@ -59,7 +59,7 @@ impl<'p> Plan<'p> {
         let remembered = memory.remembered();
         let since = |finding: &Finding| {
             let entry = &document.entries[finding.entry as usize];
-            Some((finding.entry, evidence.missing_since(finding, entry, &remembered, catalogue)?))
+            Some((finding.entry, Evidence::missing_since(finding, entry, &remembered, catalogue)?))
         };
         let since = evidence.findings.iter().filter(|finding| finding.is_missing()).filter_map(since).collect();
         Self { document, evidence, catalogue, thresholds, now, since, found_elsewhere: FxHashSet::default() }

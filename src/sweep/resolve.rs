@@ -83,7 +83,6 @@ pub(crate) struct Sources<'s> {
     pub(crate) map: &'s SessionMap,
     pub(crate) catalogue: &'s Catalogue,
     pub(crate) environment: &'s Environment,
-    pub(crate) now: DateTime<Utc>,
 }
 
 /// The entry of `chat` under `model`. A map without model levels knows chats by their id alone, as long as the model
@@ -165,7 +164,7 @@ pub(crate) fn resolve(
             answer.state = ChatState::Gone;
             answer.provider = claimed.map(|provider| sources.catalogue.get(provider).0.name.clone());
             answer.cwd = known.cwd;
-            answer.reason = "the session's transcript is not there any more".to_owned();
+            answer.reason = "the session's transcript is not there any more".into();
         }
         Err(problem) => {
             answer.cwd = known.cwd;
@@ -183,11 +182,11 @@ fn locate(
     sources: Sources<'_>,
 ) -> Result<Option<Located>, String> {
     let candidates: Vec<usize> = claimed.map_or_else(|| (0..sources.catalogue.len()).collect(), |one| vec![one]);
-    if let (Some(provider), Some(path)) = (claimed, remembered) {
-        if path.is_file() {
-            let cwd = working_folder(sources.catalogue.get(provider).0, path);
-            return Ok(Some(Located { provider, transcript: Some(path.to_owned()), cwd }));
-        }
+    if let (Some(provider), Some(path)) = (claimed, remembered)
+        && path.is_file()
+    {
+        let cwd = working_folder(sources.catalogue.get(provider).0, path);
+        return Ok(Some(Located { provider, transcript: Some(path.to_owned()), cwd }));
     }
     let mut problem = None;
     for provider in candidates {
@@ -245,7 +244,7 @@ fn advise(answer: &mut Answer, row: &providers::Located, id: SessionId<'_>, sour
     }
     let empty = |path: &PathBuf| fs_err::metadata(path).is_ok_and(|metadata| metadata.len() == 0);
     if answer.transcript.as_ref().is_some_and(empty) {
-        answer.reason = "the transcript is empty".to_owned();
+        answer.reason = "the transcript is empty".into();
         return;
     }
     for hazard in &provider.hazards {
@@ -276,7 +275,7 @@ fn advise(answer: &mut Answer, row: &providers::Located, id: SessionId<'_>, sour
         answer.warnings.push("the working folder is not recorded; resume from the one the session began in".to_owned());
     }
     answer.advice = Advice::Resume;
-    answer.reason = "the session's transcript is there".to_owned();
+    answer.reason = "the session's transcript is there".into();
     answer.command = Some(Provider::command(template, id));
 }
 

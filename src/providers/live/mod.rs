@@ -23,7 +23,7 @@ use super::row::{LiveRule, Provider};
 use super::transcript::open_at;
 use crate::filesystem::proc::{FileOnDevice, Proc};
 
-pub(crate) use self::open_transcripts::{OpenTranscripts, open_transcripts};
+pub(crate) use self::open_transcripts::open_transcripts;
 
 /// Longest record that is read.
 const LONGEST_RECORD: u64 = 1 << 20;
