@@ -13,7 +13,8 @@ use super::provider_values::{
 };
 use super::section::{Section, Source};
 use crate::providers::pattern::PathPattern;
-use crate::providers::row::{Database, Home, LiveRule, Provider, WorkingFolder};
+use crate::providers::builtin;
+use crate::providers::row::{Database, LiveRule, Provider, WorkingFolder};
 
 /// A checked row; what it does not say is `None`.
 #[derive(Debug, Clone)]
@@ -84,6 +85,9 @@ pub(super) fn apply_row(row: &ProviderRow, path: &Path, base: Option<&Provider>)
         None => blank(row, path)?,
     };
     let row = row.clone();
+    if row.home.is_some() || row.home_env.is_some() {
+        provider.live_home = None;
+    }
     replace(&mut provider.models, row.models);
     replace(&mut provider.home.default, row.home);
     replace(&mut provider.home.variables, row.home_env);
@@ -111,22 +115,7 @@ fn blank(row: &ProviderRow, path: &Path) -> Result<Provider, Problem> {
             return Err(Problem::new(origin, key, message, remedy).at_line(row.line));
         }
     }
-    Ok(Provider {
-        name: row.name.clone(),
-        models: vec![row.name.clone()],
-        home: Home::default(),
-        transcripts: Vec::new(),
-        subagents: Vec::new(),
-        id_field: vec!["sessionId".to_owned()],
-        database: None,
-        working_folder: WorkingFolder::Unknown,
-        live: Vec::new(),
-        resume: Vec::new(),
-        fork: Vec::new(),
-        hazards: Vec::new(),
-        live_home: None,
-        complete: true,
-    })
+    Ok(builtin::row(&row.name))
 }
 
 fn replace<T>(target: &mut T, value: Option<T>) {
@@ -265,6 +254,7 @@ fork = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-s
             fork: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-session", "{prompt}"]),
             hazards: Vec::new(),
             live_home: None,
+            subagent_field: Vec::new(),
             complete: true,
         }
     }

@@ -116,9 +116,23 @@ impl Inventory {
     }
 }
 
+/// Whether a path below the home is a sub-agent's by its place and name (older Claude Code keeps those beside the
+/// sessions).
+fn is_subagent(provider: &Provider, relative: &Path) -> bool {
+    let matches = |pattern: &PathPattern| {
+        let mut components = relative.components().map(|component| component.as_os_str().as_bytes());
+        let mut all = pattern.folders.iter().chain(&pattern.tail);
+        all.all(|folder| components.next().is_some_and(|text| folder.matches(text))) && components.next().is_none()
+    };
+    provider.subagents.iter().any(|pattern| pattern.name.is_none() && matches(pattern))
+}
+
 /// The session that the file at `path` belongs to; `None` when the pattern does not lead there.
 fn id_of(provider: &Provider, home: &Path, pattern: &PathPattern, name: &NamePattern, path: &Path) -> Option<String> {
     let relative = path.strip_prefix(home).ok()?;
+    if is_subagent(provider, relative) {
+        return None;
+    }
     let mut components = relative.components().map(|component| component.as_os_str().as_bytes());
     let folders = pattern.folders.iter().all(|folder| components.next().is_some_and(|text| folder.matches(text)));
     let file = components.next()?;
@@ -126,14 +140,20 @@ fn id_of(provider: &Provider, home: &Path, pattern: &PathPattern, name: &NamePat
     if !folders || !tail || components.next().is_some() {
         return None;
     }
+    let inside = |field: &[String]| -> Option<String> {
+        let folder = walk::open_folder_path(path.parent()?).ok()?;
+        let file = std::ffi::CString::new(path.file_name()?.as_bytes()).ok()?;
+        match field_at_head(std::os::fd::AsFd::as_fd(&folder), &file, field) {
+            Head::Found(text) => Some(text),
+            _ => None,
+        }
+    };
+    if !provider.subagent_field.is_empty() && inside(&provider.subagent_field).is_some() {
+        return None;
+    }
     if let Some(length) = name.characters {
         name.id_in(file, length)?;
-        let folder = walk::open_folder_path(path.parent()?).ok()?;
-        let file = std::ffi::CString::new(file).ok()?;
-        return match field_at_head(std::os::fd::AsFd::as_fd(&folder), &file, &provider.id_field) {
-            Head::Found(id) => SessionId::new(&id).is_ok().then_some(id),
-            _ => None,
-        };
+        return inside(&provider.id_field).filter(|id| SessionId::new(id).is_ok());
     }
     // With a `*` in front only the form of the id tells where it begins; all such names hold a UUID.
     let lengths = if name.is_exact() { 1..=file.len() } else { 36..=36 };

@@ -23,6 +23,8 @@ pub(crate) struct Provider {
     /// The field (path of keys) inside a transcript that holds the whole id, when the name holds only a part of it.
     /// The same field names the parent in a sub-agent's file whose name holds no id.
     pub(crate) id_field: Vec<String>,
+    /// A field (path of keys) that only a sub-agent's transcript has, where sub-agents lie among the sessions.
+    pub(crate) subagent_field: Vec<String>,
     /// The SQLite store, for a CLI without transcript files.
     pub(crate) database: Option<Database>,
     /// Where a session's working folder is written down.

@@ -63,6 +63,11 @@ enum Known {
 }
 
 impl Finding {
+    /// Whether the session is there.
+    pub(crate) const fn is_found(&self) -> bool {
+        matches!(self.known, Known::Found(_))
+    }
+
     /// Whether the session's transcript is not there.
     pub(crate) const fn is_missing(&self) -> bool {
         matches!(self.known, Known::Absent { .. })

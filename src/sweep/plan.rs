@@ -143,9 +143,12 @@ impl<'p> Plan<'p> {
         item.finding.provider.map(|provider| self.catalogue.get(usize::from(provider)).0.name.as_str())
     }
 
-    /// The transcript's path as text.
+    /// The transcript's path as text; the database's where sessions share one.
     pub(crate) fn transcript(&self, item: &Item<'_>) -> Option<String> {
-        self.evidence.transcript(item.finding).map(|path| path_text(&path))
+        let (provider, home) = self.catalogue.get(usize::from(item.finding.provider?));
+        let database = || Some(home.join(&provider.database.as_ref()?.path));
+        let path = self.evidence.transcript(item.finding).or_else(|| database().filter(|_| item.finding.is_found()))?;
+        Some(path_text(&path))
     }
 
     /// The verdict's reason in words.

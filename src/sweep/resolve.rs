@@ -182,7 +182,9 @@ fn locate(
     sources: Sources<'_>,
 ) -> Result<Option<Located>, String> {
     let candidates: Vec<usize> = claimed.map_or_else(|| (0..sources.catalogue.len()).collect(), |one| vec![one]);
-    if let (Some(provider), Some(path)) = (claimed, remembered)
+    // A database stays when a session in it goes.
+    let in_a_file = |provider: usize| sources.catalogue.get(provider).0.database.is_none();
+    if let (Some(provider), Some(path)) = (claimed.filter(|one| in_a_file(*one)), remembered)
         && path.is_file()
     {
         let cwd = working_folder(sources.catalogue.get(provider).0, path);

@@ -73,6 +73,7 @@ impl World {
             fork: Vec::new(),
             hazards: Vec::new(),
             live_home: None,
+            subagent_field: Vec::new(),
             complete: true,
         };
         LiveSessions::gather(&provider, self.folder.path(), &|id| id == ID, proc)
