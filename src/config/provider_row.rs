@@ -209,6 +209,7 @@ fn command(section: &mut Section<'_>, key: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::row::Home;
     use crate::config::file::ConfigFile;
     use crate::config::provider_keys::KEYS;
 
