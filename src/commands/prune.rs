@@ -38,10 +38,8 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
             };
             let view = PruneView { plan, map: map.path().to_string_lossy().into_owned(), applied: applied.as_ref() };
             context.output.show(&view)?;
-            let partial =
-                plan.is_partial() || applied.as_ref().is_some_and(|applied| !applied.changed_meanwhile.is_empty());
             Ok(match () {
-                () if partial => ExitStatus::Partial,
+                () if plan.is_partial() => ExitStatus::Partial,
                 () if arguments.exit_code && dry_run && plan.pruned().next().is_some() => ExitStatus::WorkToDo,
                 () => ExitStatus::Done,
             })

@@ -1,6 +1,9 @@
 //! `session-sweep record`: put one mapping into the map, or change it, through the same door as prune.
 
-use anyhow::Result;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+
+use anyhow::{Context as _, Result};
 
 use super::UsageError;
 use super::cli::Record;
@@ -32,6 +35,14 @@ pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
         form: NewForm::LikeSiblings,
         now: context.now,
     };
+    if let Some(folder) = map.path().parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        // Nobody else is to put a map of theirs into it.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     let held = map.lock(context.lock("session-sweep record"))?;
     let is_model = |name: &str| context.is_model(name);
     let mut cwd_kept = cwd.is_none();

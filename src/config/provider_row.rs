@@ -12,8 +12,8 @@ use super::provider_values::{
     arguments, below, each, field_path, file_beside, home_folder, home_variable, model_name, provider_name, query,
 };
 use super::section::{Section, Source};
-use crate::providers::pattern::PathPattern;
 use crate::providers::builtin;
+use crate::providers::pattern::PathPattern;
 use crate::providers::row::{Database, LiveRule, Provider, WorkingFolder};
 
 /// A checked row; what it does not say is `None`.
@@ -209,9 +209,9 @@ fn command(section: &mut Section<'_>, key: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::row::Home;
     use crate::config::file::ConfigFile;
     use crate::config::provider_keys::KEYS;
+    use crate::providers::row::Home;
 
     /// The built-in Claude row as a user would write it.
     const CLAUDE: &str = r#"

@@ -12,7 +12,7 @@ pub(crate) mod prune;
 pub(crate) mod record;
 pub(crate) mod style;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 
 use anstream::ColorChoice;
 use serde::Serialize;
@@ -56,10 +56,14 @@ impl Output {
         Self { json, quiet, verbose, style: Style::new(choice != ColorChoice::Never) }
     }
 
-    /// Shows a document that is JSON whatever was asked for.
+    /// Shows a document that is JSON whatever was asked for: one line for a program, several for a person.
     pub(crate) fn json(document: &impl Serialize) -> io::Result<()> {
+        let readable = io::stdout().is_terminal();
         to_stdout(|out| {
-            serde_json::to_writer(&mut *out, document)?;
+            match readable {
+                true => serde_json::to_writer_pretty(&mut *out, document)?,
+                false => serde_json::to_writer(&mut *out, document)?,
+            }
             out.write_all(b"\n")
         })
     }

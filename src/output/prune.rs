@@ -74,6 +74,10 @@ impl PruneView<'_> {
         if verbose > 0 {
             write!(line, "  {}", style.paint(Tone::Quiet, Escaped(&self.reason(item))))?;
         }
+        if let Some(source) = self.plan.source_to_show(item) {
+            line.push_str("  by ");
+            line.push_str(source);
+        }
         if let Some(lie) = self.plan.mtime_lie(item) {
             write!(line, "  mtime says {}", Age(Some(lie)))?;
         }

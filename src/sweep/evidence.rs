@@ -39,6 +39,8 @@ pub(crate) struct Evidence {
     pub(crate) notes: Vec<String>,
     /// Everything that had to be looked at could be.
     complete: bool,
+    /// Where last activity was to be taken from.
+    pub(crate) activity: ActivitySource,
 }
 
 /// What was found out about one mapping.
@@ -167,6 +169,7 @@ impl Evidence {
             texts: Vec::new(),
             notes,
             complete,
+            activity: look.activity,
         };
         for sought in &questions.sought {
             let refs = &questions.refs[sought.refs.start as usize..sought.refs.end as usize];

@@ -6,6 +6,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::evidence::{Evidence, Finding, home_for, path_text};
+use crate::policy::choices::ActivitySource;
 use crate::policy::duration::{format_age, format_duration};
 use crate::policy::mapping::{Action, FUTURE_TOLERANCE, Reason, State, Thresholds, Verdict, decide};
 use crate::policy::timestamp::Timestamp;
@@ -171,6 +172,12 @@ impl<'p> Plan<'p> {
             Reason::MissingLong(age) => format!("no transcript for {}", format_age(age)).into(),
             Reason::MissingNow => "no transcript".into(),
         }
+    }
+
+    /// Where the last activity was taken from, when that is not the usual place.
+    pub(crate) fn source_to_show(&self, item: &Item<'_>) -> Option<&'static str> {
+        let unusual = self.evidence.activity == ActivitySource::Content;
+        item.verdict.last_activity.filter(|_| unusual).map(|activity| activity.source.name())
     }
 
     /// Where the transcript's inside decided: how long ago its file time pretends, when that is off by more than the
