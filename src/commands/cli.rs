@@ -148,7 +148,7 @@ pub(super) struct ChatArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The answer is always JSON: state (mapped, pruned, gone, unknown), advice (resume, replay), session, \
-    provider, cwd, transcript, and command, whose last element {prompt} stands for the user's message."
+    provider, cwd, transcript, and command, in whose last element {prompt} stands for the user's message."
 )]
 pub(super) struct Resolve {
     #[command(flatten)]

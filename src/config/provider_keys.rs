@@ -96,12 +96,12 @@ pub(super) static KEYS: [Key; 19] = [
     },
     Key {
         name: "resume",
-        example: r#"resume = ["mycli", "--resume", "{id}", "{prompt}"]"#,
-        doc: "The command that continues a session without a terminal: with `{id}` in one element and `{prompt}` as the last.",
+        example: r#"resume = ["mycli", "--resume", "{id}", "--", "{prompt}"]"#,
+        doc: "The command that continues a session without a terminal: with `{id}` in one element and `{prompt}` at the end of the last; after `--` or joined to an option (`--prompt={prompt}`), so that no message is taken for an option.",
     },
     Key {
         name: "fork",
-        example: r#"fork = ["mycli", "--resume", "{id}", "--fork", "{prompt}"]"#,
+        example: r#"fork = ["mycli", "--resume", "{id}", "--fork", "--", "{prompt}"]"#,
         doc: "The same, into a new session that starts with the old one's history.",
     },
     Key {

@@ -225,8 +225,8 @@ subagents = ["projects/*/{id}/subagents/agent-*.jsonl", "projects/*/agent-*.json
 id_field = "sessionId"
 cwd_field = "cwd"
 live = { records = "sessions/*.json" }
-resume = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "{prompt}"]
-fork = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-session", "{prompt}"]
+resume = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--", "{prompt}"]
+fork = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-session", "--", "{prompt}"]
 "#;
 
     fn texts(list: &[&str]) -> Vec<String> {
@@ -251,8 +251,18 @@ fork = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-s
             database: None,
             working_folder: WorkingFolder::Field(texts(&["cwd"])),
             live: vec![LiveRule::Records(pattern("sessions/*.json"))],
-            resume: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "{prompt}"]),
-            fork: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-session", "{prompt}"]),
+            resume: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "--", "{prompt}"]),
+            fork: texts(&[
+                "claude",
+                "-p",
+                "--output-format",
+                "json",
+                "--resume",
+                "{id}",
+                "--fork-session",
+                "--",
+                "{prompt}",
+            ]),
             hazards: Vec::new(),
             live_home: None,
             subagent_field: Vec::new(),
@@ -380,9 +390,9 @@ fork = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-s
             ("live = { held_lock = \"locks/x.lock\" }", "live.held_lock: \"locks/x.lock\" does not hold {id}"),
             ("live = true", "must be a table"),
             ("resume = [\"x\", \"{prompt}\"]", "no element holds {id}"),
-            ("resume = [\"x\", \"{id}\"]", "exactly the last element"),
-            ("resume = [\"x\", \"{id}\", \"-p={prompt}\"]", "exactly the last element"),
-            ("resume = [\"x\", \"{prompt}\", \"{id}\", \"{prompt}\"]", "exactly the last element"),
+            ("resume = [\"x\", \"{id}\"]", "the last element must end with {prompt}"),
+            ("resume = [\"x\", \"{id}\", \"{prompt}!\"]", "the last element must end with {prompt}"),
+            ("resume = [\"x\", \"{prompt}\", \"{id}\", \"{prompt}\"]", "no other may hold it"),
             ("resume = [\"{id}\", \"{prompt}\"]", "must be the program"),
             ("fork = [\"{prompt}\"]", "provider x: fork: the first element"),
             ("complete = \"no\"", "must be true or false, not a text; write for example `complete = false`"),

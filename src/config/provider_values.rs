@@ -87,11 +87,12 @@ pub(super) fn query(text: String) -> Result<String, String> {
     if matches!(first.as_str(), "SELECT" | "WITH") { Ok(text) } else { Err("must begin with SELECT".to_owned()) }
 }
 
-/// An argument vector with `{id}` inside and `{prompt}` at its end; or an empty one.
+/// An argument vector with `{id}` inside and `{prompt}` at the end of its last one; or an empty one.
 pub(super) fn arguments(arguments: Vec<String>) -> Result<Vec<String>, String> {
     let Some((last, others)) = arguments.split_last() else { return Ok(arguments) };
-    if last != "{prompt}" || others.iter().any(|argument| argument.contains("{prompt}")) {
-        return Err("{prompt} must be exactly the last element".to_owned());
+    let before = last.strip_suffix("{prompt}");
+    if before.is_none_or(|before| before.contains("{prompt}")) || others.iter().any(|one| one.contains("{prompt}")) {
+        return Err("the last element must end with {prompt}, and no other may hold it".to_owned());
     }
     match others.split_first() {
         Some((program, rest)) if !program.is_empty() && !program.contains("{id}") => {

@@ -60,9 +60,10 @@ impl Output {
     pub(crate) fn json(document: &impl Serialize) -> io::Result<()> {
         let readable = io::stdout().is_terminal();
         to_stdout(|out| {
-            match readable {
-                true => serde_json::to_writer_pretty(&mut *out, document)?,
-                false => serde_json::to_writer(&mut *out, document)?,
+            if readable {
+                serde_json::to_writer_pretty(&mut *out, document)?;
+            } else {
+                serde_json::to_writer(&mut *out, document)?;
             }
             out.write_all(b"\n")
         })

@@ -2,6 +2,10 @@
 //! configuration file instead.
 //!
 //! Facts: observed with the versions named, on Linux.
+//!
+//! A message may begin with `-`: an option of the CLI in the place of a prompt could run a program (Claude Code's
+//! `--settings={…}` and `--mcp-config={…}` did). So it follows `--`, or is joined to its own option where the CLI takes
+//! nothing after `--` for a prompt (Gemini CLI, Qwen Code, Copilot CLI).
 
 use super::pattern::PathPattern;
 use super::row::{Database, Hazard, Home, LiveRule, Provider, WorkingFolder};
@@ -20,8 +24,18 @@ fn claude() -> Provider {
         subagents: patterns(&["projects/*/{id}/subagents/agent-*.jsonl", "projects/*/agent-*.jsonl"]),
         working_folder: WorkingFolder::Field(texts(&["cwd"])),
         live: vec![LiveRule::Records(pattern("sessions/*.json"))],
-        resume: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "{prompt}"]),
-        fork: texts(&["claude", "-p", "--output-format", "json", "--fork-session", "--resume", "{id}", "{prompt}"]),
+        resume: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "--", "{prompt}"]),
+        fork: texts(&[
+            "claude",
+            "-p",
+            "--output-format",
+            "json",
+            "--fork-session",
+            "--resume",
+            "{id}",
+            "--",
+            "{prompt}",
+        ]),
         ..row("claude")
     }
 }
@@ -44,7 +58,7 @@ fn codex() -> Provider {
         subagent_field: texts(&["payload", "parent_thread_id"]),
         working_folder: WorkingFolder::Field(texts(&["payload", "cwd"])),
         live: vec![LiveRule::HeldLock(pattern("thread-writer-locks/{id}.lock")), LiveRule::OpenTranscript],
-        resume: texts(&["codex", "exec", "--skip-git-repo-check", "--json", "resume", "{id}", "{prompt}"]),
+        resume: texts(&["codex", "exec", "--skip-git-repo-check", "--json", "resume", "{id}", "--", "{prompt}"]),
         hazards: vec![Hazard::Archived],
         ..row("codex")
     }
@@ -58,7 +72,7 @@ fn gemini() -> Provider {
         transcripts: patterns(&["tmp/*/chats/session-*-{id:8}.jsonl", "tmp/*/chats/session-*-{id:8}.json"]),
         subagents: patterns(&["tmp/*/chats/{id}/*.jsonl"]),
         working_folder: WorkingFolder::File("../.project_root".to_owned()),
-        resume: texts(&["gemini", "-o", "json", "--resume", "{id}", "-p", "{prompt}"]),
+        resume: texts(&["gemini", "-o", "json", "--resume", "{id}", "--prompt={prompt}"]),
         hazards: vec![Hazard::GeminiRetention],
         ..row("gemini")
     }
@@ -74,8 +88,8 @@ fn qwen() -> Provider {
         working_folder: WorkingFolder::Field(texts(&["cwd"])),
         live: vec![LiveRule::Records(pattern("sessions/*.json"))],
         live_home: Some(home(&["QWEN_HOME"], ".qwen")),
-        resume: texts(&["qwen", "-o", "json", "-r", "{id}", "-p", "{prompt}"]),
-        fork: texts(&["qwen", "-o", "json", "--fork-session", "-r", "{id}", "-p", "{prompt}"]),
+        resume: texts(&["qwen", "-o", "json", "-r", "{id}", "--prompt={prompt}"]),
+        fork: texts(&["qwen", "-o", "json", "--fork-session", "-r", "{id}", "--prompt={prompt}"]),
         ..row("qwen")
     }
 }
@@ -94,7 +108,7 @@ fn opencode() -> Provider {
                     join session a on a.id = up.ancestor"
                 .to_owned(),
         }),
-        resume: texts(&["opencode", "run", "--format", "json", "-s", "{id}", "{prompt}"]),
+        resume: texts(&["opencode", "run", "--format", "json", "-s", "{id}", "--", "{prompt}"]),
         ..row("opencode")
     }
 }
@@ -107,7 +121,7 @@ fn copilot() -> Provider {
         transcripts: patterns(&["session-state/{id}/events.jsonl"]),
         working_folder: WorkingFolder::Field(texts(&["data", "context", "cwd"])),
         live: vec![LiveRule::PidFile(pattern("session-state/{id}/inuse.*.lock"))],
-        resume: texts(&["copilot", "--output-format", "json", "--resume={id}", "-p", "{prompt}"]),
+        resume: texts(&["copilot", "--output-format", "json", "--resume={id}", "--prompt={prompt}"]),
         ..row("copilot")
     }
 }
@@ -118,7 +132,7 @@ fn cursor() -> Provider {
         models: texts(&["cursor*"]),
         home: home(&[], ".cursor"),
         transcripts: patterns(&["chats/*/{id}/store.db", "projects/*/agent-transcripts/{id}.jsonl"]),
-        resume: texts(&["cursor-agent", "-p", "--resume", "{id}", "{prompt}"]),
+        resume: texts(&["cursor-agent", "-p", "--resume", "{id}", "--", "{prompt}"]),
         complete: false,
         ..row("cursor")
     }
@@ -130,7 +144,7 @@ fn amp() -> Provider {
         models: texts(&["amp*"]),
         home: home(&["XDG_DATA_HOME/amp"], ".local/share/amp"),
         transcripts: patterns(&["threads/{id}.json"]),
-        resume: texts(&["amp", "threads", "continue", "{id}", "--execute", "{prompt}"]),
+        resume: texts(&["amp", "threads", "continue", "{id}", "--execute={prompt}"]),
         complete: false,
         ..row("amp")
     }
@@ -146,7 +160,7 @@ fn goose() -> Provider {
             path: "sessions/sessions.db".into(),
             query: "select id, updated_at, working_dir from sessions".to_owned(),
         }),
-        resume: texts(&["goose", "run", "--resume", "--session-id", "{id}", "-t", "{prompt}"]),
+        resume: texts(&["goose", "run", "--resume", "--session-id", "{id}", "--text={prompt}"]),
         complete: false,
         ..row("goose")
     }
@@ -211,7 +225,7 @@ mod tests {
             );
             assert!(!provider.home.default.as_os_str().is_empty(), "{name}: a home");
             for command in [&provider.resume, &provider.fork].into_iter().filter(|command| !command.is_empty()) {
-                assert_eq!(command.last().map(String::as_str), Some("{prompt}"), "{name}: the prompt comes last");
+                assert!(command.last().is_some_and(|last| last.ends_with("{prompt}")), "{name}: the prompt comes last");
                 assert!(
                     command.iter().any(|argument| argument.contains("{id}")),
                     "{name}: the command names the session"

@@ -31,7 +31,8 @@ pub(crate) struct Answer {
     /// The folder to start the command in.
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) transcript: Option<PathBuf>,
-    /// The argument vector that resumes the session; its last element `{prompt}` stands for the user's message.
+    /// The argument vector that resumes the session; `{prompt}` at the end of its last element stands for the
+    /// user's message.
     pub(crate) command: Option<Vec<String>>,
     pub(crate) pruned_at: Option<Timestamp>,
     pub(crate) warnings: Vec<String>,
