@@ -39,15 +39,8 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
         let edited = document.with_added(&mappings).map_err(|error| MapError::Change(error.into()))?;
         Ok(Some(Change { edited, pending: None }))
     })?;
-    // In the map again: their tombstones have done their work.
-    let restored: FxHashSet<(Option<&str>, &str)> = entries
-        .iter()
-        .filter(|entry| entry.action == RestoreAction::Restore)
-        .map(|entry| (entry.model.as_deref(), entry.chat.as_str()))
-        .collect();
-    if !restored.is_empty() {
-        map.tombstones().clear(|grave| restored.contains(&(grave.model.as_deref(), grave.chat.as_str())))?;
-    }
+    // The tombstones stay: a bridge that has the map in memory may write it back without what was restored (it reads the
+    // map once, at its start), and then they are all that is left. While the chat is mapped nobody asks them.
     show(context, arguments, &map, entries)
 }
 
@@ -76,8 +69,7 @@ fn decide(document: &Document<'_>, graves: &[Grave]) -> Vec<Restored> {
         document.entries.iter().map(|entry| (entry.model.as_deref(), entry.chat.as_ref())).collect();
     let decide = |grave: &Grave| {
         let taken = mapped.contains(&(grave.model.as_deref(), grave.chat.as_str()));
-        let gone = grave.transcript.as_ref().is_some_and(|path| matches!(path.try_exists(), Ok(false)));
-        let (action, reason) = match (taken, gone) {
+        let (action, reason) = match (taken, grave.transcript_is_gone()) {
             (true, _) => (RestoreAction::Keep, "the chat has a newer mapping"),
             (false, true) => (RestoreAction::Restore, "its transcript is gone by now"),
             (false, false) => (RestoreAction::Restore, ""),

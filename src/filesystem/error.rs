@@ -1,4 +1,6 @@
 //! What writing can end with.
+//!
+//! The system's own words stand in each message; the field is no `source`, or they would stand there twice.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,14 +12,14 @@ pub(crate) enum FileError {
     #[error("{} is not touched: {why}; move it away and try again", path.display())]
     Refused { path: PathBuf, why: &'static str },
     /// A system call failed.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
-    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("cannot {action} {}: {cause}{}", path.display(), advice(cause))]
+    Io { path: PathBuf, action: &'static str, cause: io::Error },
 }
 
 impl FileError {
     /// A function that wraps the error of doing `action` to `path`.
     pub(super) fn io<E: Into<io::Error>>(path: &Path, action: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self::Io { path: path.to_owned(), action, source: source.into() }
+        move |cause| Self::Io { path: path.to_owned(), action, cause: cause.into() }
     }
 }
 
@@ -26,27 +28,27 @@ impl FileError {
 pub(crate) enum ReplaceError {
     /// The new file would belong to somebody else.
     #[error(
-        "cannot keep the owner of {} (user {uid}, group {gid}): {source}; it was left as it is, try again as that user",
+        "cannot keep the owner of {} (user {uid}, group {gid}): {cause}; it was left as it is, try again as that user",
         path.display()
     )]
-    Owner { path: PathBuf, uid: u32, gid: u32, source: io::Error },
+    Owner { path: PathBuf, uid: u32, gid: u32, cause: io::Error },
     /// The new content could not be written or put in place.
-    #[error("cannot {action} {}: {source}{}; the file was left as it is", path.display(), advice(source))]
-    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("cannot {action} {}: {cause}{}; the file was left as it is", path.display(), advice(cause))]
+    Io { path: PathBuf, action: &'static str, cause: io::Error },
     /// Another program's version was put aside and could not be put back.
     #[error(
         "another program changed {} in the moment of its replacement, and its version, now {}, could not be put back: \
-         {source}; compare the two and keep the right one",
+         {cause}; compare the two and keep the right one",
         path.display(),
         aside.display()
     )]
-    Displaced { path: PathBuf, aside: PathBuf, source: io::Error },
+    Displaced { path: PathBuf, aside: PathBuf, cause: io::Error },
 }
 
 impl ReplaceError {
     /// A function that wraps the error of doing `action` to `path`.
     pub(super) fn io<E: Into<io::Error>>(path: &Path, action: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self::Io { path: path.to_owned(), action, source: source.into() }
+        move |cause| Self::Io { path: path.to_owned(), action, cause: cause.into() }
     }
 }
 

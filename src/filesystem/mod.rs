@@ -26,4 +26,4 @@ pub(crate) use lock::{Claim, Holder, Lock, LockError};
 pub(crate) use own::{Created, create, write_own};
 pub(crate) use replace::{HOLD, Prepared, Replaced};
 pub(crate) use snapshot::{Snapshot, SnapshotError};
-pub(crate) use temporary::remove_leftovers;
+pub(crate) use temporary::{has_leftovers, remove_leftovers};

@@ -241,7 +241,7 @@ impl Prepared {
         ReplaceError::Displaced {
             path: snapshot.real_path().to_owned(),
             aside: self.temporary.path().to_owned(),
-            source: error.into(),
+            cause: error.into(),
         }
     }
 }

@@ -382,7 +382,7 @@ fn killed_at_any_step_the_path_names_old_or_new() {
             .unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL), "{step}");
         assert_eq!(fs_err::read_to_string(&place.path).unwrap(), expected, "{step}");
-        let removed = super::super::remove_leftovers(place.folder.path(), "map".as_ref()).unwrap();
+        let removed = super::super::remove_leftovers(place.folder.path(), &["map".as_ref()]).unwrap();
         assert_eq!((removed, place.text().as_str()), (1, expected), "{step}");
     }
 }

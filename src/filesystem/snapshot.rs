@@ -37,8 +37,8 @@ pub(crate) enum SnapshotError {
     #[error("{} is not touched: {why}; move it to a folder that only its owner may write", path.display())]
     Unsafe { path: PathBuf, why: &'static str },
     /// Anything else.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("cannot {action} {}: {cause}", path.display())]
+    Io { path: PathBuf, action: &'static str, cause: io::Error },
 }
 
 /// A file's device and inode number: the same as long as somebody holds it open.
@@ -73,7 +73,7 @@ impl Snapshot {
     /// Reads the file that `path` names, through symlinks, if it is a regular file of at most `max_bytes` that no other
     /// user can exchange.
     pub(crate) fn open(path: &Path, max_bytes: u64) -> Result<Self, SnapshotError> {
-        let failed = |action, source: io::Error| SnapshotError::Io { path: path.to_owned(), action, source };
+        let failed = |action, cause: io::Error| SnapshotError::Io { path: path.to_owned(), action, cause };
         let missing = || SnapshotError::Missing { path: path.to_owned() };
         let unsafe_file = |why| SnapshotError::Unsafe { path: path.to_owned(), why };
 

@@ -72,7 +72,7 @@ impl Temporary {
         if (ours.st_uid, ours.st_gid) != (stat.st_uid, stat.st_gid) {
             let (uid, gid) = (stat.st_uid, stat.st_gid);
             fchown(&self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-                .map_err(|error| ReplaceError::Owner { path: path.to_owned(), uid, gid, source: error.into() })?;
+                .map_err(|error| ReplaceError::Owner { path: path.to_owned(), uid, gid, cause: error.into() })?;
         }
         copy_attributes(original, &self.file);
         // After the owner, whose change clears bits, and after the access list, which is part of the mode.
@@ -128,24 +128,46 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes what runs that were killed left beside `filename` in `folder`; says how many. To be called under the lock.
+/// Removes what runs that were killed left beside any of `filenames` in `folder`; says how many. To be called under the
+/// lock.
 ///
-/// Nothing is removed while `filename` itself is missing: then a leftover may be the only copy.
-pub(crate) fn remove_leftovers(folder: &Path, filename: &OsStr) -> Result<usize, FileError> {
+/// Nothing is removed while the file itself is missing: then a leftover may be the only copy.
+pub(crate) fn remove_leftovers(folder: &Path, filenames: &[&OsStr]) -> Result<usize, FileError> {
+    let (fd, leftovers) = leftovers(folder, filenames)?;
+    let mut removed = 0;
+    for (target, name) in leftovers {
+        let done = remove_leftover(fd.as_fd(), target, &name);
+        removed += usize::from(done.map_err(FileError::io(folder, "remove a leftover in"))?);
+    }
+    Ok(removed)
+}
+
+/// Whether runs that were killed left something beside any of `filenames` in `folder`.
+pub(crate) fn has_leftovers(folder: &Path, filenames: &[&OsStr]) -> Result<bool, FileError> {
+    Ok(!leftovers(folder, filenames)?.1.is_empty())
+}
+
+/// A temporary file of a dead run, and the file that it was for.
+type Leftover<'f> = (&'f OsStr, OsString);
+
+/// What dead runs left in a folder, which is open now.
+fn leftovers<'f>(folder: &Path, filenames: &[&'f OsStr]) -> Result<(OwnedFd, Vec<Leftover<'f>>), FileError> {
     let failed = |error: Errno| FileError::io(folder, "look for leftovers in")(error);
     let fd = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-    let mut removed = 0;
+    let mut found = Vec::new();
     for entry in Dir::read_from(&fd).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        let Some(pid) = pid_in(name, filename) else { continue };
-        if is_alive(pid) {
-            log::debug!("{} belongs to the living process {pid}", folder.join(name).display());
-        } else if remove_leftover(fd.as_fd(), filename, name).map_err(FileError::io(folder, "remove a leftover in"))? {
-            removed += 1;
+        let target = filenames.iter().find_map(|target| Some((*target, pid_in(name, target)?)));
+        match target {
+            Some((_, pid)) if is_alive(pid) => {
+                log::debug!("{} belongs to the living process {pid}", folder.join(name).display());
+            }
+            Some((target, _)) => found.push((target, name.to_owned())),
+            None => {}
         }
     }
-    Ok(removed)
+    Ok((fd, found))
 }
 
 /// Removes one leftover if it is a file of ours and its target is there.
@@ -289,7 +311,7 @@ mod tests {
             fs_err::File::create(folder.path().join(file)).unwrap();
         }
         fs_err::create_dir(folder.path().join(name(OsStr::new("map"), DEAD + 1))).unwrap();
-        assert_eq!(remove_leftovers(folder.path(), OsStr::new("map")).unwrap(), gone.len());
+        assert_eq!(remove_leftovers(folder.path(), &[OsStr::new("map")]).unwrap(), gone.len());
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), keep.len() + 1);
     }
 
@@ -312,7 +334,7 @@ mod tests {
         });
         let pid: u32 = answer.recv().unwrap();
         fs_err::File::create(folder.path().join(name(OsStr::new("map"), pid))).unwrap();
-        assert_eq!(remove_leftovers(folder.path(), OsStr::new("map")).unwrap(), 0);
+        assert_eq!(remove_leftovers(folder.path(), &[OsStr::new("map")]).unwrap(), 0);
         drop(done);
         thread.join().unwrap();
     }
@@ -322,7 +344,7 @@ mod tests {
         let folder = world(false);
         let only_copy = folder.path().join(name(OsStr::new("map"), DEAD));
         fs_err::File::create(&only_copy).unwrap();
-        assert_eq!(remove_leftovers(folder.path(), OsStr::new("map")).unwrap(), 0);
+        assert_eq!(remove_leftovers(folder.path(), &[OsStr::new("map")]).unwrap(), 0);
         assert!(only_copy.exists());
     }
 

@@ -40,7 +40,7 @@ impl PruneView<'_> {
         if self.action(item) == item.verdict.action {
             return self.plan.reason(item);
         }
-        "the mapping changed meanwhile".into()
+        "the mapping changed or was used meanwhile".into()
     }
 
     /// One mapping's line, into `line`: a hundred thousand of them are written in one run.

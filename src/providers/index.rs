@@ -113,6 +113,8 @@ pub(crate) struct Store {
     pub(crate) narrowed: bool,
     /// What could not be read, each as path and reason.
     pub(crate) problems: Vec<String>,
+    /// Why the sub-agents of a session, by its index, could not all be looked at.
+    pub(crate) doubts: FxHashMap<u32, String>,
     home: PathBuf,
     folders: Arc<[PathBuf]>,
     names: Vec<u8>,
@@ -206,6 +208,9 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
         for (plan, problem) in scanner.problems {
             stores[store_of[plan]].problems.push(problem);
         }
+        for (plan, id, why) in scanner.doubts {
+            stores[store_of[plan]].doubts.insert(id, why);
+        }
     }
     stores
 }
@@ -289,6 +294,7 @@ impl Store {
             present: false,
             narrowed: false,
             problems: Vec::new(),
+            doubts: FxHashMap::default(),
             home: query.home.clone(),
             folders: Arc::new([]),
             names: Vec::new(),

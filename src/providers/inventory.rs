@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use rustix::io::Errno;
 use walkdir::WalkDir;
 
 use super::first_records::{Head, field_at_head};
@@ -28,6 +29,7 @@ pub(crate) struct Inventory {
 pub(crate) struct Session {
     pub(crate) id: String,
     /// The newest copy; the database for a provider that has one.
+    #[serde(serialize_with = "super::path_as_text")]
     pub(crate) transcript: PathBuf,
     #[serde(serialize_with = "as_timestamp")]
     pub(crate) modified: DateTime<Utc>,
@@ -72,7 +74,9 @@ impl Inventory {
             let file = match file {
                 Ok(file) => file,
                 Err(error) if error.loop_ancestor().is_some() => continue,
-                Err(error) if error.io_error().is_some_and(|io| io.kind() == std::io::ErrorKind::NotFound) => continue,
+                Err(error) if error.io_error().and_then(Errno::from_io_error).is_some_and(walk::means_absent) => {
+                    continue;
+                }
                 Err(error) => {
                     self.problems.push(error.to_string());
                     continue;

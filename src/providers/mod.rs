@@ -87,3 +87,8 @@ impl Provider {
         template.iter().map(|argument| argument.replace("{id}", id.as_str())).collect()
     }
 }
+
+/// A path in JSON, which is text: bytes that are none are replaced.
+pub(crate) fn path_as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}

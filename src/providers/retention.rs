@@ -7,11 +7,16 @@
 //! above; files are JSON with comments, without trailing commas; a file that is no JSON object ends the start.
 
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::transcript::open_regular;
+
+/// No settings file is longer; what is cut off is no JSON, and so says nothing.
+const LONGEST_SETTINGS: u64 = 1 << 20;
 const SYSTEM_SETTINGS: &str = "/etc/gemini-cli/settings.json";
 
 /// Whether Gemini CLI would clean up its sessions by itself.
@@ -104,11 +109,15 @@ fn combine(layers: impl IntoIterator<Item = Layer>) -> Retention {
 
 /// What one file says; nothing when it is not there.
 fn enabled_in(path: &Path) -> Result<Option<bool>, String> {
-    let text = match fs_err::read_to_string(path) {
-        Ok(text) => text,
+    let unreadable = |error: std::io::Error| format!("{}: {error}", path.display());
+    // The project chooses what is at this path: it may be a pipe, or have no end.
+    let file = match open_regular(path) {
+        Ok((file, _)) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(unreadable(error)),
     };
+    let mut text = String::new();
+    file.take(LONGEST_SETTINGS).read_to_string(&mut text).map_err(unreadable)?;
     let no_object = || format!("{} is no JSON object", path.display());
     let settings: Value =
         serde_json::from_str(&without_comments(&text)).map_err(|e| format!("{}: {e}", no_object()))?;

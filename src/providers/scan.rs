@@ -49,6 +49,8 @@ pub(super) struct Scanner {
     pub(super) present: Vec<usize>,
     /// What could not be read, by plan.
     pub(super) problems: Vec<(usize, String)>,
+    /// Sessions whose sub-agents could not all be looked at, by plan and id, with the reason.
+    pub(super) doubts: Vec<(usize, u32, String)>,
     pub(super) subagents_before: DateTime<Utc>,
 }
 
@@ -78,6 +80,7 @@ impl Scanner {
             hits: Vec::new(),
             present: Vec::new(),
             problems: Vec::new(),
+            doubts: Vec::new(),
             subagents_before,
         }
     }
@@ -122,7 +125,7 @@ impl Scanner {
                 if !node.loose.is_empty() {
                     self.list(&here, |name, kind, _| here.note_loose(name, kind, &mut beside));
                 }
-                self.loose_subagents(&here, &beside);
+                self.loose_subagents(&here, &beside, &idle);
                 self.subagents_of(&here, &idle);
             }
             return below;
@@ -135,7 +138,7 @@ impl Scanner {
         });
         let idle = self.idle_since(first_hit);
         if !idle.is_empty() {
-            self.loose_subagents(&here, &beside);
+            self.loose_subagents(&here, &beside, &idle);
             let shown: Vec<(u32, usize, CString)> =
                 beside.subagents.into_iter().filter(|(id, ..)| idle.contains(id)).collect();
             for (id, rule, name) in shown {
@@ -274,28 +277,55 @@ impl Scanner {
         }
     }
 
-    /// Files of sub-agents beside the transcripts: the recent ones are read to see whose they are.
-    fn loose_subagents(&mut self, here: &Here<'_, '_>, beside: &Beside) {
+    /// Files of sub-agents beside the transcripts: the recent ones are read to see whose they are. One that cannot be
+    /// read may be any idle session's.
+    fn loose_subagents(&mut self, here: &Here<'_, '_>, beside: &Beside, idle: &[u32]) {
         for name in &beside.loose {
-            let Ok(times) = walk::file_times(here.folder, name.as_c_str()) else { continue };
-            if !times.is_file || times.modified < self.subagents_before {
-                continue;
-            }
-            match field_at_head(here.folder, name, &here.plan.query.provider.id_field) {
-                Head::Found(parent) => {
-                    if let Some(&id) = here.plan.query.by_id.get(parent.as_bytes()) {
-                        self.hit(here, id, name.to_bytes(), HitKind::Subagent, times.modified);
-                    }
+            let known = self.problems.len();
+            self.loose_subagent(here, name);
+            if self.problems.len() > known {
+                for &id in idle {
+                    self.doubt_since(known, here, id);
                 }
-                Head::Absent => {}
-                Head::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Head::Unreadable(error) => self.problem(here.plan, here.job, Some(name), error),
             }
+        }
+    }
+
+    fn loose_subagent(&mut self, here: &Here<'_, '_>, name: &CStr) {
+        let times = match walk::file_times(here.folder, name) {
+            Ok(times) if times.is_file && times.modified >= self.subagents_before => times,
+            Err(error) if !walk::means_absent(error) => return self.problem(here.plan, here.job, Some(name), error),
+            _ => return,
+        };
+        match field_at_head(here.folder, name, &here.plan.query.provider.id_field) {
+            Head::Found(parent) => {
+                if let Some(&id) = here.plan.query.by_id.get(parent.as_bytes()) {
+                    self.hit(here, id, name.to_bytes(), HitKind::Subagent, times.modified);
+                }
+            }
+            Head::Absent => {}
+            Head::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Head::Unreadable(error) => self.problem(here.plan, here.job, Some(name), error),
+        }
+    }
+
+    /// Notes that a session's sub-agents could not all be looked at, if there are problems since `known`.
+    fn doubt_since(&mut self, known: usize, here: &Here<'_, '_>, id: u32) {
+        if let Some((_, problem)) = self.problems.get(known) {
+            self.doubts.push((here.job.plan, id, problem.clone()));
         }
     }
 
     /// The files that `rule.tail` names below the folder `name`.
     fn below(&mut self, here: &Here<'_, '_>, id: u32, name: &CStr, rule: &NameRule, kind: HitKind) {
+        let known = self.problems.len();
+        self.look_below(here, id, name, rule, kind);
+        if kind == HitKind::Subagent {
+            self.doubt_since(known, here, id);
+        }
+    }
+
+    fn look_below(&mut self, here: &Here<'_, '_>, id: u32, name: &CStr, rule: &NameRule, kind: HitKind) {
         let mut at = name.to_bytes().to_vec();
         let Some((file, folders)) = rule.tail.split_last() else { return };
         // Patterns with a glob before the last component are refused where they are read.
@@ -333,6 +363,7 @@ impl Scanner {
                 Ok(times) if times.is_file && newest.as_ref().is_none_or(|(time, _)| times.modified > *time) => {
                     newest = Some((times.modified, entry));
                 }
+                Err(error) if !walk::means_absent(error) => self.problem(here.plan, here.job, Some(&entry), error),
                 _ => {}
             }
         }

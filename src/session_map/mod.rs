@@ -10,6 +10,7 @@ mod entry;
 mod shapes;
 mod tombstones;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use chrono::{DateTime, Utc};
 
 use crate::filesystem::{
     Claim, Created, FileError, HOLD, Holder, Lock, LockError, Prepared, ReplaceError, Replaced, Snapshot,
-    SnapshotError, create, remove_leftovers,
+    SnapshotError, create, has_leftovers, remove_leftovers,
 };
 
 pub(crate) use absences::{Absent, Memory, Remembered};
@@ -164,13 +165,22 @@ impl SessionMap {
         let claim = Claim { program: policy.program, now: policy.now };
         let path = self.path.with_extension("lock");
         let lock = Lock::acquire(&path, claim, policy.wait, &mut |holder| (policy.on_wait)(holder))?;
-        if let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            if let Err(error) = remove_leftovers(folder, name) {
-                log::debug!("left-over temporary files stay: {error}");
-            }
-        }
+        self.with_leftovers(remove_leftovers);
         Ok(Held { map: self, _lock: lock })
+    }
+
+    /// Whether a run that was killed left temporary files, which go with the next lock.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.with_leftovers(has_leftovers).unwrap_or_default()
+    }
+
+    /// Does something about temporary files of dead runs beside the map and its tombstones.
+    fn with_leftovers<T>(&self, work: impl FnOnce(&Path, &[&OsStr]) -> Result<T, FileError>) -> Option<T> {
+        let tombstones = self.tombstones();
+        let (name, beside) = (self.path.file_name()?, tombstones.path().file_name()?);
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let done = work(folder, &[name, beside]);
+        done.inspect_err(|error| log::debug!("left-over temporary files stay: {error}")).ok()
     }
 }
 
@@ -210,7 +220,10 @@ impl Held<'_> {
 
     /// Writes a map that does not exist yet; false when there is one by now.
     pub(crate) fn create(&self, text: &str) -> Result<bool, MapError> {
-        Ok(create(&self.map.path, &[text.as_bytes()], 0o600)? == Created::Done)
+        let created = create(&self.map.path, &[text.as_bytes()], 0o600)? == Created::Done;
+        // While there was no map, what a killed run left of one had to stay.
+        self.map.with_leftovers(remove_leftovers);
+        Ok(created)
     }
 }
 
@@ -242,8 +255,13 @@ fn replace(
             pending.undo();
             Ok(false)
         }
-        // Whether the map changed is not known any more; a tombstone too many does no harm.
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            // Unless it is certain that the map stayed: a tombstone too many does no harm.
+            if snapshot.looks_unchanged() {
+                pending.undo();
+            }
+            Err(error.into())
+        }
     }
 }
 

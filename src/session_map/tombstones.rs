@@ -141,8 +141,7 @@ impl Tombstones {
         let mut kept = Vec::new();
         for mut grave in self.all()? {
             let age = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
-            let gone = grave.transcript.as_ref().is_some_and(|path| matches!(path.try_exists(), Ok(false)));
-            grave.gone_since = if gone { grave.gone_since.or(Some(now)) } else { None };
+            grave.gone_since = if grave.transcript_is_gone() { grave.gone_since.or(Some(now)) } else { None };
             let expired = keep.is_some_and(|keep| age(grave.pruned_at) > keep);
             let pointless = grave.gone_since.is_some_and(|since| age(since) > TRANSCRIPT_GONE_FOR);
             if !expired && !pointless {
@@ -164,6 +163,12 @@ impl Tombstones {
 }
 
 impl Grave {
+    /// Whether it is certain that the transcript is gone: a path with bytes that are no text is not written down exactly.
+    pub(crate) fn transcript_is_gone(&self) -> bool {
+        let inexact = |path: &Path| path.to_string_lossy().contains(char::REPLACEMENT_CHARACTER);
+        self.transcript.as_ref().is_some_and(|path| !inexact(path) && matches!(path.try_exists(), Ok(false)))
+    }
+
     fn to_line(&self) -> Result<String> {
         #[derive(Serialize)]
         struct Line<'a> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -9,9 +10,12 @@ use serde_json::value::RawValue;
 
 use super::folders;
 use super::plan::{Item, Plan};
-use crate::filesystem::Snapshot;
+use crate::filesystem::{Snapshot, walk};
 use crate::policy::timestamp::Timestamp;
 use crate::session_map::{Change, Document, LockPolicy, MapError, Memory, SessionMap, Tombstone};
+
+/// A plan that is younger than this is applied without a second look.
+const STILL_FRESH: Duration = Duration::from_millis(50);
 
 /// What became of the plan.
 #[derive(Debug, Default)]
@@ -26,7 +30,7 @@ pub(crate) struct Applied {
 pub(crate) struct How<'h> {
     pub(crate) lock: LockPolicy<'h>,
     /// How long tombstones are kept; `None` for ever.
-    pub(crate) tombstones: Option<std::time::Duration>,
+    pub(crate) tombstones: Option<Duration>,
     /// The state folder.
     pub(crate) state: &'h Path,
     pub(crate) is_model: &'h dyn Fn(&str) -> bool,
@@ -46,15 +50,19 @@ pub(crate) fn apply(
     let mut remember = memory.update(absences);
     if !items.is_empty() {
         let folders = folders::of(plan, &items);
+        let asked = Instant::now();
         let held = map.lock(how.lock)?;
+        // Who had to wait decided some time ago: a session that was idle may be in use by now.
+        let alive = if asked.elapsed() < STILL_FRESH { FxHashSet::default() } else { used_since(plan, &items) };
         let planned = snapshot.shared_bytes();
         let changed = held.update(Some(snapshot), |bytes| {
             let same = std::ptr::eq(bytes, planned.as_slice());
-            let removed: Vec<(usize, usize)> = if same {
+            let mut removed: Vec<(usize, usize)> = if same {
                 items.iter().enumerate().map(|(item, of)| (of.finding.entry as usize, item)).collect()
             } else {
                 still_there(&map.parse(bytes, how.is_model)?, &items, plan.document)
             };
+            removed.retain(|(_, item)| !alive.contains(item));
             let present: FxHashSet<usize> = removed.iter().map(|(_, item)| *item).collect();
             applied.pruned = removed.len();
             applied.changed_meanwhile =
@@ -72,6 +80,9 @@ pub(crate) fn apply(
         if changed {
             remember |= tidy(map, memory, plan.now, how);
         }
+    } else if map.has_leftovers() {
+        // What a killed run left goes under the lock; without it there is nothing to take the lock for.
+        drop(map.lock(LockPolicy { wait: None, ..how.lock }));
     }
     if remember {
         // The mappings are pruned; that the memory could not be written costs a day's patience with missing ones.
@@ -80,6 +91,21 @@ pub(crate) fn apply(
         }
     }
     Ok(applied)
+}
+
+/// Items whose transcript was written to since the plan was made.
+fn used_since(plan: &Plan<'_>, items: &[Item<'_>]) -> FxHashSet<usize> {
+    let limit = plan.thresholds.idle.and_then(|idle| chrono::TimeDelta::from_std(idle).ok());
+    let Some(idle_before) = limit.and_then(|limit| plan.now.checked_sub_signed(limit)) else {
+        return FxHashSet::default();
+    };
+    let used = |item: &Item<'_>| {
+        let path = plan.evidence.transcript(item.finding)?;
+        let times = walk::file_times(rustix::fs::CWD, path.as_path()).ok()?;
+        // Where its own records decided, the file's time was a lie before.
+        Some(times.modified > item.finding.modified.unwrap_or(idle_before))
+    };
+    (0..items.len()).filter(|&index| used(&items[index]).unwrap_or_default()).collect()
 }
 
 /// Tidies the tombstones once a day, and when they have grown out of proportion.

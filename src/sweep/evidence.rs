@@ -272,6 +272,9 @@ impl Evidence {
             if let Some(file) = source.store.found.get(id as usize).copied().flatten() {
                 found = true;
                 (finding.provider, finding.place) = (Some(provider), Some(file.transcript));
+                // A sub-agent that cannot be looked at may be at work.
+                let unseen = source.store.doubts.get(&id);
+                doubt = unseen.map(|why| format!("could not look at its sub-agents: {why}")).or(doubt);
                 if let Some(times) = records.get(usize::from(provider)).and_then(|times| times.get(id as usize)) {
                     match times {
                         Some(content::Times::Read(activity)) => {

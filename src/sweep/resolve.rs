@@ -13,7 +13,7 @@ use crate::providers::index::{self, Depth, Query};
 use crate::providers::live::{LiveSessions, Liveness, open_transcripts};
 use crate::providers::retention::Retention;
 use crate::providers::row::{Hazard, LiveRule, Provider};
-use crate::providers::{self, Catalogue, SessionId, conversation, database, first_records, retention};
+use crate::providers::{self, Catalogue, SessionId, conversation, database, first_records, path_as_text, retention};
 use crate::session_map::{Document, FLAT_MODEL, SessionMap};
 
 /// The answer, as a bridge reads it.
@@ -29,7 +29,9 @@ pub(crate) struct Answer {
     pub(crate) session: Option<String>,
     pub(crate) provider: Option<String>,
     /// The folder to start the command in.
+    #[serde(serialize_with = "as_text")]
     pub(crate) cwd: Option<PathBuf>,
+    #[serde(serialize_with = "as_text")]
     pub(crate) transcript: Option<PathBuf>,
     /// The argument vector that resumes the session; `{prompt}` at the end of its last element stands for the
     /// user's message.
@@ -76,6 +78,14 @@ struct Located {
     provider: usize,
     transcript: Option<PathBuf>,
     cwd: Option<PathBuf>,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands it over so")]
+fn as_text<S: serde::Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => path_as_text(path, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// Where to look.

@@ -10,5 +10,11 @@
     reason = "tests write, remove and wait as they like in their own temporary world"
 )]
 
+mod bad_input;
+mod beside_others;
+mod crash;
+mod machine;
 mod prune;
+mod tree;
 mod world;
+mod writing;

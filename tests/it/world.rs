@@ -1,7 +1,7 @@
 //! A small world that owns everything a test needs: a home, stores, a map, and the children it started.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -185,8 +185,20 @@ impl Drop for World {
 }
 
 impl Ran {
+    /// Runs a command; one that takes a minute hangs, and fails the test.
+    #[track_caller]
     pub(crate) fn of(command: &mut Command) -> Self {
-        let Output { status, stdout, stderr } = command.output().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || send.send(child.wait_with_output()));
+        let Ok(output) = receive.recv_timeout(Duration::from_secs(60)) else {
+            // Nobody has waited for it, so the number is still this child's.
+            let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            panic!("still running after a minute: {command:?}");
+        };
+        let Output { status, stdout, stderr } = output.unwrap();
         Self {
             status: status.code().unwrap_or(-1),
             stdout: String::from_utf8(stdout).unwrap(),

@@ -1,0 +1,252 @@
+//! A run that is killed between any two system calls: the map is the old one or the new one, and no mapping is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::machine::strace;
+use crate::tree::names_in;
+use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
+
+const THREADS: usize = 4;
+
+/// One idle chat as a plain id, one with more than that, and one that is active.
+fn scene() -> World {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 300);
+    world.codex(CODEX_ID, 5);
+    world.gemini(GEMINI_ID, 600);
+    world.map(&format!(
+        "{{\n  \"claude-cli\": {{\"plain\": \"{CLAUDE_ID}\"}},\n  \"codex-cli\": {{\"busy\": \"{CODEX_ID}\"}},\n  \
+         \"gemini-cli\": {{\"object\": {{\"sessionId\": \"{GEMINI_ID}\", \"note\": \"kept\"}}}}\n}}\n"
+    ));
+    world
+}
+
+fn chats(map: &Value) -> BTreeSet<String> {
+    let levels = map.as_object().unwrap().values();
+    levels.flat_map(|level| level.as_object().unwrap().keys().cloned()).collect()
+}
+
+/// Chats with a tombstone that can be read; a torn last line is none.
+fn buried(world: &World) -> BTreeSet<String> {
+    let text = fs_err::read_to_string(world.bridge().join("session_map.tombstones.jsonl")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.map(|line| line["chat"].as_str().unwrap().to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_tidy(world: &World, moment: &str) {
+    let known = ["session_map.json", "session_map.lock", "session_map.tombstones.jsonl"];
+    let rest: Vec<String> = names_in(&world.bridge()).into_iter().filter(|name| !known.contains(&&**name)).collect();
+    assert!(rest.is_empty(), "{moment}: {rest:?} was left behind");
+}
+
+/// What changes a file or an open one; whatever comes between two of these makes no difference to what is on the disk.
+const CHANGING: [&str; 16] = [
+    "open",
+    "openat",
+    "write",
+    "pwrite64",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "fcntl",
+    "flock",
+    "ftruncate",
+    "fchmod",
+    "mkdir",
+];
+
+/// The system calls that the command makes in a fresh world from its look for the lock on (before that it only reads),
+/// as name and number of its kind.
+fn calls_of(make: &(dyn Fn() -> World + Sync), arguments: &[&str]) -> Option<Vec<(String, usize)>> {
+    let world = make();
+    let trace = world.root().join("trace");
+    let mut command = strace(&["-o", trace.to_str().unwrap()], &world.command(arguments))?;
+    Ran::of(&mut command).ends_with(0);
+    // strace counts by thread and name.
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut calls = BTreeSet::new();
+    let mut at_work = false;
+    let text = fs_err::read_to_string(&trace).unwrap();
+    for line in text.lines() {
+        let (thread, call) = line.split_once(' ').unwrap();
+        at_work |= call.contains("\"session_map.lock\"");
+        if let Some((name, _)) = call.trim_start().split_once('(').filter(|(name, _)| !name.contains([' ', '<'])) {
+            let count = counts.entry((name, thread)).or_default();
+            *count += 1;
+            if at_work {
+                calls.insert((name.to_owned(), *count));
+            }
+        }
+    }
+    Some(calls.into_iter().collect())
+}
+
+/// Runs the command in fresh worlds, each time killed before another one of its system calls, and checks each world.
+/// Nothing where there is no strace.
+fn kill_everywhere(
+    make: &(dyn Fn() -> World + Sync),
+    arguments: &[&str],
+    is_meant: impl Fn(&str) -> bool,
+    check: impl Fn(&World, &str) + Sync,
+) {
+    let Some(mut calls) = calls_of(make, arguments) else { return };
+    calls.retain(|(name, _)| is_meant(name));
+    let (next, kills) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        while let Some((name, number)) = calls.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let world = make();
+            let inject = format!("inject={name}:signal=SIGKILL:when={number}");
+            let mut command = strace(&["-e", &inject], &world.command(arguments)).unwrap();
+            let ran = Ran::of(&mut command);
+            match ran.status {
+                -1 => _ = kills.fetch_add(1, Ordering::SeqCst),
+                // It made fewer calls this time.
+                _ => _ = ran.ends_with(0),
+            }
+            check(&world, &format!("killed before {name} number {number}"));
+        }
+    };
+    std::thread::scope(|threads| {
+        for _ in 0..THREADS {
+            threads.spawn(work);
+        }
+    });
+    let (kills, calls) = (kills.into_inner(), calls.len());
+    assert!(kills > 15 && kills * 10 > calls * 9, "killed {kills} times in {calls} runs");
+}
+
+fn is_changing(name: &str) -> bool {
+    CHANGING.contains(&name)
+}
+
+/// What must be true of `scene` whenever a prune was killed, and that the next one finishes the work.
+fn check_prune(old: &str, new: &str, world: &World, moment: &str) {
+    let text = world.map_text();
+    assert!(text == old || text == new, "{moment}: neither the old nor the new map:\n{text}");
+    let lost: Vec<String> = chats(&serde_json::from_str(old).unwrap())
+        .difference(&chats(&world.map_json()))
+        .filter(|chat| !buried(world).contains(*chat))
+        .cloned()
+        .collect();
+    assert!(lost.is_empty(), "{moment}: {lost:?} left the map without a tombstone");
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(world.map_text(), new, "{moment}");
+    assert_eq!(buried(world), ["object", "plain"].map(str::to_owned).into(), "{moment}");
+    assert_tidy(world, moment);
+}
+
+fn pruned(make: impl Fn() -> World) -> String {
+    let world = make();
+    world.run(&["prune"]).ends_with(0);
+    world.map_text()
+}
+
+#[test]
+fn prune_killed_before_any_system_call_leaves_the_old_or_the_new_map_and_loses_no_mapping() {
+    let (old, new) = (scene().map_text(), pruned(scene));
+    assert_ne!(old, new);
+    kill_everywhere(&scene, &["prune"], |_| true, |world, moment| check_prune(&old, &new, world, moment));
+}
+
+/// A chat that was pruned long ago, and whose tombstone still counts.
+const OLD_GRAVE: &str = r#"{"model":"claude-cli","chat":"long ago","session":"0856b851-1111-4222-8333-0123456789ac","provider":"claude","transcript":null,"cwd":null,"last_activity":null,"pruned_at":"2026-11-18T09:00:00.000Z","reason":"idle"}"#;
+
+#[test]
+fn prune_killed_while_it_tidies_or_ends_a_torn_line_loses_no_tombstone() {
+    let make = || {
+        let world = scene();
+        // Something to prune, two days ago, so that the next run tidies.
+        let text = world.map_text();
+        world.run(&["prune", "--at", "2026-11-18T12:00:00Z", "--idle", "1m"]);
+        world.map(&text);
+        let graves = format!("{OLD_GRAVE}\n{OLD_GRAVE}\n{{\"model\":\"claude-cli\",\"chat\":\"torn");
+        fs_err::write(world.bridge().join("session_map.tombstones.jsonl"), graves).unwrap();
+        world
+    };
+    let (old, new) = (make().map_text(), pruned(make));
+    kill_everywhere(&make, &["prune"], is_changing, |world, moment| {
+        assert!(buried(world).contains("long ago"), "{moment}: a tombstone is gone");
+        let text = world.map_text();
+        assert!(text == old || text == new, "{moment}: neither the old nor the new map:\n{text}");
+        let here = chats(&world.map_json());
+        for chat in ["plain", "object"] {
+            assert!(here.contains(chat) || buried(world).contains(chat), "{moment}: {chat} is lost");
+        }
+        world.run(&["prune"]).ends_with(0);
+        assert_eq!(world.map_text(), new, "{moment}");
+        assert_eq!(buried(world), ["long ago", "object", "plain"].map(str::to_owned).into(), "{moment}");
+        assert_tidy(world, moment);
+    });
+}
+
+#[test]
+fn restore_killed_anywhere_leaves_every_chat_in_the_map_or_in_a_tombstone() {
+    let make = || {
+        let world = scene();
+        world.run(&["prune"]).ends_with(0);
+        world
+    };
+    let (old, done) = (make().map_json(), scene().map_json());
+    kill_everywhere(&make, &["restore", "--all"], is_changing, |world, moment| {
+        let map = world.map_json();
+        assert!(map == old || map == done, "{moment}: neither the old nor the new map: {map}");
+        for chat in ["plain", "object"] {
+            assert!(chats(&map).contains(chat) || buried(world).contains(chat), "{moment}: {chat} is lost");
+        }
+        world.run(&["restore", "--all"]).ends_with(0);
+        assert_eq!(world.map_json(), done, "{moment}");
+        assert_tidy(world, moment);
+    });
+}
+
+#[test]
+fn record_killed_anywhere_leaves_the_old_or_the_new_map_and_none_where_there_was_none() {
+    let record = ["record", "--model", "claude-cli", "--chat", "new", "--session", CLAUDE_ID];
+    let no_map = || {
+        let world = scene();
+        fs_err::remove_file(world.map_path()).unwrap();
+        world
+    };
+    for (make, had_map) in [(&scene as &(dyn Fn() -> World + Sync), true), (&no_map, false)] {
+        let old = scene().map_text();
+        let new = {
+            let world = make();
+            world.run(&record).ends_with(0);
+            world.map_text()
+        };
+        kill_everywhere(make, &record, is_changing, |world, moment| {
+            if world.map_path().exists() {
+                let text = world.map_text();
+                assert!(text == new || had_map && text == old, "{moment}: {text}");
+            } else {
+                assert!(!had_map, "{moment}: the map is gone");
+            }
+            world.run(&record).ends_with(0);
+            assert_eq!(world.map_text(), new, "{moment}");
+            assert_tidy(world, moment);
+        });
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_no_lock() {
+    let world = scene();
+    let Some(mut command): Option<Command> =
+        strace(&["-e", "inject=renameat2:signal=SIGKILL:when=1"], &world.command(&["prune"]))
+    else {
+        return;
+    };
+    assert_eq!(Ran::of(&mut command).status, -1);
+    assert!(names_in(&world.bridge()).len() > 3, "the lock's file and the temporary one are there");
+    world.run(&["prune", "--wait", "never"]).ends_with(0);
+    assert_tidy(&world, "after the next run");
+}
