@@ -41,11 +41,9 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
 /// One row per provider that has a store or a mapping.
 fn views(context: &Context, inventories: Vec<Inventory>, plan: Option<&Plan<'_>>) -> Vec<ProviderView> {
     let count = |provider: usize, state: Option<State>| {
-        let belongs = |item: &crate::sweep::plan::Item<'_>| {
-            item.finding.provider.map(usize::from) == Some(provider)
-                && state.is_none_or(|state| item.verdict.state == state)
-        };
-        plan.map_or(0, |plan| plan.items().filter(belongs).count())
+        let wanted = |own: State, _| state.is_none_or(|state| own == state);
+        let belongs = |item: &crate::sweep::plan::Item<'_>| item.finding.provider.map(usize::from) == Some(provider);
+        plan.map_or(0, |plan| plan.items_with(wanted).filter(belongs).count())
     };
     let view = |(index, inventory): (usize, Inventory)| {
         let (row, home) = context.catalogue.get(index);

@@ -72,7 +72,7 @@ pub(super) enum Command {
 /// Which map.
 #[derive(Debug, Args)]
 pub(super) struct MapArgs {
-    /// The folder of `session_map.json` [default: `CLAUDE_SESSION_DIR`, map.dir or /`tmp/claude_sessions`]
+    /// The folder of session_map.json [default: CLAUDE_SESSION_DIR, map.dir or /tmp/claude_sessions]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "map")]
     pub(super) dir: Option<PathBuf>,
     /// The map itself, whatever its name
@@ -243,7 +243,7 @@ pub(super) struct Man {
 /// When to colour.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless `NO_COLOR` is set.
+    /// On a terminal, unless NO_COLOR is set.
     Auto,
     /// Always.
     Always,

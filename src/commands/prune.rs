@@ -96,8 +96,7 @@ pub(super) fn with_plan<T>(
     let evidence = with_spinner(context.output.quiet, "looking at sessions", || gather(&selected, look));
     let mut plan = Plan::decide(document, &evidence, &context.catalogue, memory, thresholds, context.now);
     let doomed: Vec<u32> = plan
-        .items()
-        .filter(|item| item.verdict.state == State::Missing && item.verdict.action == Action::Prune)
+        .items_with(|state, action| (state, action) == (State::Missing, Action::Prune))
         .map(|item| item.finding.entry)
         .collect();
     if !doomed.is_empty() {

@@ -33,6 +33,7 @@ pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
         session: &arguments.session,
         cwd: cwd.as_deref(),
         form: NewForm::LikeSiblings,
+        place: None,
         now: context.now,
     };
     if let Some(folder) = map.path().parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -83,6 +84,8 @@ pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
         );
     }
     context.output.show(&RecordView {
+        schema: 1,
+        command: "record",
         model: &chat.model,
         chat: &chat.chat,
         session: &arguments.session,

@@ -67,8 +67,16 @@ fn chosen(context: &Context, arguments: &Restore, map: &SessionMap) -> Result<Ve
 fn decide(document: &Document<'_>, graves: &[Grave]) -> Vec<Restored> {
     let mapped: FxHashSet<(Option<&str>, &str)> =
         document.entries.iter().map(|entry| (entry.model.as_deref(), entry.chat.as_ref())).collect();
+    // At the top a chat is known by its id alone, whatever model it names now.
+    let at_top: FxHashSet<&str> = document
+        .entries
+        .iter()
+        .filter(|entry| Document::top_place(entry).is_some())
+        .map(|entry| entry.chat.as_ref())
+        .collect();
     let decide = |grave: &Grave| {
-        let taken = mapped.contains(&(grave.model.as_deref(), grave.chat.as_str()));
+        let taken = mapped.contains(&(grave.model.as_deref(), grave.chat.as_str()))
+            || grave.place.is_some() && at_top.contains(grave.chat.as_str());
         let (action, reason) = match (taken, grave.transcript_is_gone()) {
             (true, _) => (RestoreAction::Keep, "the chat has a newer mapping"),
             (false, true) => (RestoreAction::Restore, "its transcript is gone by now"),
@@ -91,7 +99,8 @@ fn mapping<'g>(grave: &'g Grave, context: &Context) -> NewMapping<'g> {
         chat: &grave.chat,
         session: &grave.session,
         cwd: grave.cwd.as_deref().and_then(std::path::Path::to_str),
-        form: grave.value.as_deref().map_or(NewForm::PlainId, |value| NewForm::Exactly(value.get())),
+        form: grave.value.as_deref().map_or(NewForm::PlainId, NewForm::Exactly),
+        place: grave.place,
         now: context.now,
     }
 }

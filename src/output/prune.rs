@@ -88,9 +88,8 @@ impl PruneView<'_> {
     /// Why mappings were kept that are neither active nor in use, each reason once.
     fn kept_reasons(&self) -> Vec<(String, usize)> {
         let mut reasons: Vec<(String, usize)> = Vec::new();
-        for item in self.plan.items() {
-            let doubtful = !matches!(item.verdict.state, State::Active | State::InUse);
-            if !doubtful || self.action(&item) == Action::Prune {
+        for item in self.plan.items_with(|state, _| !is_alive(state)) {
+            if self.action(&item) == Action::Prune {
                 continue;
             }
             let reason = self.reason(&item);
@@ -105,8 +104,8 @@ impl PruneView<'_> {
 
 impl View for PruneView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
-        let shown = |item: &Item<'_>| verbose > 0 || !matches!(item.verdict.state, State::Active | State::InUse);
-        if self.plan.items().any(|item| shown(&item)) {
+        let shown = |state, _| verbose > 0 || !is_alive(state);
+        if self.plan.items_with(shown).next().is_some() {
             let heading = format!(
                 "{:<9} {:<8}  {:<8}  {:>6}  {:<17}  ACTION",
                 "PROVIDER", "CHAT", "SESSION", "IDLE", "LAST ACTIVITY"
@@ -114,7 +113,7 @@ impl View for PruneView<'_> {
             writeln!(out, "{}", style.paint(Tone::Heading, heading))?;
         }
         let mut line = String::with_capacity(128);
-        for item in self.plan.items().filter(shown) {
+        for item in self.plan.items_with(shown) {
             line.clear();
             self.line(&mut line, style, verbose, &item).map_err(io::Error::other)?;
             out.write_all(line.as_bytes())?;
@@ -151,11 +150,18 @@ impl View for PruneView<'_> {
     }
 }
 
+/// Active or in use: nothing to tell unless asked.
+const fn is_alive(state: State) -> bool {
+    matches!(state, State::Active | State::InUse)
+}
+
 /// Adds a text and fills it up to `width` characters.
 fn column(line: &mut String, width: usize, push: impl FnOnce(&mut String)) {
     let start = line.len();
     push(line);
-    for _ in line[start..].chars().count()..width {
+    // A longer text still ends before the next one begins.
+    let written = line[start..].chars().count();
+    for _ in written..width.max(written + 2) {
         line.push(' ');
     }
 }

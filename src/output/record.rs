@@ -11,6 +11,8 @@ use super::style::{Style, Tone};
 /// One recorded mapping.
 #[derive(Debug, Serialize)]
 pub(crate) struct RecordView<'v> {
+    pub(crate) schema: u32,
+    pub(crate) command: &'static str,
     pub(crate) model: &'v str,
     pub(crate) chat: &'v str,
     pub(crate) session: &'v str,

@@ -115,7 +115,7 @@ pub(crate) struct Store {
     pub(crate) problems: Vec<String>,
     /// Why the sub-agents of a session, by its index, could not all be looked at.
     pub(crate) doubts: FxHashMap<u32, String>,
-    home: PathBuf,
+    /// Every folder of the walk, by its whole path.
     folders: Arc<[PathBuf]>,
     names: Vec<u8>,
     /// The newest sub-agent's file and its time, by id, where it was looked for.
@@ -189,7 +189,7 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
     }
     let scanners = scan_leaves(&plans, &jobs, &leaves, scanner);
     let plan_of: Vec<usize> = jobs.iter().map(|job| job.plan).collect();
-    let folders: Arc<[PathBuf]> = jobs.into_iter().map(|job| job.path).collect();
+    let folders: Arc<[PathBuf]> = jobs.iter().map(|job| plans[job.plan].query.home.join(&job.path)).collect();
     for store in &mut stores {
         store.folders = Arc::clone(&folders);
     }
@@ -262,8 +262,10 @@ fn scan_leaves(plans: &[Plan<'_>], jobs: &[Job], leaves: &[usize], mut first: Sc
         }
     }
     let left = leaves.len().saturating_sub(next.load(Ordering::Relaxed));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (left / FOLDERS_PER_THREAD).clamp(1, MAX_THREADS.min(cores));
+    let threads = match left / FOLDERS_PER_THREAD {
+        0 | 1 => 1,
+        most => std::thread::available_parallelism().map_or(1, usize::from).min(most).min(MAX_THREADS),
+    };
     let before = first.subagents_before;
     let work = |mut scanner: Scanner| {
         while scan_next(&mut scanner) {}
@@ -295,7 +297,6 @@ impl Store {
             narrowed: false,
             problems: Vec::new(),
             doubts: FxHashMap::default(),
-            home: query.home.clone(),
             folders: Arc::new([]),
             names: Vec::new(),
             subagents: FxHashMap::default(),
@@ -306,12 +307,12 @@ impl Store {
     /// The whole path of a file.
     pub(crate) fn path(&self, place: Place) -> PathBuf {
         let name = &self.names[place.name as usize..(place.name + place.length) as usize];
-        self.home.join(&self.folders[place.folder as usize]).join(OsStr::from_bytes(name))
+        self.folders[place.folder as usize].join(OsStr::from_bytes(name))
     }
 
     /// The folder that a file's name is relative to.
     pub(crate) fn folder(&self, place: Place) -> PathBuf {
-        self.home.join(&self.folders[place.folder as usize])
+        self.folders[place.folder as usize].clone()
     }
 
     /// A file's name, relative to its folder; it may lead through folders of its own.

@@ -120,21 +120,11 @@ impl Inventory {
     }
 }
 
-/// Whether a path below the home is a sub-agent's by its place and name (older Claude Code keeps those beside the
-/// sessions).
-fn is_subagent(provider: &Provider, relative: &Path) -> bool {
-    let matches = |pattern: &PathPattern| {
-        let mut components = relative.components().map(|component| component.as_os_str().as_bytes());
-        let mut all = pattern.folders.iter().chain(&pattern.tail);
-        all.all(|folder| components.next().is_some_and(|text| folder.matches(text))) && components.next().is_none()
-    };
-    provider.subagents.iter().any(|pattern| pattern.name.is_none() && matches(pattern))
-}
-
 /// The session that the file at `path` belongs to; `None` when the pattern does not lead there.
 fn id_of(provider: &Provider, home: &Path, pattern: &PathPattern, name: &NamePattern, path: &Path) -> Option<String> {
     let relative = path.strip_prefix(home).ok()?;
-    if is_subagent(provider, relative) {
+    // Claude Code before 2.1 keeps `agent-<hex>.jsonl` beside the sessions they belong to.
+    if provider.subagents.iter().any(|pattern| pattern.is_loose_file(relative)) {
         return None;
     }
     let mut components = relative.components().map(|component| component.as_os_str().as_bytes());

@@ -66,6 +66,11 @@ impl Catalogue {
         &self.rows[index]
     }
 
+    /// The row of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<usize> {
+        self.rows.iter().position(|row| row.provider.name == name)
+    }
+
     /// The row that claims `model`.
     pub(crate) fn claiming(&self, model: &str) -> Option<usize> {
         // The user's rows stand last and win.

@@ -9,6 +9,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
@@ -80,6 +81,14 @@ impl PathPattern {
         let literal = between.iter().all(|folder| matches!(folder, Folder::Literal(_)));
         ensure!(literal, "`{text}`: below the id only the last component may be a glob");
         Ok(pattern)
+    }
+
+    /// Whether `path`, relative to the home, is a file of a pattern without an id.
+    pub(crate) fn is_loose_file(&self, path: &Path) -> bool {
+        let mut components = path.components().map(|component| component.as_os_str().as_bytes());
+        self.name.is_none()
+            && self.folders.iter().chain(&self.tail).all(|own| components.next().is_some_and(|name| own.matches(name)))
+            && components.next().is_none()
     }
 
     /// The leading literal folders: where the store is, relative to the home.

@@ -119,7 +119,7 @@ impl Scanner {
         let first_hit = self.hits.len();
         if node.can_be_probed() && here.probing_is_cheaper() {
             self.probe(&here);
-            let idle = self.idle_since(first_hit);
+            let idle = self.idle_since(&here, first_hit);
             if !idle.is_empty() {
                 let mut beside = Beside::default();
                 if !node.loose.is_empty() {
@@ -136,7 +136,7 @@ impl Scanner {
                 here.note_loose(name, kind, &mut beside);
             }
         });
-        let idle = self.idle_since(first_hit);
+        let idle = self.idle_since(&here, first_hit);
         if !idle.is_empty() {
             self.loose_subagents(&here, &beside, &idle);
             let shown: Vec<(u32, usize, CString)> =
@@ -255,8 +255,14 @@ impl Scanner {
         }
     }
 
-    /// Sessions found since `first_hit` whose transcript looks idle.
-    fn idle_since(&self, first_hit: usize) -> Vec<u32> {
+    /// Sessions found since `first_hit` whose transcript looks idle. Where a folder holds sub-agents alone nothing is known
+    /// of their parents yet, so any may be.
+    fn idle_since(&self, here: &Here<'_, '_>, first_hit: usize) -> Vec<u32> {
+        let node = here.node;
+        let holds_any = !node.names.is_empty() || !node.loose.is_empty();
+        if holds_any && node.names.iter().all(|rule| rule.subagent) {
+            return (0..here.plan.query.ids.len() as u32).collect();
+        }
         let recent = &self.hits[first_hit..];
         let mut idle: Vec<u32> =
             recent.iter().filter(|hit| hit.modified < self.subagents_before).map(|hit| hit.id).collect();

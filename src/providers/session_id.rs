@@ -56,6 +56,14 @@ impl<'a> SessionId<'a> {
             })
     }
 
+    /// Whether this is plainly an id and no word, version or name of a model: a UUID, perhaps with something in front
+    /// (`T-…`), or long, with a digit and an underscore (`ses_…`, `20251108_1`).
+    pub(crate) fn is_distinctive(self) -> bool {
+        let tail = self.0.len().checked_sub(36).and_then(|start| self.0.get(start..));
+        tail.is_some_and(|tail| SessionId(tail).is_uuid())
+            || self.0.len() >= 10 && self.0.contains('_') && self.0.bytes().any(|byte| byte.is_ascii_digit())
+    }
+
     /// The day (days since 1970-01-01, UTC) on which a version 7 UUID was made; `None` for every other id.
     pub(crate) fn uuid_v7_day(self) -> Option<i64> {
         if !self.is_uuid() || self.0.as_bytes()[14] != b'7' {
@@ -93,6 +101,22 @@ mod tests {
             ["7b1c9a34-0d9e-4a53-9a1f-5f1f8a0f3f10", "ses_e07b4bd15ffeuJkyayL85LT6nF", "T-0a1b", "20251108_1", "_x"]
         {
             assert_eq!(SessionId::new(text).map(SessionId::as_str), Ok(text));
+        }
+    }
+
+    #[test]
+    fn ids_are_told_from_words() {
+        let plain = |text| SessionId::new(text).unwrap().is_distinctive();
+        for id in [
+            "7b1c9a34-0d9e-4a53-9a1f-5f1f8a0f3f10",
+            "T-7b1c9a34-0d9e-4a53-9a1f-5f1f8a0f3f10",
+            "ses_e07b4bd15ffeuJkyayL85LT6nF",
+            "20251108_1",
+        ] {
+            assert!(plain(id), "{id}");
+        }
+        for word in ["dark", "en", "2.1-beta", "2026-11-20", "claude-sonnet-4-5", "session_id", "x_1", "_7"] {
+            assert!(!plain(word), "{word}");
         }
     }
 

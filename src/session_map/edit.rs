@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use super::entry::{CHAT_FIELDS, CREATED_FIELDS, Form, ID_FIELDS, Span, TIME_FIELDS};
+use serde::{Deserialize, Serialize};
+
+use super::entry::{CHAT_FIELDS, CREATED_FIELDS, Entry, Form, ID_FIELDS, Span, TIME_FIELDS};
 use super::shapes::{Document, Level, LevelKind, Members};
 
 /// A changed text as pieces of the old one and new text between them.
@@ -59,8 +61,20 @@ pub(crate) struct NewMapping<'a> {
     pub(crate) cwd: Option<&'a str>,
     /// How its value is written.
     pub(crate) form: NewForm<'a>,
+    /// Where it once stood, for a map that has become empty since.
+    pub(crate) place: Option<TopPlace>,
     /// The instant to note in time fields.
     pub(crate) now: chrono::DateTime<chrono::Utc>,
+}
+
+/// Where a mapping stood that was not below a model: an emptied map does not tell any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TopPlace {
+    /// At the top, under the chat's id.
+    Flat,
+    /// At the top, under the session's id.
+    Inverted,
 }
 
 /// How a new mapping's value is written.
@@ -107,7 +121,6 @@ impl<'t> Document<'t> {
         Edited::splice(self.text.len(), cuts)
     }
 
-    /// The text with the mapping at `index` leading to `mapping`'s session.
     /// The text with `mappings` added, whose chats are not in the map yet.
     pub(crate) fn with_added(&self, mappings: &[NewMapping<'_>]) -> Result<Edited, EditError> {
         let mut members: Vec<(usize, Vec<String>)> = Vec::new();
@@ -163,6 +176,12 @@ impl<'t> Document<'t> {
         Edited::splice(self.text.len(), changes)
     }
 
+    /// Where an entry stands, when that is not below a model or in a list.
+    pub(crate) fn top_place(entry: &Entry<'t>) -> Option<TopPlace> {
+        let place = if entry.form == Form::Inverted { TopPlace::Inverted } else { TopPlace::Flat };
+        entry.at_top.then_some(place)
+    }
+
     fn top(&self) -> Result<&Level<'t>, EditError> {
         let top = self.levels.iter().find(|level| level.name.is_none());
         top.ok_or_else(|| EditError::NoPlace(String::new()))
@@ -178,8 +197,9 @@ impl<'t> Document<'t> {
         {
             return Ok(Place::Level(named));
         }
-        if level(LevelKind::Nested, None).is_some() {
-            return Ok(Place::NewModel);
+        if let Some(top) = level(LevelKind::Nested, None) {
+            let is_empty = self.entries.is_empty() && self.levels.len() == 1;
+            return Ok(if is_empty && mapping.place.is_some() { Place::Level(top) } else { Place::NewModel });
         }
         let Some(top) =
             level(LevelKind::Flat, None).or(level(LevelKind::Inverted, None)).or(level(LevelKind::Pairs, None))
@@ -201,6 +221,9 @@ impl<'t> Document<'t> {
             LevelKind::Pairs => {
                 let comma = if self.spaced() { ", " } else { "," };
                 format!("[{}{comma}{value}]", self.quoted(mapping.chat))
+            }
+            LevelKind::Nested if mapping.place == Some(TopPlace::Inverted) => {
+                format!("{}{value}", self.key(mapping.session))
             }
             LevelKind::Model | LevelKind::Flat | LevelKind::Nested => format!("{}{value}", self.key(mapping.chat)),
         }

@@ -46,6 +46,8 @@ pub(crate) struct Entry<'t> {
     pub(crate) recorded: Recorded,
     /// How the mapping is written.
     pub(super) form: Form,
+    /// It stands at the top, with no model above it and in no list.
+    pub(super) at_top: bool,
     /// The whole member (`"key": value`) or array element.
     pub(super) member: Span,
     /// The value alone.

@@ -7,6 +7,8 @@
 mod absences;
 mod edit;
 mod entry;
+#[cfg(test)]
+mod property_tests;
 mod shapes;
 mod tombstones;
 
@@ -26,7 +28,7 @@ pub(crate) use absences::{Absent, Memory, Remembered};
 pub(crate) use edit::{Edited, NewForm, NewMapping, new_map};
 pub(crate) use entry::{Entry, Recorded};
 pub(crate) use shapes::{Document, FLAT_MODEL};
-pub(crate) use tombstones::{Grave, Tombstone, Tombstones};
+pub(crate) use tombstones::{Grave, OldValue, Tombstone, Tombstones};
 
 /// A larger file is no session map.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;

@@ -133,7 +133,12 @@ impl<'t> Document<'t> {
         let raw = text.trim_matches([' ', '\n', '\r', '\t']);
         match raw.as_bytes().first() {
             Some(b'{') => document.read_top(raw, is_model)?,
-            Some(b'[') => document.read_pairs(None, raw)?,
+            Some(b'[') => {
+                document.read_pairs(None, raw)?;
+                if document.entries.is_empty() {
+                    return Err(ShapeError::NotAMap("a list"));
+                }
+            }
             _ => {
                 // Tells what is wrong, where it is no JSON at all.
                 let _: &RawValue = serde_json::from_str(raw)?;
@@ -150,11 +155,6 @@ impl<'t> Document<'t> {
             return None;
         }
         serde_json::from_str::<EntryObject<'t>>(value).ok()?.cwd
-    }
-
-    /// Whether chats stand at the top, without models above them.
-    pub(crate) fn is_flat(&self) -> bool {
-        self.levels.iter().any(|level| level.name.is_none() && level.kind == LevelKind::Flat)
     }
 
     /// The mapping's value as it stands in the text.
@@ -214,7 +214,8 @@ impl<'t> Document<'t> {
 
     fn read_flat_string(&mut self, member: Member<'t>, all_strings: bool) -> Result<Option<LevelKind>, ShapeError> {
         let session = text_of(member.value)?;
-        if !all_strings && SessionId::new(&session).is_err() {
+        // Beside other things a text may be anything: a version, a title. Claude's ids are UUIDs.
+        if !all_strings && !SessionId::new(&session).is_ok_and(SessionId::is_uuid) {
             self.not_understood += 1;
             return Ok(None);
         }
@@ -225,6 +226,7 @@ impl<'t> Document<'t> {
             member.span,
             member.value_span,
         );
+        self.mark_top();
         Ok(Some(LevelKind::Flat))
     }
 
@@ -240,10 +242,12 @@ impl<'t> Document<'t> {
             if let Some(session) = object.session {
                 let model = object.model.or_else(|| model_in_key(&member.key));
                 self.push(model, member.key, (session, recorded, Form::Object), member.span, member.value_span);
+                self.mark_top();
                 return Ok(Some(LevelKind::Flat));
             }
             if let (Some(chat), true) = (object.chat, SessionId::new(&member.key).is_ok_and(SessionId::is_uuid)) {
                 self.push(object.model, chat, (member.key, recorded, Form::Inverted), member.span, member.value_span);
+                self.mark_top();
                 return Ok(Some(LevelKind::Inverted));
             }
         }
@@ -251,26 +255,31 @@ impl<'t> Document<'t> {
         Ok(Some(LevelKind::Nested))
     }
 
-    /// A level of chats under a model. Under an unknown name every member must be a mapping, or none of it is taken.
+    /// A level of chats under a model. Under an unknown name every member must be plainly a mapping, or none of it is
+    /// taken.
     fn read_model(&mut self, member: Member<'t>, is_model: &dyn Fn(&str) -> bool) -> Result<(), ShapeError> {
         let model = member.key;
         let known = is_model(&model);
         let before = self.entries.len();
         let mut others = 0;
-        let mut valid = 0;
+        let (mut plain, mut vague) = (0, 0);
         let members = self.members(member.value)?;
         self.entries.reserve(members.len());
         for chat in members {
             match mapping_of(chat.value)? {
                 Some(mapping) => {
-                    valid += usize::from(SessionId::new(&mapping.0).is_ok());
+                    match SessionId::new(&mapping.0) {
+                        Ok(id) if mapping.2 == Form::Object || id.is_distinctive() => plain += 1,
+                        Ok(_) => vague += 1,
+                        Err(_) => {}
+                    }
                     self.push(Some(model.clone()), chat.key, mapping, chat.span, chat.value_span);
                 }
                 None => others += 1,
             }
         }
         let taken = self.entries.len() - before;
-        if !known && taken + others > 0 && (others > 0 || valid == 0) {
+        if !known && taken + others > 0 && (others > 0 || vague > 0 || plain == 0) {
             self.entries.truncate(before);
             self.not_understood += 1;
             return Ok(());
@@ -290,7 +299,10 @@ impl<'t> Document<'t> {
                 self.not_understood += 1;
                 return Ok(());
             };
-            let Some(mapping) = mapping_of(value.get())? else {
+            let mapping = mapping_of(value.get())?.filter(|(id, _, form)| {
+                *form == Form::Object || SessionId::new(id).is_ok_and(SessionId::is_distinctive)
+            });
+            let Some(mapping) = mapping else {
                 self.entries.truncate(before);
                 self.not_understood += 1;
                 return Ok(());
@@ -302,6 +314,13 @@ impl<'t> Document<'t> {
         Ok(())
     }
 
+    /// The entry that was taken last stands at the top.
+    fn mark_top(&mut self) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.at_top = true;
+        }
+    }
+
     fn push(
         &mut self,
         model: Option<Cow<'t, str>>,
@@ -310,7 +329,7 @@ impl<'t> Document<'t> {
         member: Span,
         value: Span,
     ) {
-        self.entries.push(Entry { model, chat, session, recorded, form, member, value });
+        self.entries.push(Entry { model, chat, session, recorded, form, at_top: false, member, value });
     }
 }
 

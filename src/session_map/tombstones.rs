@@ -12,9 +12,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::edit::TopPlace;
 use crate::filesystem::{PendingAppend, Snapshot, SnapshotError, append, write_own};
 use crate::policy::timestamp::Timestamp;
 
@@ -41,7 +42,41 @@ pub(crate) struct Tombstone<'a> {
     pub(crate) reason: &'a str,
     /// The mapping's value as it stood in the map, where that was more than the id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) value: Option<&'a RawValue>,
+    pub(crate) value: Option<OldValue<'a>>,
+    /// Where the mapping stood, when that was not below a model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<TopPlace>,
+}
+
+/// A mapping's value as it stood in the map: as JSON where it fits on a line, else as text, so that a tombstone is always
+/// one line and the value comes back byte for byte.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum OldValue<'a> {
+    /// Written as it is.
+    Json(&'a RawValue),
+    /// Written as a string.
+    Text(&'a str),
+}
+
+impl<'a> OldValue<'a> {
+    /// A value that is an object; nothing for others, which the session's id says already.
+    pub(crate) fn of(text: &'a str) -> Option<Self> {
+        if !text.starts_with('{') {
+            return None;
+        }
+        let json = || serde_json::from_str::<&RawValue>(text).ok().map(Self::Json);
+        if text.contains(['\n', '\r']) { Some(Self::Text(text)) } else { json() }
+    }
+
+    /// Reads either form back.
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+        let Some(raw) = Option::<Box<RawValue>>::deserialize(deserializer)? else { return Ok(None) };
+        if !raw.get().starts_with('"') {
+            return Ok(Some(raw.get().to_owned()));
+        }
+        serde_json::from_str(raw.get()).map(Some).map_err(serde::de::Error::custom)
+    }
 }
 
 /// A removed mapping, as read.
@@ -53,10 +88,10 @@ pub(crate) struct Grave {
     pub(crate) provider: Option<String>,
     pub(crate) transcript: Option<PathBuf>,
     pub(crate) cwd: Option<PathBuf>,
-    pub(crate) last_activity: Option<DateTime<Utc>>,
     pub(crate) pruned_at: DateTime<Utc>,
-    pub(crate) reason: Option<String>,
-    pub(crate) value: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "OldValue::read")]
+    pub(crate) value: Option<String>,
+    pub(crate) place: Option<TopPlace>,
     /// Since when tidying has found the transcript gone.
     pub(crate) gone_since: Option<DateTime<Utc>>,
 }
@@ -131,24 +166,35 @@ impl Tombstones {
     /// Whether the file has grown so much that superseded and expired lines are worth removing. `left` is what the
     /// last tidying left, in bytes.
     pub(crate) fn is_overgrown(&self, left: u64) -> bool {
-        let bytes = fs_err::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        let bytes = self.bytes();
         bytes >= TIDY_FROM && bytes / TIDY_FACTOR >= left
     }
 
+    /// The file's size; nothing when there is none.
+    pub(crate) fn bytes(&self) -> u64 {
+        fs_err::metadata(&self.path).map_or(0, |metadata| metadata.len())
+    }
+
     /// Removes superseded lines and those whose time is over: older than `keep`, or without a transcript for 30 days.
+    /// Every other line stays as it is, also one that cannot be read; only when its transcript went is noted at its end.
     /// Only under the map's lock. Yields the size that is left.
     pub(crate) fn tidy(&self, keep: Option<Duration>, now: DateTime<Utc>) -> Result<u64> {
-        let mut kept = Vec::new();
-        for mut grave in self.all()? {
-            let age = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
-            grave.gone_since = if grave.transcript_is_gone() { grave.gone_since.or(Some(now)) } else { None };
-            let expired = keep.is_some_and(|keep| age(grave.pruned_at) > keep);
-            let pointless = grave.gone_since.is_some_and(|since| age(since) > TRANSCRIPT_GONE_FOR);
-            if !expired && !pointless {
-                kept.push(grave.to_line()?);
+        let Some(text) = self.read()? else { return Ok(0) };
+        let mut kept: Vec<Option<Cow<'_, [u8]>>> = Vec::new();
+        let mut last: FxHashMap<(Option<String>, String), usize> = FxHashMap::default();
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let Ok(grave) = serde_json::from_slice::<Grave>(line) else {
+                kept.push(Some(Cow::Borrowed(line)));
+                continue;
+            };
+            let line = grave.outlives(keep, now).then(|| grave.with_absence_noted(line, now));
+            if let Some(earlier) = last.insert((grave.model, grave.chat), kept.len()) {
+                kept[earlier] = None;
             }
+            kept.push(line);
         }
-        let parts: Vec<&[u8]> = kept.iter().map(String::as_bytes).collect();
+        let lines = kept.iter().flatten().flat_map(|line| [line.as_ref(), b"\n"]);
+        let parts: Vec<&[u8]> = lines.collect();
         write_own(&self.path, &parts, 0o600)?;
         Ok(parts.iter().map(|part| part.len() as u64).sum())
     }
@@ -169,29 +215,27 @@ impl Grave {
         self.transcript.as_ref().is_some_and(|path| !inexact(path) && matches!(path.try_exists(), Ok(false)))
     }
 
-    fn to_line(&self) -> Result<String> {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            #[serde(flatten)]
-            tombstone: Tombstone<'a>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            gone_since: Option<Timestamp>,
+    /// Whether its time is not over yet.
+    fn outlives(&self, keep: Option<Duration>, now: DateTime<Utc>) -> bool {
+        let age = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
+        let expired = keep.is_some_and(|keep| age(self.pruned_at) > keep);
+        let pointless = self.gone_since.is_some_and(|since| age(since) > TRANSCRIPT_GONE_FOR);
+        !expired && (!pointless || !self.transcript_is_gone())
+    }
+
+    /// Its line with `gone_since` added at the end, or taken away, as the transcript is or is not there.
+    fn with_absence_noted<'l>(&self, line: &'l [u8], now: DateTime<Utc>) -> Cow<'l, [u8]> {
+        match (self.gone_since, self.transcript_is_gone(), line.strip_suffix(b"}")) {
+            (None, true, Some(open)) => {
+                let note = format!(",\"gone_since\":\"{}\"}}", Timestamp(now));
+                Cow::Owned([open, note.as_bytes()].concat())
+            }
+            (Some(_), false, Some(open)) => match memchr::memmem::rfind(open, b",\"gone_since\":\"") {
+                Some(note) => Cow::Owned([&open[..note], b"}"].concat()),
+                None => Cow::Borrowed(line),
+            },
+            _ => Cow::Borrowed(line),
         }
-        let tombstone = Tombstone {
-            model: self.model.as_deref(),
-            chat: &self.chat,
-            session: &self.session,
-            provider: self.provider.as_deref(),
-            transcript: self.transcript.as_deref().map(Path::to_string_lossy),
-            cwd: self.cwd.as_deref().and_then(Path::to_str),
-            last_activity: self.last_activity.map(Timestamp),
-            pruned_at: Timestamp(self.pruned_at),
-            reason: self.reason.as_deref().unwrap_or_default(),
-            value: self.value.as_deref(),
-        };
-        let mut line = serde_json::to_string(&Line { tombstone, gone_since: self.gone_since.map(Timestamp) })?;
-        line.push('\n');
-        Ok(line)
     }
 }
 

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde_json::value::RawValue;
 
 use super::folders;
 use super::plan::{Item, Plan};
 use crate::filesystem::{Snapshot, walk};
 use crate::policy::timestamp::Timestamp;
-use crate::session_map::{Change, Document, LockPolicy, MapError, Memory, SessionMap, Tombstone};
+use crate::session_map::{Change, Document, LockPolicy, MapError, Memory, OldValue, SessionMap, Tombstone};
 
 /// A plan that is younger than this is applied without a second look.
 const STILL_FRESH: Duration = Duration::from_millis(50);
@@ -52,6 +51,7 @@ pub(crate) fn apply(
         let folders = folders::of(plan, &items);
         let asked = Instant::now();
         let held = map.lock(how.lock)?;
+        let buried_before = map.tombstones().bytes();
         // Who had to wait decided some time ago: a session that was idle may be in use by now.
         let alive = if asked.elapsed() < STILL_FRESH { FxHashSet::default() } else { used_since(plan, &items) };
         let planned = snapshot.shared_bytes();
@@ -78,7 +78,8 @@ pub(crate) fn apply(
             Ok(Some(Change { edited, pending: Some(pending) }))
         })?;
         if changed {
-            remember |= tidy(map, memory, plan.now, how);
+            let added = map.tombstones().bytes().saturating_sub(buried_before);
+            remember |= tidy(map, memory, added, plan.now, how);
         }
     } else if map.has_leftovers() {
         // What a killed run left goes under the lock; without it there is nothing to take the lock for.
@@ -108,16 +109,17 @@ fn used_since(plan: &Plan<'_>, items: &[Item<'_>]) -> FxHashSet<usize> {
     (0..items.len()).filter(|&index| used(&items[index]).unwrap_or_default()).collect()
 }
 
-/// Tidies the tombstones once a day, and when they have grown out of proportion.
-fn tidy(map: &SessionMap, memory: &mut Memory, now: chrono::DateTime<chrono::Utc>, how: &How<'_>) -> bool {
+/// Tidies the tombstones once a day, and when they have grown out of proportion to what the last tidying left or, where
+/// nothing is remembered of one, to what this run added.
+fn tidy(map: &SessionMap, memory: &mut Memory, added: u64, now: chrono::DateTime<chrono::Utc>, how: &How<'_>) -> bool {
     let tombstones = map.tombstones();
-    let due = memory.tidied_at.is_none_or(|last| now - last > chrono::TimeDelta::days(1) || last > now);
-    let first = memory.tidied_at.is_none() && memory.tidied_bytes == 0;
-    if !tombstones.is_overgrown(memory.tidied_bytes.max(1)) && (!due || first) {
-        if first {
-            memory.tidied_at = Some(now);
+    let due = memory.tidied_at.is_some_and(|last| now - last > chrono::TimeDelta::days(1) || last > now);
+    if !due && !tombstones.is_overgrown(memory.tidied_bytes.max(added)) {
+        if memory.tidied_at.is_some() {
+            return false;
         }
-        return first;
+        (memory.tidied_bytes, memory.tidied_at) = (tombstones.bytes(), Some(now));
+        return true;
     }
     match tombstones.tidy(how.tombstones, now) {
         Ok(bytes) => {
@@ -159,6 +161,7 @@ fn tombstone<'a>(plan: &'a Plan<'_>, item: &'a Item<'_>, cwd: Option<&'a str>) -
         last_activity: item.last_activity(),
         pruned_at: Timestamp(plan.now),
         reason: item.verdict.state.name(),
-        value: if value.starts_with('{') { serde_json::from_str::<&RawValue>(value).ok() } else { None },
+        value: OldValue::of(value),
+        place: Document::top_place(item.entry),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::evidence::threads_for;
 use crate::policy::mapping::{Activity, Source};
 use crate::providers::index::{Found, Store};
 use crate::providers::last_record::last_record_time;
@@ -33,7 +34,7 @@ pub(crate) fn times<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<Vec<Opti
         }
         mine
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8).min(work.len() / 16 + 1);
+    let threads = threads_for(work.len() / 16);
     std::thread::scope(|scope| {
         let more: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let mut done = run();

@@ -1,7 +1,7 @@
 //! Facts about every mapping's session, from the providers' stores, their live processes and the map itself.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
@@ -442,6 +442,15 @@ pub(crate) fn home_for(finding: &Finding, catalogue: &Catalogue) -> PathBuf {
 }
 
 /// A path as text for reports; bytes that are no UTF-8 are replaced.
-pub(crate) fn path_text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+pub(crate) fn path_text(path: PathBuf) -> String {
+    path.into_os_string().into_string().unwrap_or_else(|path| path.to_string_lossy().into_owned())
+}
+
+/// How many threads to use for work that can be split into `parts`. Counting the processors means reading several files,
+/// so a single part does not ask.
+pub(super) fn threads_for(parts: usize) -> usize {
+    if parts < 2 {
+        return 1;
+    }
+    std::thread::available_parallelism().map_or(1, usize::from).min(parts).min(8)
 }

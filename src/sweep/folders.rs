@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::evidence::path_text;
+use super::evidence::{path_text, threads_for};
 use super::plan::{Item, Plan};
 use crate::filesystem::walk;
 use crate::providers::first_records::working_folder_at;
@@ -40,8 +40,7 @@ pub(super) fn of(plan: &Plan<'_>, items: &[Item<'_>]) -> Vec<Option<String>> {
         }
         reader.found
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (sought.len() / CHUNK).clamp(1, cores.min(8));
+    let threads = threads_for(sought.len() / CHUNK);
     let found = std::thread::scope(|scope| {
         let more: Vec<_> = (1..threads).map(|_| scope.spawn(read)).collect();
         let mut found = read();
@@ -97,6 +96,6 @@ impl Reader {
         }
         let (_, folder) = self.open.as_ref()?;
         let path = working_folder_at(sought.rule, folder.as_fd(), &sought.store.name(sought.place)).ok()??;
-        Some(path_text(&path))
+        Some(path_text(path))
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Plan<'p> {
     since: FxHashMap<u32, DateTime<Utc>>,
     /// Entries that a closer look found where they do not belong.
     found_elsewhere: FxHashSet<u32>,
+    /// State and action per finding: what most questions ask for, in two bytes.
+    outcomes: Vec<(State, Action)>,
 }
 
 /// One mapping of the plan.
@@ -63,16 +65,37 @@ impl<'p> Plan<'p> {
             Some((finding.entry, Evidence::missing_since(finding, entry, &remembered, catalogue)?))
         };
         let since = evidence.findings.iter().filter(|finding| finding.is_missing()).filter_map(since).collect();
-        Self { document, evidence, catalogue, thresholds, now, since, found_elsewhere: FxHashSet::default() }
+        let found_elsewhere = FxHashSet::default();
+        let mut plan =
+            Self { document, evidence, catalogue, thresholds, now, since, found_elsewhere, outcomes: Vec::new() };
+        plan.settle();
+        plan
     }
 
-    /// Every mapping, in the map's order. A verdict is decided when it is asked for: that is cheaper than keeping it.
+    /// Notes the outcome of every verdict.
+    fn settle(&mut self) {
+        let outcome = |finding: &Finding| {
+            let verdict = self.verdict(finding);
+            (verdict.state, verdict.action)
+        };
+        self.outcomes = self.evidence.findings.iter().map(outcome).collect();
+    }
+
+    /// Every mapping, in the map's order.
     pub(crate) fn items(&self) -> impl ExactSizeIterator<Item = Item<'_>> {
-        self.evidence.findings.iter().map(|finding| Item {
-            entry: &self.document.entries[finding.entry as usize],
-            finding,
-            verdict: self.verdict(finding),
-        })
+        self.evidence.findings.iter().map(|finding| self.item(finding))
+    }
+
+    /// The mappings whose outcome is of interest, in the map's order.
+    pub(crate) fn items_with(&self, wanted: impl Fn(State, Action) -> bool) -> impl Iterator<Item = Item<'_>> {
+        let findings = self.evidence.findings.iter().zip(&self.outcomes);
+        findings.filter(move |(_, (state, action))| wanted(*state, *action)).map(|(finding, _)| self.item(finding))
+    }
+
+    /// A verdict is decided when it is asked for: that is cheaper than keeping it.
+    fn item<'i>(&'i self, finding: &'i Finding) -> Item<'i> {
+        let entry = &self.document.entries[finding.entry as usize];
+        Item { entry, finding, verdict: self.verdict(finding) }
     }
 
     fn verdict(&self, finding: &Finding) -> Verdict<'_> {
@@ -86,20 +109,21 @@ impl<'p> Plan<'p> {
 
     /// Those to be pruned.
     pub(crate) fn pruned(&self) -> impl Iterator<Item = Item<'_>> {
-        self.items().filter(|item| item.verdict.action == Action::Prune)
+        self.items_with(|_, action| action == Action::Prune)
     }
 
     /// Keeps those missing mappings that a closer look found after all.
     pub(crate) fn keep_found(&mut self, closer: &Evidence) {
         let found = closer.findings.iter().filter(|finding| !finding.is_missing());
         self.found_elsewhere.extend(found.map(|finding| finding.entry));
+        self.settle();
     }
 
     /// How many mappings are in which state.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals { checked: self.evidence.findings.len(), ..Totals::default() };
-        for Item { verdict, .. } in self.items() {
-            let count = match verdict.state {
+        for (state, action) in &self.outcomes {
+            let count = match state {
                 State::Active => &mut totals.active,
                 State::Idle => &mut totals.idle,
                 State::InUse => &mut totals.in_use,
@@ -107,7 +131,7 @@ impl<'p> Plan<'p> {
                 State::Unknown => &mut totals.unknown,
             };
             *count += 1;
-            totals.pruned += usize::from(verdict.action == Action::Prune);
+            totals.pruned += usize::from(*action == Action::Prune);
         }
         totals
     }
@@ -121,9 +145,8 @@ impl<'p> Plan<'p> {
     pub(crate) fn absences(&self, memory: &Memory) -> Vec<Absent> {
         let remembered = memory.remembered();
         let whole_seconds = self.now.trunc_subsecs(0);
-        let missing = self.items().filter(|item| item.verdict.state == State::Missing);
+        let missing = self.items_with(|state, action| (state, action) == (State::Missing, Action::Keep));
         missing
-            .filter(|item| item.verdict.action == Action::Keep)
             .map(|item| {
                 let home = home_for(item.finding, self.catalogue);
                 let model = item.entry.model.as_deref();
@@ -149,7 +172,7 @@ impl<'p> Plan<'p> {
         let (provider, home) = self.catalogue.get(usize::from(item.finding.provider?));
         let database = || Some(home.join(&provider.database.as_ref()?.path));
         let path = self.evidence.transcript(item.finding).or_else(|| database().filter(|_| item.finding.is_found()))?;
-        Some(path_text(&path))
+        Some(path_text(path))
     }
 
     /// The verdict's reason in words.

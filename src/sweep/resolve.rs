@@ -14,7 +14,7 @@ use crate::providers::live::{LiveSessions, Liveness, open_transcripts};
 use crate::providers::retention::Retention;
 use crate::providers::row::{Hazard, LiveRule, Provider};
 use crate::providers::{self, Catalogue, SessionId, conversation, database, first_records, path_as_text, retention};
-use crate::session_map::{Document, FLAT_MODEL, SessionMap};
+use crate::session_map::{Document, SessionMap};
 
 /// The answer, as a bridge reads it.
 #[derive(Debug, Serialize)]
@@ -71,6 +71,8 @@ struct Known {
     cwd: Option<PathBuf>,
     transcript: Option<PathBuf>,
     pruned_at: Option<DateTime<Utc>>,
+    /// Whose session the tombstone says it is.
+    provider: Option<String>,
 }
 
 /// A session's place in its provider's store.
@@ -96,15 +98,18 @@ pub(crate) struct Sources<'s> {
     pub(crate) environment: &'s Environment,
 }
 
-/// The entry of `chat` under `model`. A map without model levels knows chats by their id alone, as long as the model
-/// it stands for and the one asked for belong to one provider.
+/// The entry of `chat` under `model`. Where a chat stands at the top, without a model above it, its id alone decides, as
+/// long as the model that it stands for and the one asked for belong to one provider.
 pub(crate) fn find_chat(document: &Document<'_>, catalogue: &Catalogue, model: &str, chat: &str) -> Option<usize> {
     let exact = document.find(Some(model), chat);
     exact.or_else(|| {
-        let flat = |own: Option<&str>| {
-            own == Some(FLAT_MODEL) && document.is_flat() && catalogue.claiming(FLAT_MODEL) == catalogue.claiming(model)
+        let same_provider = |own: Option<&str>| {
+            let own = own.and_then(|own| catalogue.claiming(own));
+            own.is_some() && own == catalogue.claiming(model)
         };
-        document.entries.iter().position(|entry| entry.chat == chat && flat(entry.model.as_deref()))
+        document.entries.iter().position(|entry| {
+            entry.chat == chat && Document::top_place(entry).is_some() && same_provider(entry.model.as_deref())
+        })
     })
 }
 
@@ -140,6 +145,7 @@ pub(crate) fn resolve(
                 cwd: document.cwd(entry).map(|cwd| PathBuf::from(cwd.as_ref())),
                 transcript: None,
                 pruned_at: None,
+                provider: None,
             }
         }
         None => match sources.map.tombstones().find(model, chat)? {
@@ -149,6 +155,7 @@ pub(crate) fn resolve(
                 cwd: grave.cwd,
                 transcript: grave.transcript,
                 pruned_at: Some(grave.pruned_at),
+                provider: grave.provider,
             },
             None => return Ok(answer),
         },
@@ -163,6 +170,7 @@ pub(crate) fn resolve(
         }
     };
     let claimed = sources.catalogue.claiming(known.model.as_deref().unwrap_or(model));
+    let claimed = claimed.or_else(|| sources.catalogue.named(known.provider.as_deref()?));
     match locate(id, claimed, known.transcript.as_deref(), sources) {
         Ok(Some(located)) => {
             answer.state = if known.pruned_at.is_some() { ChatState::Pruned } else { ChatState::Mapped };
@@ -195,8 +203,13 @@ fn locate(
     let candidates: Vec<usize> = claimed.map_or_else(|| (0..sources.catalogue.len()).collect(), |one| vec![one]);
     // A database stays when a session in it goes.
     let in_a_file = |provider: usize| sources.catalogue.get(provider).0.database.is_none();
+    // What Gemini CLI leaves beside a resumed session may have been the newest file of that id, and is no conversation.
+    let is_stub = |provider: usize, path: &Path| {
+        sources.catalogue.get(provider).0.hazards.contains(&Hazard::GeminiRetention) && !is_spoken_in(path)
+    };
     if let (Some(provider), Some(path)) = (claimed.filter(|one| in_a_file(*one)), remembered)
         && path.is_file()
+        && !is_stub(provider, path)
     {
         let cwd = working_folder(sources.catalogue.get(provider).0, path);
         return Ok(Some(Located { provider, transcript: Some(path.to_owned()), cwd }));
@@ -237,11 +250,15 @@ fn locate_in(id: SessionId<'_>, index: usize, sources: Sources<'_>) -> Result<Op
         return store.problems.first().map_or(Ok(None), |problem| Err(problem.clone()));
     }
     // Of several files with one id the conversation counts, not the stub that a resumed Gemini CLI leaves beside it.
-    let conversation =
-        copies.iter().find(|path| copies.len() == 1 || conversation::holds_messages(path).unwrap_or(false));
+    let conversation = copies.iter().find(|path| copies.len() == 1 || is_spoken_in(path));
     let transcript = conversation.unwrap_or(&copies[0]).clone();
     let cwd = working_folder(provider, &transcript);
     Ok(Some(Located { provider: index, transcript: Some(transcript), cwd }))
+}
+
+/// Whether a chat file holds a conversation, as far as it can be read.
+fn is_spoken_in(path: &Path) -> bool {
+    conversation::holds_messages(path).unwrap_or(false)
 }
 
 fn working_folder(provider: &Provider, transcript: &Path) -> Option<PathBuf> {
@@ -310,6 +327,10 @@ fn objection(
             })
         }
         Hazard::GeminiRetention => {
+            if answer.transcript.as_ref().is_some_and(|path| !is_spoken_in(path)) {
+                let remedy = "what is left of the session is a file without messages".to_owned();
+                return Some(("the transcript holds no conversation".to_owned(), remedy));
+            }
             let variable = |name: &str| sources.environment.get(name).map(std::ffi::OsStr::to_os_string);
             match retention::gemini_retention(home, answer.cwd.as_deref(), &variable) {
                 Retention::Disabled => None,

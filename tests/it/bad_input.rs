@@ -426,13 +426,14 @@ fn transcripts_and_folders_that_come_and_go_during_the_run_are_no_error() {
                 world.claude(CLAUDE_ID, 300);
             }
         });
-        for _ in 0..30 {
-            let ran = world.run(&["prune", "--dry-run", "--json"]);
-            running.fetch_and(ran.status == 0, Ordering::Relaxed);
-            let ran = ran.ends_with(0);
-            assert!(["idle", "missing", "active"].contains(&&*states(&ran)[0].0), "{ran:?}");
-        }
+        let runs: Vec<_> = (0..30).map(|_| world.run(&["prune", "--dry-run", "--json"])).collect();
+        // Before anything can fail: the other thread would go on for ever.
         running.store(false, Ordering::Relaxed);
+        for ran in runs {
+            let ran = ran.ends_with(0);
+            // Just written, and not set back yet, it is newer than the run's time: unknown.
+            assert!(["idle", "missing", "active", "unknown"].contains(&&*states(&ran)[0].0), "{ran:?}");
+        }
     });
 }
 
@@ -622,11 +623,31 @@ fn empty_files_are_files() {
     assert_eq!(states(&ran), [pruned("idle"), pruned("idle"), kept("unknown"), pruned("idle")]);
     let answer = world.json(&["resolve", "--model", "claude-cli", "--chat", "a"]);
     assert_eq!(answer["advice"], "replay", "an empty transcript has nothing to resume: {answer}");
-    for text in ["{}", "{\"claude-cli\": {}}", "[]"] {
+    for text in ["{}", "{\"claude-cli\": {}}"] {
         world.map(text);
         world.run(&["prune"]).ends_with(0);
         assert_eq!(world.map_text(), text);
     }
+}
+
+#[test]
+fn a_list_without_a_mapping_is_no_map() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 300);
+    let record = ["record", "--model", "claude-cli", "--chat", "a", "--session", CLAUDE_ID];
+    for text in ["[]", " [ ]\n", "[1,2]", "[[]]", "[[\"a\"]]", "[[\"a\", 1]]", "[{\"sessionId\": \"x\"}]"] {
+        world.map(text);
+        for arguments in [&["prune"][..], &["prune", "--dry-run"], &["audit"], &["restore", "--all"], &record] {
+            let ran = world.run(arguments).ends_with(1);
+            assert!(ran.stderr.contains("it holds a list"), "{text} {arguments:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("nothing was touched"), "{text} {arguments:?}: {}", ran.stderr);
+            assert_eq!(world.map_text(), text);
+        }
+    }
+    // With a pair in it it is one.
+    world.map(&format!("[[\"a\", {{\"sessionId\": \"{CLAUDE_ID}\"}}]]"));
+    let document = world.json(&["prune", "--dry-run"]);
+    assert_eq!(document["summary"]["idle"], 1, "{document}");
 }
 
 #[test]

@@ -149,14 +149,6 @@ impl World {
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
     }
 
-    /// State and action of each mapping by chat, from `prune --dry-run --json`.
-    pub(crate) fn states(&self, arguments: &[&str]) -> Vec<(String, String, String)> {
-        let document = self.json(&[&["prune", "--dry-run"], arguments].concat());
-        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-        let entries = document["entries"].as_array().unwrap();
-        entries.iter().map(|entry| (text(entry, "chat"), text(entry, "state"), text(entry, "action"))).collect()
-    }
-
     /// Starts a child that ends with this world; yields its pid.
     pub(crate) fn child(&mut self, command: &mut Command) -> u32 {
         let child = command.spawn().unwrap();

@@ -1,0 +1,181 @@
+//! Providers are data: a built-in row written by a user gives the same result, and a row makes a new CLI known.
+
+use serde_json::{Value, json};
+
+use crate::left_behind::{assert_verdict, id, nested, start_ticks, verdict};
+use crate::world::World;
+
+/// The built-in Claude row, every key of it, as a user would write it.
+const CLAUDE: &str = r#"
+[[provider]]
+name = "claude"
+models = ["claude*", "sonnet*", "opus*", "haiku*"]
+home = "~/.claude"
+home_env = ["CLAUDE_CONFIG_DIR"]
+transcripts = ["projects/*/{id}.jsonl"]
+subagents = ["projects/*/{id}/subagents/agent-*.jsonl", "projects/*/agent-*.jsonl"]
+id_field = "sessionId"
+cwd_field = "cwd"
+live = { records = "sessions/*.json" }
+resume = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--", "{prompt}"]
+fork = ["claude", "-p", "--output-format", "json", "--fork-session", "--resume", "{id}", "--", "{prompt}"]
+complete = true
+"#;
+
+/// A store with everything in it that a row can say: active, idle, in use, sub-agents of both kinds, copies, missing.
+fn store(world: &mut World, home: &str) -> u32 {
+    let project = format!("{home}/projects/-work");
+    let line = |id: &str| format!("{{\"type\":\"user\",\"cwd\":\"/work\",\"sessionId\":\"{id}\"}}\n");
+    for (number, minutes) in [(1, 5), (2, 600), (3, 600), (4, 600), (5, 600), (6, 600)] {
+        world.file(&format!("{project}/{}.jsonl", id(number)), line(&id(number)), minutes);
+    }
+    let pid = world.sleeper();
+    let record = json!({"pid": pid, "sessionId": id(3), "procStart": start_ticks(pid).to_string()});
+    world.file(&format!("{home}/sessions/{pid}.json"), record.to_string(), 0);
+    world.file(&format!("{project}/{}/subagents/agent-0123.jsonl", id(4)), line(&id(4)), 7);
+    world.file(&format!("{project}/agent-4567.jsonl"), line(&id(5)), 8);
+    world.file(&format!("{home}/projects/-copy/{}.jsonl", id(6)), line(&id(6)), 9);
+    pid
+}
+
+fn map(model: &str) -> String {
+    let ids: Vec<String> = (1..=7).map(id).collect();
+    let chats = ["active", "idle", "in use", "below", "beside", "copy", "missing"];
+    let entries: Vec<_> = chats.iter().zip(&ids).map(|(chat, id)| (model, *chat, id.as_str())).collect();
+    nested(&entries)
+}
+
+#[test]
+fn the_built_in_claude_row_written_by_a_user_gives_the_same_result() {
+    let mut world = World::new();
+    let pid = store(&mut world, ".claude");
+    world.map(&map("claude-cli"));
+    let config = world.file("claude.toml", CLAUDE, 0);
+    let user = ["--config", config.to_str().unwrap()];
+    let built_in = ["--config", "/dev/null"];
+    let resolve = |chat| ["resolve", "--model", "claude-cli", "--chat", chat];
+    let (idle, used) = (resolve("idle"), resolve("in use"));
+    for command in [
+        &["prune", "--dry-run", "--json"][..],
+        &["prune", "--dry-run", "--json", "--activity", "content"],
+        &["prune", "--dry-run", "--json", "--missing", "prune"],
+        &["audit", "--json"],
+        &idle,
+        &used,
+    ] {
+        let expected = world.run(&[command, &built_in].concat()).ends_with(0).stdout;
+        let same = world.run(&[command, &user].concat()).ends_with(0).stdout;
+        assert_eq!(same, expected, "{command:?}");
+    }
+    // And the result is what it should be.
+    let entries = world.entries(&user);
+    for (chat, expected) in [
+        ("active", "active/keep"),
+        ("idle", "idle/prune"),
+        ("in use", "in-use/keep"),
+        ("below", "active/keep"),
+        ("beside", "active/keep"),
+        ("copy", "active/keep"),
+        ("missing", "missing/keep"),
+    ] {
+        assert_eq!(verdict(&entries[chat]), expected, "{chat}");
+    }
+    assert_verdict(&entries["in use"], "in-use/keep", &pid.to_string());
+}
+
+#[test]
+fn every_key_of_the_claude_row_counts() {
+    // Without the key the result differs: so the equality above says something of each.
+    for (key, replacement) in [
+        ("models = [\"claude*\", \"sonnet*\", \"opus*\", \"haiku*\"]", "models = [\"nobody\"]"),
+        ("home = \"~/.claude\"", "home = \"~/.elsewhere\""),
+        ("transcripts = [\"projects/*/{id}.jsonl\"]", "transcripts = [\"projects/{id}.jsonl\"]"),
+        ("subagents = [\"projects/*/{id}/subagents/agent-*.jsonl\", ", "subagents = ["),
+        (", \"projects/*/agent-*.jsonl\"]", "]"),
+        ("live = { records = \"sessions/*.json\" }", "live = {}"),
+    ] {
+        let mut world = World::new();
+        store(&mut world, ".claude");
+        world.map(&map("claude-cli"));
+        let expected = world.json(&["prune", "--dry-run"]);
+        assert!(CLAUDE.contains(key), "{key}");
+        let config = world.file("claude.toml", CLAUDE.replace(key, replacement), 0);
+        assert_ne!(world.json(&["prune", "--dry-run", "--config", config.to_str().unwrap()]), expected, "{key}");
+    }
+}
+
+#[test]
+fn a_row_makes_a_new_cli_known() {
+    let mut world = World::new();
+    let config = r#"
+[[provider]]
+name = "mycli"
+models = ["mycli", "my-*"]
+home = "~/.mycli"
+home_env = ["MYCLI_ROOT/data"]
+transcripts = ["by-day/{year}/{month}/chat-*-{id:8}.jsonl", "old/{id}/log.jsonl"]
+subagents = ["helpers/{id}/*.jsonl"]
+id_field = "head.chat_id"
+cwd_file = "folder.txt"
+live = { pid_file = "old/{id}/open.*.pid" }
+resume = ["mycli", "go", "--chat={id}", "--", "{prompt}"]
+"#;
+    world.file(".config/session-sweep/config.toml", config, 0);
+    let head = |id: &str| format!("{{\"head\":{{\"chat_id\":\"{id}\"}}}}\n{{\"text\":\"hello\"}}\n");
+    world.file(&format!(".mycli/by-day/2026/11/chat-x-{}.jsonl", &id(1)[..8]), head(&id(1)), 5);
+    world.file(&format!(".mycli/by-day/2026/10/chat-y-{}.jsonl", &id(2)[..8]), head(&id(2)), 600);
+    // Eight characters alike, and another id inside.
+    world.file(&format!(".mycli/by-day/2026/10/chat-z-{}.jsonl", &id(3)[..8]), head(&id(99)), 600);
+    world.file(".mycli/old/chat_4/log.jsonl", "x\n", 600);
+    world.file(".mycli/old/chat_5/log.jsonl", "x\n", 600);
+    world.file(".mycli/helpers/chat_5/one.jsonl", "x\n", 6);
+    world.file(".mycli/old/chat_6/log.jsonl", "x\n", 600);
+    world.file(".mycli/old/chat_4/folder.txt", "/srv/work", 0);
+    let pid = world.sleeper();
+    let mark = world.file(&format!(".mycli/old/chat_6/open.{pid}.pid"), "", 0);
+    filetime::set_file_mtime(mark, filetime::FileTime::now()).unwrap();
+    let (one, two, three) = (id(1), id(2), id(3));
+    world.map(&nested(&[
+        ("my-large-model", "one", &one),
+        ("MyCLI", "two", &two),
+        ("mycli", "three", &three),
+        ("mycli", "four", "chat_4"),
+        ("mycli", "five", "chat_5"),
+        ("mycli", "six", "chat_6"),
+    ]));
+    let entries = world.entries(&[]);
+    for (chat, expected) in [
+        ("one", "active/keep"),
+        ("two", "idle/prune"),
+        ("three", "missing/keep"),
+        ("four", "idle/prune"),
+        ("five", "active/keep"),
+        ("six", "in-use/keep"),
+    ] {
+        assert_eq!(verdict(&entries[chat]), expected, "{chat}: {:#}", entries[chat]);
+        assert_eq!(entries[chat]["provider"], "mycli");
+    }
+    world.run(&["prune"]).ends_with(0);
+    let answer = world.run(&["resolve", "--model", "mycli", "--chat", "four"]).ends_with(0).stdout;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["advice"], "resume");
+    assert_eq!(answer["cwd"], "/srv/work");
+    assert_eq!(answer["command"], json!(["mycli", "go", "--chat=chat_4", "--", "{prompt}"]));
+    // Another place by its variable, with what the row appends.
+    let elsewhere = world.root().join("elsewhere");
+    world.variable("MYCLI_ROOT", &elsewhere);
+    let answer = world.run(&["resolve", "--model", "mycli", "--chat", "six"]).ends_with(0).stdout;
+    assert!(answer.contains("\"gone\""), "{answer}");
+}
+
+#[test]
+fn a_row_without_a_way_to_resume_is_never_resumed() {
+    let world = World::new();
+    let row = "[[provider]]\nname = \"mycli\"\nhome = \"~/.mycli\"\ntranscripts = \"{id}.log\"\n";
+    world.file(".config/session-sweep/config.toml", row, 0);
+    world.file(&format!(".mycli/{}.log", id(1)), "x", 600);
+    world.map(&nested(&[("mycli", "a", &id(1))]));
+    let answer = world.run(&["resolve", "--model", "mycli", "--chat", "a"]).ends_with(0).stdout;
+    assert!(answer.contains("it is not known how mycli resumes a session"), "{answer}");
+    assert!(answer.contains("\"replay\""), "{answer}");
+}
