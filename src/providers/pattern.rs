@@ -171,14 +171,17 @@ impl NamePattern {
     /// The id in `name`, given how many bytes it has; `None` when the name does not match.
     #[inline]
     pub(crate) fn id_in<'n>(&self, name: &'n [u8], id_length: usize) -> Option<&'n [u8]> {
-        // Lengths first: they turn away most names without a look at their bytes.
-        let start = name.len().checked_sub(self.prefix.len() + id_length + self.suffix.len())?;
-        if (start > 0 && self.before.is_none()) || !name.ends_with(self.suffix.as_bytes()) {
+        // Lengths first, and no comparison with nothing: this is asked of every name in a store.
+        let before = self.before.as_deref().unwrap_or_default();
+        let end = name.len().checked_sub(self.suffix.len())?;
+        let start = end.checked_sub(id_length)?;
+        let least = self.prefix.len() + before.len();
+        if start < least || (self.before.is_none() && start > least) || &name[end..] != self.suffix.as_bytes() {
             return None;
         }
-        let rest = name.strip_prefix(self.prefix.as_bytes())?;
-        let before = self.before.as_deref().unwrap_or_default();
-        rest[..start].ends_with(before.as_bytes()).then(|| &rest[start..start + id_length])
+        let fits = |text: &str, part: &[u8]| text.is_empty() || text.as_bytes() == part;
+        let framed = fits(&self.prefix, &name[..self.prefix.len()]) && fits(before, &name[start - before.len()..start]);
+        framed.then(|| &name[start..end])
     }
 
     /// Writes the only name that can hold `id` into `buffer`; false when there may be several (a `*` or a shortened id).

@@ -135,7 +135,8 @@ impl<'t> Document<'t> {
             Some(b'{') => document.read_top(raw, is_model)?,
             Some(b'[') => {
                 document.read_pairs(None, raw)?;
-                if document.entries.is_empty() {
+                // An empty list is what a prune may leave of a list of pairs.
+                if document.not_understood > 0 {
                     return Err(ShapeError::NotAMap("a list"));
                 }
             }
@@ -268,10 +269,11 @@ impl<'t> Document<'t> {
         for chat in members {
             match mapping_of(chat.value)? {
                 Some(mapping) => {
-                    match SessionId::new(&mapping.0) {
-                        Ok(id) if mapping.2 == Form::Object || id.is_distinctive() => plain += 1,
-                        Ok(_) => vague += 1,
-                        Err(_) => {}
+                    // Under a known model there is nothing to doubt.
+                    match (!known).then(|| SessionId::new(&mapping.0)) {
+                        Some(Ok(id)) if mapping.2 == Form::Object || id.is_distinctive() => plain += 1,
+                        Some(Ok(_)) => vague += 1,
+                        Some(Err(_)) | None => {}
                     }
                     self.push(Some(model.clone()), chat.key, mapping, chat.span, chat.value_span);
                 }

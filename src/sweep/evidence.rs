@@ -11,7 +11,7 @@ use crate::filesystem::proc::Proc;
 use crate::policy::choices::ActivitySource;
 use crate::policy::mapping::{Absence, Activity, Facts, MASS_MISSING_FROM, Source};
 use crate::providers::index::{self, Depth, Found, Place, Query, Store};
-use crate::providers::live::{LiveSessions, Liveness, open_transcripts};
+use crate::providers::live::{HeldFile, LiveSessions, Liveness, OpenFiles};
 use crate::providers::row::LiveRule;
 use crate::providers::{Catalogue, InvalidId, SessionId, database};
 use crate::session_map::{Document, Entry, Recorded, Remembered};
@@ -150,13 +150,18 @@ impl Evidence {
             ActivitySource::Content => DateTime::<Utc>::MAX_UTC,
         };
         let queries = &questions.queries;
-        let stores = index::gather(queries, Depth { subagents_before, all_days: look.everywhere });
+        // Two independent looks: at the stores, and at what processes hold open.
+        let (stores, open) = std::thread::scope(|scope| {
+            let open = asks_for_open_files(queries).then(|| scope.spawn(|| open_files(queries)));
+            let stores = index::gather(queries, Depth { subagents_before, all_days: look.everywhere });
+            (stores, open.map(|open| open.join().unwrap_or_else(|_| OpenFiles::unknown("a thread died"))))
+        });
         let proc = Proc::default();
         let mut notes = Vec::new();
         let sources: Vec<Sources> = queries
             .iter()
             .zip(stores)
-            .map(|(query, store)| Sources::gather(query, store, &proc, look, &mut notes))
+            .map(|(query, store)| Sources::gather(query, store, &proc, open.as_ref(), look, &mut notes))
             .collect();
         let records = match look.activity {
             ActivitySource::Mtime => Vec::new(),
@@ -380,7 +385,14 @@ impl Evidence {
 }
 
 impl Sources {
-    fn gather(query: &Query<'_>, store: Store, proc: &Proc, look: Look, notes: &mut Vec<String>) -> Self {
+    fn gather(
+        query: &Query<'_>,
+        store: Store,
+        proc: &Proc,
+        open: Option<&OpenFiles>,
+        look: Look,
+        notes: &mut Vec<String>,
+    ) -> Self {
         let provider = query.provider;
         let mut present = store.present;
         let mut problems = store.problems.clone();
@@ -400,7 +412,7 @@ impl Sources {
         } else {
             LiveSessions::gather(provider, &query.live_home, &|id| query.wants(id), proc)
         };
-        let (open, blind) = open_ids(query, &store, proc, look);
+        let (open, blind) = open_ids(query, &store, open, look);
         let read = match problems.first() {
             Some(problem) => Err(format!("could not look everywhere: {problem}")),
             None if !provider.complete && present => {
@@ -415,25 +427,36 @@ impl Sources {
     }
 }
 
+/// Whether some wanted session's CLI shows by its open files that it runs.
+fn asks_for_open_files(queries: &[Query<'_>]) -> bool {
+    queries.iter().any(|query| !query.ids.is_empty() && query.provider.live.contains(&LiveRule::OpenTranscript))
+}
+
+/// The open files of all processes that can be a wanted session's transcript.
+fn open_files(queries: &[Query<'_>]) -> OpenFiles {
+    OpenFiles::look(&Proc::default(), &|name| queries.iter().any(|query| query.session_of(name).is_some()))
+}
+
 /// The sessions whose idle transcript a process has open, where that is how the CLI works.
-fn open_ids(query: &Query<'_>, store: &Store, proc: &Proc, look: Look) -> (FxHashMap<u32, u32>, Option<String>) {
-    if !query.provider.live.contains(&LiveRule::OpenTranscript) {
-        return (FxHashMap::default(), None);
-    }
+fn open_ids(
+    query: &Query<'_>,
+    store: &Store,
+    open: Option<&OpenFiles>,
+    look: Look,
+) -> (FxHashMap<u32, u32>, Option<String>) {
     let idle = |found: &Found| found.modified < look.idle_before || look.activity == ActivitySource::Content;
+    let Some(open) = open.filter(|_| query.provider.live.contains(&LiveRule::OpenTranscript)) else {
+        return (FxHashMap::default(), None);
+    };
     if !store.found.iter().flatten().any(idle) {
         return (FxHashMap::default(), None);
     }
-    let mut held = FxHashMap::default();
-    let open = open_transcripts(proc, &|name| {
-        let found = store.found[query.session_of(name)? as usize].filter(idle)?;
-        Some(store.path(found.transcript))
-    });
-    for (path, pid) in &open.holders {
-        let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes).unwrap_or_default();
-        held.extend(query.session_of(name).map(|id| (id, *pid)));
-    }
-    (held, open.errors.into_iter().next())
+    let holder = |file: &HeldFile| {
+        let id = query.session_of(file.path.file_name()?.as_encoded_bytes())?;
+        let found = store.found[id as usize].filter(idle)?;
+        file.is(&store.path(found.transcript)).then_some((id, file.pid))
+    };
+    (open.iter().filter_map(holder).collect(), open.errors.first().cloned())
 }
 
 /// The home that a missing session was looked for in; none where it was looked for in all of them.

@@ -10,7 +10,7 @@ use crate::config::Environment;
 use crate::filesystem::proc::Proc;
 use crate::policy::timestamp::Timestamp;
 use crate::providers::index::{self, Depth, Query};
-use crate::providers::live::{LiveSessions, Liveness, open_transcripts};
+use crate::providers::live::{LiveSessions, Liveness, OpenFiles};
 use crate::providers::retention::Retention;
 use crate::providers::row::{Hazard, LiveRule, Provider};
 use crate::providers::{self, Catalogue, SessionId, conversation, database, first_records, path_as_text, retention};
@@ -364,9 +364,9 @@ fn holder(row: &providers::Located, id: SessionId<'_>, transcript: Option<&Path>
     let mut problems = live.errors;
     if let (true, Some(path)) = (row.provider.live.contains(&LiveRule::OpenTranscript), transcript) {
         let own_name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        let open = open_transcripts(&proc, &|name| (name == own_name).then(|| path.to_owned()));
-        if let Some(pid) = open.holders.values().next() {
-            return Ok(Some(*pid));
+        let open = OpenFiles::look(&proc, &|name| name == own_name);
+        if let Some(pid) = open.holder(path) {
+            return Ok(Some(pid));
         }
         problems.extend(open.errors);
     }

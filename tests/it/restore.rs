@@ -162,6 +162,7 @@ fn emptied_maps_come_back_in_the_form_they_had() {
         json!({"conv": {"claudeSessionId": CLAUDE_ID, "model": "sonnet", "lastUsedAt": 1_771_003_600_000_u64}}),
         json!({"channelMap": [["#a", {"sessionId": CLAUDE_ID}]]}),
         json!({"gateway": {"a": CLAUDE_ID}}),
+        json!([["#a", {"sessionId": CLAUDE_ID}]]),
     ] {
         let world = World::new();
         world.claude(CLAUDE_ID, 600);

@@ -366,7 +366,6 @@ fn what_is_no_map_is_refused_and_left_alone() {
         (b"{\"claude-cli\": {\"a\": \"\\ud83d\"}}".to_vec(), "not valid JSON"),
         (b"\0\0\0\0".to_vec(), "not valid JSON"),
         (b"".to_vec(), "not valid JSON"),
-        (b"[]".to_vec(), "not an object of chats and sessions"),
         (b"[1, 2]".to_vec(), "not an object of chats and sessions"),
         (b"null".to_vec(), "not an object of chats and sessions"),
         (b"\"text\"".to_vec(), "not an object of chats and sessions"),

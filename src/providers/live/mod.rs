@@ -23,7 +23,7 @@ use super::row::{LiveRule, Provider};
 use super::transcript::open_at;
 use crate::filesystem::proc::{FileOnDevice, Proc};
 
-pub(crate) use self::open_transcripts::open_transcripts;
+pub(crate) use self::open_transcripts::{HeldFile, OpenFiles};
 
 /// Longest record that is read.
 const LONGEST_RECORD: u64 = 1 << 20;
@@ -57,7 +57,7 @@ pub(crate) struct LiveSessions {
 
 impl LiveSessions {
     /// Looks for the `wanted` sessions by all rules of a provider but [`LiveRule::OpenTranscript`], which needs the
-    /// transcripts ([`open_transcripts`]).
+    /// transcripts ([`OpenFiles`]).
     pub(crate) fn gather(provider: &Provider, home: &Path, wanted: &dyn Fn(&str) -> bool, proc: &Proc) -> Self {
         let mut live = Self::default();
         let host = Host::new(proc);

@@ -1,60 +1,84 @@
 //! Which transcripts a process holds open (Codex up to 0.146 has no other sign of a running session).
 
-use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHashMap;
+use crate::filesystem::proc::Proc;
 
-use crate::filesystem::proc::{OpenFile, Proc};
-
-/// What one look at all processes showed.
+/// What one look at the open files of all processes showed.
 #[derive(Debug, Default)]
-pub(crate) struct OpenTranscripts {
-    /// Each transcript that is open, with a process that holds it.
-    pub(crate) holders: FxHashMap<PathBuf, u32>,
-    /// Processes of other users, whose files we may not see.
-    pub(crate) denied: usize,
-    /// What else could not be examined.
+pub(crate) struct OpenFiles {
+    /// The files whose names were asked for.
+    files: Vec<HeldFile>,
+    /// What could not be examined. Processes of other users, whose files we may not see, do not count.
     pub(crate) errors: Vec<String>,
 }
 
-/// Looks at the open files of all processes but this one, once. `candidate` tells which transcript a file of that name
-/// may be.
-///
-/// The same file is then known by its path, or by device and inode, so that a home behind a symlink or in a container
-/// is no obstacle. A transcript that was replaced while its writer runs is still held by its path.
-pub(crate) fn open_transcripts(proc: &Proc, candidate: &dyn Fn(&[u8]) -> Option<PathBuf>) -> OpenTranscripts {
-    let mut open = OpenTranscripts::default();
-    let pids = match proc.pids() {
-        Ok(pids) => pids,
-        Err(error) => {
-            open.errors.push(format!("open files are not known: {error}"));
-            return open;
-        }
-    };
-    let own = std::process::id();
-    for pid in pids.into_iter().filter(|pid| *pid != own) {
-        let seen = proc.open_files(pid, |file| {
-            let name = file.path().file_name().map(OsStr::as_bytes).unwrap_or_default();
-            if let Some(path) = candidate(name).filter(|path| is_same(file, path)) {
-                open.holders.insert(path, pid);
-            }
-        });
-        match seen {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => open.denied += 1,
-            Err(error) => open.errors.push(format!("open files of process {pid} are not known: {error}")),
-        }
-    }
-    open
+/// A file that a process holds open.
+#[derive(Debug)]
+pub(crate) struct HeldFile {
+    /// The process.
+    pub(crate) pid: u32,
+    /// The path it was opened by, or has been moved to.
+    pub(crate) path: PathBuf,
+    /// Device and inode.
+    identity: Option<(u64, u64)>,
 }
 
-fn is_same(file: &OpenFile<'_>, path: &Path) -> bool {
-    file.path() == path
-        || file.identity().is_ok_and(|open| std::fs::metadata(path).is_ok_and(|at| (at.dev(), at.ino()) == open))
+impl OpenFiles {
+    /// Nothing is known, and why.
+    pub(crate) fn unknown(why: &str) -> Self {
+        Self { errors: vec![format!("open files are not known: {why}")], ..Self::default() }
+    }
+
+    /// Looks at all processes but this one, once, for files whose name is `wanted`.
+    pub(crate) fn look(proc: &Proc, wanted: &dyn Fn(&[u8]) -> bool) -> Self {
+        let mut open = Self::default();
+        let pids = match proc.pids() {
+            Ok(pids) => pids,
+            Err(error) => {
+                open.errors.push(format!("open files are not known: {error}"));
+                return open;
+            }
+        };
+        let own = std::process::id();
+        for pid in pids.into_iter().filter(|pid| *pid != own) {
+            let seen = proc.open_files(pid, |file| {
+                if file.path().file_name().is_some_and(|name| wanted(name.as_bytes())) {
+                    let path = file.path().to_owned();
+                    open.files.push(HeldFile { pid, path, identity: file.identity().ok() });
+                }
+            });
+            match seen {
+                Err(error) if error.kind() != ErrorKind::PermissionDenied => {
+                    open.errors.push(format!("open files of process {pid} are not known: {error}"));
+                }
+                _ => {}
+            }
+        }
+        open
+    }
+
+    /// Every file found.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &HeldFile> {
+        self.files.iter()
+    }
+
+    /// A process that holds the file at `path` open.
+    pub(crate) fn holder(&self, path: &Path) -> Option<u32> {
+        self.files.iter().find(|file| file.is(path)).map(|file| file.pid)
+    }
+}
+
+impl HeldFile {
+    /// Whether this is the file at `path`: by its path, or by device and inode, so that a home behind a symlink or in a
+    /// container is no obstacle. A file that was replaced while its writer runs is still held by its path.
+    pub(crate) fn is(&self, path: &Path) -> bool {
+        let at = || std::fs::metadata(path).ok().map(|at| (at.dev(), at.ino()));
+        self.path == path || self.identity.is_some_and(|identity| at() == Some(identity))
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +90,7 @@ mod tests {
 
     fn holder(proc: &Proc, path: &Path) -> Option<u32> {
         let own_name = path.file_name().unwrap().as_bytes();
-        open_transcripts(proc, &|name| (name == own_name).then(|| path.to_owned())).holders.get(path).copied()
+        OpenFiles::look(proc, &|name| name == own_name).holder(path)
     }
 
     fn holding(path: &Path) -> Child {
@@ -109,6 +133,6 @@ mod tests {
 
     #[test]
     fn a_proc_that_cannot_be_read_is_an_error() {
-        assert_eq!(open_transcripts(&Proc::new("/nonexistent"), &|_| None).errors.len(), 1);
+        assert_eq!(OpenFiles::look(&Proc::new("/nonexistent"), &|_| true).errors.len(), 1);
     }
 }
