@@ -13,7 +13,7 @@ pub enum ExitStatus {
     Usage,
     /// Another run holds the lock.
     Locked,
-    /// Some items were refused or could not be examined; they are listed.
+    /// Some things could not be looked at or were refused; they are listed, and the rest was done.
     Partial,
     /// Only with `--exit-code`: there is work to do.
     WorkToDo,

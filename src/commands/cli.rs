@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::config::Override;
 use crate::context::Given;
 use crate::policy::choices::{ActivitySource, MissingPolicy};
-use crate::policy::duration::{Limit, parse_hours};
+use crate::policy::duration::{Limit, parse_duration, parse_hours};
 
 /// Keeps the left-behind state of AI coding CLIs tidy; every conversation stays resumable.
 #[derive(Debug, Parser)]
@@ -185,8 +185,8 @@ pub(super) struct Restore {
     #[arg(long, value_name = "CHAT", requires = "model", conflicts_with_all = ["since", "all"], allow_hyphen_values = true)]
     pub(super) chat: Option<String>,
     /// Put back what was pruned within this time
-    #[arg(long, value_name = "DURATION", conflicts_with = "all")]
-    pub(super) since: Option<Limit>,
+    #[arg(long, value_name = "DURATION", conflicts_with = "all", value_parser = parse_duration)]
+    pub(super) since: Option<std::time::Duration>,
     /// Put back everything that has a tombstone
     #[arg(long)]
     pub(super) all: bool,

@@ -84,7 +84,6 @@ fn start_logging(cli: &Cli) {
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => log::LevelFilter::Error,
         (false, 0 | 1) => log::LevelFilter::Warn,
-        (false, 2) => log::LevelFilter::Info,
         (false, _) => log::LevelFilter::Debug,
     };
     let mut logger = env_logger::Builder::new();

@@ -93,7 +93,10 @@ pub(super) fn with_plan<T>(
     let idle_before = limit.and_then(|limit| context.now.checked_sub_signed(limit)).unwrap_or(oldest);
     let look = Look { idle_before, activity: settings.activity, everywhere: false };
     let gather = |selected: &[u32], look| Evidence::gather(document, selected, &context.catalogue, look);
-    let evidence = with_spinner(context.output.quiet, "looking at sessions", || gather(&selected, look));
+    // All of them are looked at, also where only some are asked for: whether a home is the right one shows in all.
+    let all: Vec<u32> = (0..document.entries.len() as u32).collect();
+    let mut evidence = with_spinner(context.output.quiet, "looking at sessions", || gather(&all, look));
+    evidence.keep_only(&selected);
     let mut plan = Plan::decide(document, &evidence, &context.catalogue, memory, thresholds, context.now);
     let doomed: Vec<u32> = plan
         .items_with(|state, action| (state, action) == (State::Missing, Action::Prune))
@@ -101,7 +104,7 @@ pub(super) fn with_plan<T>(
         .collect();
     if !doomed.is_empty() {
         // Before anything goes because it is missing, it is looked for where it should not be, too.
-        plan.keep_found(&gather(&doomed, Look { everywhere: true, ..look }));
+        plan.look_closer(&gather(&doomed, Look { everywhere: true, ..look }));
     }
     work(&plan)
 }

@@ -12,7 +12,7 @@ use crate::exit::ExitStatus;
 use crate::output::record::RecordView;
 use crate::providers::SessionId;
 use crate::session_map::{Change, MapError, NewForm, NewMapping, new_map};
-use crate::sweep::resolve::find_chat;
+use crate::sweep::resolve::{find_chat, is_grave_of};
 
 pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
     let map = arguments.map.map(context);
@@ -47,8 +47,8 @@ pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
     let held = map.lock(context.lock("session-sweep record"))?;
     let is_model = |name: &str| context.is_model(name);
     let mut cwd_kept = cwd.is_none();
-    let mut written = false;
-    for _ in 0..2 {
+    let mut done = None;
+    for _ in 0..3 {
         let outcome = held.update(None, |bytes| {
             let document = map.parse(bytes, &is_model)?;
             let known = find_chat(&document, &context.catalogue, &chat.model, &chat.chat);
@@ -63,21 +63,23 @@ pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
         });
         match outcome {
             Ok(changed) => {
-                written = changed;
+                done = Some(changed);
                 break;
             }
             Err(MapError::Missing(_)) => {
                 let text = new_map(&mapping)?;
                 if held.create(&text)? {
-                    (written, cwd_kept) = (true, true);
+                    (done, cwd_kept) = (Some(true), true);
                     break;
                 }
             }
             Err(error) => return Err(error.into()),
         }
     }
-    map.tombstones()
-        .clear(|grave| grave.chat == chat.chat && grave.model.as_deref().is_none_or(|model| model == chat.model))?;
+    let Some(written) = done else {
+        anyhow::bail!("{} comes and goes; nothing was recorded, try again", map.path().display());
+    };
+    map.tombstones().clear(|grave| is_grave_of(grave, &context.catalogue, &chat.model, &chat.chat))?;
     if !cwd_kept {
         log::warn!(
             "the map keeps plain session ids, so --cwd is not stored; `resolve` reads the folder from the transcript"

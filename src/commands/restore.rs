@@ -9,7 +9,8 @@ use super::cli::Restore;
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::record::{RestoreAction, RestoreView, Restored};
-use crate::session_map::{Change, Document, FLAT_MODEL, Grave, MapError, NewForm, NewMapping, SessionMap};
+use crate::session_map::{Change, Document, FLAT_MODEL, Grave, MapError, NewForm, NewMapping, SessionMap, TopPlace};
+use crate::sweep::resolve::is_grave_of;
 
 pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> {
     let map = arguments.map.map(context);
@@ -48,7 +49,8 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
 fn chosen(context: &Context, arguments: &Restore, map: &SessionMap) -> Result<Vec<Grave>> {
     let tombstones = map.tombstones();
     if let (Some(model), Some(chat)) = (&arguments.model, &arguments.chat) {
-        return match tombstones.find(model, chat)? {
+        let is_of = |grave: &Grave| is_grave_of(grave, &context.catalogue, model, chat);
+        return match tombstones.find(model, chat, &is_of)? {
             Some(grave) => Ok(vec![grave]),
             None => Err(anyhow::anyhow!(
                 "{} has no tombstone of chat `{chat}` under model `{model}`",
@@ -57,7 +59,7 @@ fn chosen(context: &Context, arguments: &Restore, map: &SessionMap) -> Result<Ve
         };
     }
     let mut graves = tombstones.all()?;
-    if let Some(since) = arguments.since.and_then(super::super::policy::duration::Limit::duration) {
+    if let Some(since) = arguments.since {
         let since = TimeDelta::from_std(since).map_err(|_| UsageError("--since: too long".to_owned()))?;
         graves.retain(|grave| context.now - grave.pruned_at <= since);
     }
@@ -74,9 +76,14 @@ fn decide(document: &Document<'_>, graves: &[Grave]) -> Vec<Restored> {
         .filter(|entry| Document::top_place(entry).is_some())
         .map(|entry| entry.chat.as_ref())
         .collect();
+    let sessions: FxHashSet<&str> = document.entries.iter().map(|entry| entry.session.as_ref()).collect();
     let decide = |grave: &Grave| {
-        let taken = mapped.contains(&(grave.model.as_deref(), grave.chat.as_str()))
-            || grave.place.is_some() && at_top.contains(grave.chat.as_str());
+        let taken = match grave.place {
+            // There the session is the key, and one chat's name may stand under several.
+            Some(TopPlace::Inverted) => sessions.contains(grave.session.as_str()),
+            Some(TopPlace::Flat) => at_top.contains(grave.chat.as_str()),
+            None => mapped.contains(&(grave.model.as_deref(), grave.chat.as_str())),
+        };
         let (action, reason) = match (taken, grave.transcript_is_gone()) {
             (true, _) => (RestoreAction::Keep, "the chat has a newer mapping"),
             (false, true) => (RestoreAction::Restore, "its transcript is gone by now"),

@@ -85,6 +85,10 @@ impl Lock {
             let Sidecar { file, .. } = Sidecar::open(path, OFlags::empty())?;
             match attempt(&file, path)? {
                 Attempt::Taken => {
+                    if !is_ours(&file) {
+                        let why = "it holds something that is no line of a lock's holder";
+                        return Err(FileError::Refused { path: path.to_owned(), why }.into());
+                    }
                     write_line(&file, path, claim);
                     return Ok(Self { file });
                 }
@@ -140,6 +144,16 @@ fn attempt(file: &File, path: &Path) -> Result<Attempt, FileError> {
 fn is_at(file: &File, path: &Path) -> bool {
     let Ok(ours) = file.metadata() else { return false };
     fs_err::symlink_metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()))
+}
+
+/// Whether the file holds nothing, or begins as a holder's line does (a crash may have cut that short): anything else is
+/// somebody's file that only happens to have the lock's name.
+fn is_ours(file: &File) -> bool {
+    let mut start = [0; 24];
+    let Ok(count) = file.read_at(&mut start, 0) else { return false };
+    let digits = start[..count].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let long = file.metadata().map_or(u64::MAX, |metadata| metadata.len()) > LINE_MAX as u64;
+    count == 0 || (!long && digits > 0 && matches!(start[..count].get(digits), None | Some(b' ' | b'\n')))
 }
 
 /// Writes who holds the lock, in one piece over what was there. A full disk does not matter: the lock holds without it.

@@ -128,7 +128,7 @@ impl View for PruneView<'_> {
                 self.plan.document.not_understood
             )?;
         }
-        for note in &self.plan.evidence.notes {
+        for note in self.plan.notes() {
             writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(note))?;
         }
         let totals = self.totals();
@@ -168,7 +168,7 @@ fn column(line: &mut String, width: usize, push: impl FnOnce(&mut String)) {
 
 impl Serialize for PruneView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Prune", 9)?;
+        let mut document = serializer.serialize_struct("Prune", 10)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "prune")?;
         document.serialize_field("dry_run", &self.applied.is_none())?;
@@ -178,7 +178,7 @@ impl Serialize for PruneView<'_> {
         document.serialize_field("entries", &Entries(self))?;
         document.serialize_field("summary", &self.totals())?;
         document.serialize_field("not_understood", &self.plan.document.not_understood)?;
-        document.serialize_field("notes", &self.plan.evidence.notes)?;
+        document.serialize_field("notes", &self.plan.notes().collect::<Vec<_>>())?;
         document.end()
     }
 }

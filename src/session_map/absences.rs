@@ -79,6 +79,11 @@ impl Memory {
         )
     }
 
+    /// Every mapping that earlier runs found without a transcript.
+    pub(crate) fn missing(&self) -> &[Absent] {
+        &self.missing
+    }
+
     /// Takes in what this run found; true when that changes anything.
     pub(crate) fn update(&mut self, missing: Vec<Absent>) -> bool {
         let changed = self.missing != missing;

@@ -8,6 +8,8 @@ use rustc_hash::FxHashSet;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::providers::SessionId;
+
 /// Fields that hold the session's id in a mapping that is an object; the first one present counts.
 pub(super) const ID_FIELDS: [&str; 4] = ["claudeSessionId", "sessionId", "session_id", "uuid"];
 /// Fields whose value names the chat when the mapping's key is the session's id (hermes-claude-cli-bridge,
@@ -97,6 +99,10 @@ pub(super) struct EntryObject<'t> {
     pub(super) model: Option<Cow<'t, str>>,
     pub(super) cwd: Option<Cow<'t, str>>,
     pub(super) recorded: Option<Recorded>,
+    /// It has a field that only a mapping has, besides the session's id.
+    pub(super) is_described: bool,
+    /// Other members look like chats of their own: what is called like an id field may be a chat of that name.
+    pub(super) has_rivals: bool,
 }
 
 /// A scalar inside an entry; borrowed where the text has no escapes.
@@ -190,11 +196,15 @@ impl<'de> Deserialize<'de> for EntryObject<'de> {
                     if seen.contains(&key) {
                         return Err(de::Error::custom(format_args!("duplicate key `{}`", key.0.escape_default())));
                     }
-                    match (key.0.as_ref(), map.next_value::<Scalar<'de>>()?) {
+                    let value = map.next_value::<Scalar<'de>>()?;
+                    object.note_rival(&key.0, &value);
+                    match (key.0.as_ref(), value) {
                         ("cwd", Scalar::Text(text)) => object.cwd = Some(text),
                         ("model", Scalar::Text(text)) => object.model = Some(text),
                         (name, Scalar::Text(text)) if ID_FIELDS.contains(&name) => {
                             let rank = ID_FIELDS.iter().position(|field| *field == name).unwrap_or(usize::MAX);
+                            // Two of them are two chats, or one mapping that says more.
+                            object.is_described |= id_rank != usize::MAX;
                             if rank < id_rank {
                                 id_rank = rank;
                                 object.session = Some(text);
@@ -216,7 +226,20 @@ impl<'de> Deserialize<'de> for EntryObject<'de> {
     }
 }
 
+/// Fields of known mappings that name the chat besides [`CHAT_FIELDS`].
+const CHAT_NAMES: [&str; 2] = ["conversationId", "clawdbotId"];
+
 impl EntryObject<'_> {
+    /// Takes note of what a member says about the whole: that it is a mapping, or that it is a level of them. A chat's
+    /// name is any text that its user likes, `uuid` included.
+    fn note_rival(&mut self, key: &str, value: &Scalar<'_>) {
+        let names_chat = CHAT_FIELDS.contains(&key) || CHAT_NAMES.contains(&key);
+        if let (Scalar::Text(text), false, false) = (value, names_chat, ID_FIELDS.contains(&key)) {
+            self.has_rivals |= SessionId::new(text).is_ok_and(SessionId::is_distinctive);
+        }
+        self.is_described |= names_chat || matches!(key, "cwd" | "model") || TIME_FIELDS.contains(&key);
+    }
+
     fn note_time(&mut self, field: &'static str, value: &Scalar<'_>) {
         let time = match value {
             Scalar::Null => return,

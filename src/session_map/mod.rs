@@ -12,7 +12,7 @@ mod property_tests;
 mod shapes;
 mod tombstones;
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use crate::filesystem::{
 };
 
 pub(crate) use absences::{Absent, Memory, Remembered};
-pub(crate) use edit::{Edited, NewForm, NewMapping, new_map};
+pub(crate) use edit::{Edited, NewForm, NewMapping, TopPlace, new_map};
 pub(crate) use entry::{Entry, Recorded};
 pub(crate) use shapes::{Document, FLAT_MODEL};
 pub(crate) use tombstones::{Grave, OldValue, Tombstone, Tombstones};
@@ -64,7 +64,7 @@ pub(crate) enum MapError {
     #[error("{0} kept changing for {PATIENCE:?}; nothing was written, try again when its bridge is less busy")]
     Restless(PathBuf),
     /// A file could not be written; the old map is intact.
-    #[error("{0:#}; the map is as it was")]
+    #[error("{0:#}")]
     Write(anyhow::Error),
     /// The change itself was refused.
     #[error("{0:#}")]
@@ -166,23 +166,37 @@ impl SessionMap {
     pub(crate) fn lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, MapError> {
         let claim = Claim { program: policy.program, now: policy.now };
         let path = self.path.with_extension("lock");
+        if path == self.path {
+            let why = "a map must not be named like its lock".to_owned();
+            return Err(MapError::Refused { path, why });
+        }
         let lock = Lock::acquire(&path, claim, policy.wait, &mut |holder| (policy.on_wait)(holder))?;
-        self.with_leftovers(remove_leftovers);
+        self.remove_leftovers();
         Ok(Held { map: self, _lock: lock })
     }
 
     /// Whether a run that was killed left temporary files, which go with the next lock.
     pub(crate) fn has_leftovers(&self) -> bool {
-        self.with_leftovers(has_leftovers).unwrap_or_default()
+        self.temporary_names().any(|(folder, name)| has_leftovers(&folder, &[&name]).unwrap_or_default())
     }
 
-    /// Does something about temporary files of dead runs beside the map and its tombstones.
-    fn with_leftovers<T>(&self, work: impl FnOnce(&Path, &[&OsStr]) -> Result<T, FileError>) -> Option<T> {
-        let tombstones = self.tombstones();
-        let (name, beside) = (self.path.file_name()?, tombstones.path().file_name()?);
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let done = work(folder, &[name, beside]);
-        done.inspect_err(|error| log::debug!("left-over temporary files stay: {error}")).ok()
+    fn remove_leftovers(&self) {
+        for (folder, name) in self.temporary_names() {
+            if let Err(error) = remove_leftovers(&folder, &[&name]) {
+                log::debug!("left-over temporary files stay: {error}");
+            }
+        }
+    }
+
+    /// The files that are written by way of temporary ones: the map where it really is, and the tombstones beside the
+    /// link that may lead to it.
+    fn temporary_names(&self) -> impl Iterator<Item = (PathBuf, OsString)> {
+        let real = fs_err::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let split = |path: &Path| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Some((folder.unwrap_or(Path::new(".")).to_owned(), path.file_name()?.to_owned()))
+        };
+        [split(&real), split(self.tombstones().path())].into_iter().flatten()
     }
 }
 
@@ -224,7 +238,7 @@ impl Held<'_> {
     pub(crate) fn create(&self, text: &str) -> Result<bool, MapError> {
         let created = create(&self.map.path, &[text.as_bytes()], 0o600)? == Created::Done;
         // While there was no map, what a killed run left of one had to stay.
-        self.map.with_leftovers(remove_leftovers);
+        self.map.remove_leftovers();
         Ok(created)
     }
 }
@@ -238,7 +252,7 @@ fn replace(
     let mut prepared = Prepared::write(snapshot, &edited.slices(snapshot.bytes()))?;
     let Some(mut pending) = pending else {
         prepared.sync()?;
-        return Ok(matches!(prepared.commit(snapshot, HOLD)?, Replaced::Done(_)));
+        return Ok(is_done(&prepared.commit(snapshot, HOLD)?));
     };
     // Both must be on the disk before the map changes; the disk takes them together.
     let (tombstones, map) = std::thread::scope(|scope| {
@@ -252,10 +266,12 @@ fn replace(
         return Err(error.into());
     }
     match prepared.commit(snapshot, HOLD) {
-        Ok(Replaced::Done(_)) => Ok(true),
-        Ok(Replaced::Changed) => {
-            pending.undo();
-            Ok(false)
+        Ok(replaced) => {
+            let done = is_done(&replaced);
+            if !done {
+                pending.undo();
+            }
+            Ok(done)
         }
         Err(error) => {
             // Unless it is certain that the map stayed: a tombstone too many does no harm.
@@ -265,6 +281,14 @@ fn replace(
             Err(error.into())
         }
     }
+}
+
+/// Whether the map was replaced; says at debug level how that was protected against other writers.
+fn is_done(replaced: &Replaced) -> bool {
+    if let Replaced::Done(protection) = replaced {
+        log::debug!("the map was {protection}");
+    }
+    matches!(replaced, Replaced::Done(_))
 }
 
 /// Whether a text may be somebody's half-written one: it does not end like an object or a list.

@@ -240,7 +240,10 @@ impl<'t> Document<'t> {
         if member.value.len() <= limit {
             let object: EntryObject<'t> = serde_json::from_str(member.value)?;
             let recorded = object.recorded.unwrap_or(Recorded::Nothing);
-            if let Some(session) = object.session {
+            // Under a model's name an id alone is a chat that is called so.
+            let names_model = is_model(&member.key) && model_in_key(&member.key).is_none();
+            let is_mapping = !object.has_rivals && (object.is_described || !names_model);
+            if let (Some(session), true) = (object.session, is_mapping) {
                 let model = object.model.or_else(|| model_in_key(&member.key));
                 self.push(model, member.key, (session, recorded, Form::Object), member.span, member.value_span);
                 self.mark_top();

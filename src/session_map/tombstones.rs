@@ -125,23 +125,27 @@ impl Tombstones {
         .with_context(|| format!("cannot record removed mappings in {}; nothing was pruned", self.path.display()))
     }
 
-    /// The newest tombstone of a chat. `model` as in the map; a chat filed without a model matches every model.
-    pub(crate) fn find(&self, model: &str, chat: &str) -> Result<Option<Grave>> {
+    /// The newest tombstone of a chat. `is_of` tells which tombstones belong to the chat; one under exactly this model
+    /// wins.
+    pub(crate) fn find(&self, model: &str, chat: &str, is_of: &dyn Fn(&Grave) -> bool) -> Result<Option<Grave>> {
         let Some(text) = self.read()? else { return Ok(None) };
         let needle = serde_json::to_string(chat)?;
         let finder = memchr::memmem::FinderRev::new(needle.as_bytes());
         let mut end = text.len();
+        let mut other = None;
         // Backwards, because the last line of a chat counts and a bridge asks for recent ones.
         while let Some(at) = finder.rfind(&text[..end]) {
             let line = line_around(&text, at);
             end = line.start;
-            let grave = serde_json::from_slice::<Grave>(&text[line]).ok();
-            let same = |grave: &Grave| grave.chat == chat && grave.model.as_deref().is_none_or(|own| own == model);
-            if let Some(grave) = grave.filter(same) {
+            let Ok(grave) = serde_json::from_slice::<Grave>(&text[line]) else { continue };
+            if grave.chat == chat && grave.model.as_deref() == Some(model) {
                 return Ok(Some(grave));
             }
+            if other.is_none() && is_of(&grave) {
+                other = Some(grave);
+            }
         }
-        Ok(None)
+        Ok(other)
     }
 
     /// All tombstones, the newest of each chat, in the order of the file; lines that cannot be read are left out.
@@ -181,14 +185,14 @@ impl Tombstones {
     pub(crate) fn tidy(&self, keep: Option<Duration>, now: DateTime<Utc>) -> Result<u64> {
         let Some(text) = self.read()? else { return Ok(0) };
         let mut kept: Vec<Option<Cow<'_, [u8]>>> = Vec::new();
-        let mut last: FxHashMap<(Option<String>, String), usize> = FxHashMap::default();
+        let mut last: FxHashMap<Key, usize> = FxHashMap::default();
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(grave) = serde_json::from_slice::<Grave>(line) else {
                 kept.push(Some(Cow::Borrowed(line)));
                 continue;
             };
             let line = grave.outlives(keep, now).then(|| grave.with_absence_noted(line, now));
-            if let Some(earlier) = last.insert((grave.model, grave.chat), kept.len()) {
+            if let Some(earlier) = last.insert(grave.key(), kept.len()) {
                 kept[earlier] = None;
             }
             kept.push(line);
@@ -208,7 +212,16 @@ impl Tombstones {
     }
 }
 
+/// What two tombstones of one mapping have in common: model and chat, and the session where that is the map's key (there
+/// several sessions may carry one chat's name).
+type Key = (Option<String>, String, Option<String>);
+
 impl Grave {
+    fn key(&self) -> Key {
+        let session = (self.place == Some(TopPlace::Inverted)).then(|| self.session.clone());
+        (self.model.clone(), self.chat.clone(), session)
+    }
+
     /// Whether it is certain that the transcript is gone: a path with bytes that are no text is not written down exactly.
     pub(crate) fn transcript_is_gone(&self) -> bool {
         let inexact = |path: &Path| path.to_string_lossy().contains(char::REPLACEMENT_CHARACTER);
@@ -242,9 +255,9 @@ impl Grave {
 /// The last of each chat, where it stands last.
 fn newest_of_each(graves: impl Iterator<Item = Grave>) -> Vec<Grave> {
     let mut slots: Vec<Option<Grave>> = Vec::new();
-    let mut last: FxHashMap<(Option<String>, String), usize> = FxHashMap::default();
+    let mut last: FxHashMap<Key, usize> = FxHashMap::default();
     for grave in graves {
-        if let Some(earlier) = last.insert((grave.model.clone(), grave.chat.clone()), slots.len()) {
+        if let Some(earlier) = last.insert(grave.key(), slots.len()) {
             slots[earlier] = None;
         }
         slots.push(Some(grave));

@@ -11,7 +11,7 @@ use super::folders;
 use super::plan::{Item, Plan};
 use crate::filesystem::{Snapshot, walk};
 use crate::policy::timestamp::Timestamp;
-use crate::session_map::{Change, Document, LockPolicy, MapError, Memory, OldValue, SessionMap, Tombstone};
+use crate::session_map::{Change, Document, Entry, LockPolicy, MapError, Memory, OldValue, SessionMap, Tombstone};
 
 /// A plan that is younger than this is applied without a second look.
 const STILL_FRESH: Duration = Duration::from_millis(50);
@@ -133,17 +133,18 @@ fn tidy(map: &SessionMap, memory: &mut Memory, added: u64, now: chrono::DateTime
     }
 }
 
+/// What makes a mapping the same one.
+fn key<'e>(entry: &'e Entry<'_>) -> (Option<&'e str>, &'e str, &'e str) {
+    (entry.model.as_deref(), &entry.chat, &entry.session)
+}
+
 /// The planned items that the map's present text still holds unchanged: (entry there, item).
 fn still_there(now: &Document<'_>, items: &[Item<'_>], before: &Document<'_>) -> Vec<(usize, usize)> {
-    let planned: FxHashMap<(Option<&str>, &str), usize> = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| ((item.entry.model.as_deref(), item.entry.chat.as_ref()), index))
-        .collect();
-    let same = |(index, entry): (usize, &crate::session_map::Entry<'_>)| {
-        let item = *planned.get(&(entry.model.as_deref(), entry.chat.as_ref()))?;
-        let unchanged =
-            entry.session == items[item].entry.session && now.value(entry) == before.value(items[item].entry);
+    let planned: FxHashMap<(Option<&str>, &str, &str), usize> =
+        items.iter().enumerate().map(|(index, item)| (key(item.entry), index)).collect();
+    let same = |(index, entry): (usize, &Entry<'_>)| {
+        let item = *planned.get(&key(entry))?;
+        let unchanged = now.value(entry) == before.value(items[item].entry);
         unchanged.then_some((index, item))
     };
     now.entries.iter().enumerate().filter_map(same).collect()

@@ -37,8 +37,8 @@ pub(crate) struct Evidence {
     texts: Vec<String>,
     /// Where something could not be read, and what follows from the whole.
     pub(crate) notes: Vec<String>,
-    /// Everything that had to be looked at could be.
-    complete: bool,
+    /// How many of the notes say what could not be read.
+    problems: usize,
     /// Where last activity was to be taken from.
     pub(crate) activity: ActivitySource,
 }
@@ -167,13 +167,13 @@ impl Evidence {
             ActivitySource::Mtime => Vec::new(),
             ActivitySource::Content => content::times(sources.iter().map(|source| &source.store)),
         };
-        let complete = notes.is_empty();
+        let problems = notes.len();
         let mut evidence = Self {
             findings: Vec::with_capacity(selected.len()),
             stores: Vec::new(),
             texts: Vec::new(),
             notes,
-            complete,
+            problems,
             activity: look.activity,
         };
         for sought in &questions.sought {
@@ -187,9 +187,21 @@ impl Evidence {
         evidence
     }
 
+    /// What could not be read.
+    pub(crate) fn problems(&self) -> &[String] {
+        &self.notes[..self.problems]
+    }
+
+    /// Forgets the findings of all but these entries (in ascending order).
+    pub(crate) fn keep_only(&mut self, selected: &[u32]) {
+        if selected.len() < self.findings.len() {
+            self.findings.retain(|finding| selected.binary_search(&finding.entry).is_ok());
+        }
+    }
+
     /// Whether everything that had to be looked at could be.
     pub(crate) const fn is_complete(&self) -> bool {
-        self.complete
+        self.problems == 0
     }
 
     /// The facts of one finding, with what earlier runs remember.

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::evidence::{Evidence, Finding, home_for, path_text};
 use crate::policy::choices::ActivitySource;
 use crate::policy::duration::{format_age, format_duration};
-use crate::policy::mapping::{Action, FUTURE_TOLERANCE, Reason, State, Thresholds, Verdict, decide};
+use crate::policy::mapping::{Action, FUTURE_TOLERANCE, Facts, Reason, State, Thresholds, Verdict, decide};
 use crate::policy::timestamp::Timestamp;
 use crate::providers::Catalogue;
 use crate::session_map::{Absent, Document, Entry, Memory};
@@ -23,10 +23,21 @@ pub(crate) struct Plan<'p> {
     pub(crate) now: DateTime<Utc>,
     /// Since when missing ones have been missing, by entry.
     since: FxHashMap<u32, DateTime<Utc>>,
-    /// Entries that a closer look found where they do not belong.
-    found_elsewhere: FxHashSet<u32>,
+    /// What a closer look found out about entries that seemed missing.
+    closer: FxHashMap<u32, Closer>,
+    /// What could not be read in that look.
+    closer_notes: Vec<String>,
     /// State and action per finding: what most questions ask for, in two bytes.
     outcomes: Vec<(State, Action)>,
+}
+
+/// What a closer look found out.
+#[derive(Debug)]
+enum Closer {
+    /// It is there.
+    Found,
+    /// It could not be looked for, and why.
+    Unknown(String),
 }
 
 /// One mapping of the plan.
@@ -65,9 +76,17 @@ impl<'p> Plan<'p> {
             Some((finding.entry, Evidence::missing_since(finding, entry, &remembered, catalogue)?))
         };
         let since = evidence.findings.iter().filter(|finding| finding.is_missing()).filter_map(since).collect();
-        let found_elsewhere = FxHashSet::default();
-        let mut plan =
-            Self { document, evidence, catalogue, thresholds, now, since, found_elsewhere, outcomes: Vec::new() };
+        let mut plan = Self {
+            document,
+            evidence,
+            catalogue,
+            thresholds,
+            now,
+            since,
+            closer: FxHashMap::default(),
+            closer_notes: Vec::new(),
+            outcomes: Vec::new(),
+        };
         plan.settle();
         plan
     }
@@ -99,8 +118,11 @@ impl<'p> Plan<'p> {
     }
 
     fn verdict(&self, finding: &Finding) -> Verdict<'_> {
-        if self.found_elsewhere.contains(&finding.entry) {
-            let reason = Reason::FoundElsewhere;
+        if let Some(closer) = self.closer.get(&finding.entry) {
+            let reason = match closer {
+                Closer::Found => Reason::FoundElsewhere,
+                Closer::Unknown(why) => Reason::CouldNotLook(why),
+            };
             return Verdict { state: State::Unknown, action: Action::Keep, reason, last_activity: None };
         }
         let since = if finding.is_missing() { self.since.get(&finding.entry).copied() } else { None };
@@ -112,11 +134,23 @@ impl<'p> Plan<'p> {
         self.items_with(|_, action| action == Action::Prune)
     }
 
-    /// Keeps those missing mappings that a closer look found after all.
-    pub(crate) fn keep_found(&mut self, closer: &Evidence) {
-        let found = closer.findings.iter().filter(|finding| !finding.is_missing());
-        self.found_elsewhere.extend(found.map(|finding| finding.entry));
+    /// Keeps those missing mappings that a closer look found after all, or could not look for.
+    pub(crate) fn look_closer(&mut self, closer: &Evidence) {
+        for finding in closer.findings.iter().filter(|finding| !finding.is_missing()) {
+            let outcome = match closer.facts(finding, None) {
+                Facts::Unknown(why) => Closer::Unknown(why.to_owned()),
+                _ => Closer::Found,
+            };
+            self.closer.insert(finding.entry, outcome);
+        }
+        let known = self.evidence.problems();
+        self.closer_notes = closer.problems().iter().filter(|note| !known.contains(note)).cloned().collect();
         self.settle();
+    }
+
+    /// What could not be read, and what follows from the whole.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &String> {
+        self.evidence.notes.iter().chain(&self.closer_notes)
     }
 
     /// How many mappings are in which state.
@@ -138,28 +172,42 @@ impl<'p> Plan<'p> {
 
     /// Whether something could not be looked at, so that "nothing to do" would not be true.
     pub(crate) fn is_partial(&self) -> bool {
-        !self.evidence.is_complete()
+        !self.evidence.is_complete() || !self.closer_notes.is_empty()
     }
 
-    /// What the next run has to know about missing mappings.
+    /// What the next run has to know about missing mappings: of those that this run did not look at what it knew before.
     pub(crate) fn absences(&self, memory: &Memory) -> Vec<Absent> {
         let remembered = memory.remembered();
         let whole_seconds = self.now.trunc_subsecs(0);
         let missing = self.items_with(|state, action| (state, action) == (State::Missing, Action::Keep));
-        missing
-            .map(|item| {
-                let home = home_for(item.finding, self.catalogue);
-                let model = item.entry.model.as_deref();
-                let since = remembered.since(model, &item.entry.chat, &item.entry.session, &home);
-                Absent {
-                    model: model.map(str::to_owned),
-                    chat: item.entry.chat.to_string(),
-                    session: item.entry.session.to_string(),
-                    home,
-                    since: since.unwrap_or(whole_seconds),
-                }
-            })
-            .collect()
+        let mut absences = self.remembered_of_others(memory);
+        absences.extend(missing.map(|item| {
+            let home = home_for(item.finding, self.catalogue);
+            let model = item.entry.model.as_deref();
+            let since = remembered.since(model, &item.entry.chat, &item.entry.session, &home);
+            Absent {
+                model: model.map(str::to_owned),
+                chat: item.entry.chat.to_string(),
+                session: item.entry.session.to_string(),
+                home,
+                // A time that has not come was noted by a clock that was wrong.
+                since: since.filter(|since| *since <= self.now).unwrap_or(whole_seconds),
+            }
+        }));
+        absences
+    }
+
+    /// What is remembered of mappings that are in the map and that this run did not look at.
+    fn remembered_of_others(&self, memory: &Memory) -> Vec<Absent> {
+        if self.evidence.findings.len() == self.document.entries.len() {
+            return Vec::new();
+        }
+        let looked_at: FxHashSet<u32> = self.evidence.findings.iter().map(|finding| finding.entry).collect();
+        let others = self.document.entries.iter().zip(0..).filter(|(_, index)| !looked_at.contains(index));
+        let others: FxHashSet<(Option<&str>, &str)> =
+            others.map(|(entry, _)| (entry.model.as_deref(), entry.chat.as_ref())).collect();
+        let is_other = |absent: &&Absent| others.contains(&(absent.model.as_deref(), absent.chat.as_str()));
+        memory.missing().iter().filter(is_other).cloned().collect()
     }
 
     /// The provider's name.

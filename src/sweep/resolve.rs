@@ -14,7 +14,7 @@ use crate::providers::live::{LiveSessions, Liveness, OpenFiles};
 use crate::providers::retention::Retention;
 use crate::providers::row::{Hazard, LiveRule, Provider};
 use crate::providers::{self, Catalogue, SessionId, conversation, database, first_records, path_as_text, retention};
-use crate::session_map::{Document, SessionMap};
+use crate::session_map::{Document, Grave, SessionMap};
 
 /// The answer, as a bridge reads it.
 #[derive(Debug, Serialize)]
@@ -113,6 +113,13 @@ pub(crate) fn find_chat(document: &Document<'_>, catalogue: &Catalogue, model: &
     })
 }
 
+/// Whether a tombstone is of `chat` under `model`, by the same rule as [`find_chat`].
+pub(crate) fn is_grave_of(grave: &Grave, catalogue: &Catalogue, model: &str, chat: &str) -> bool {
+    let own = grave.model.as_deref();
+    let flat = || grave.place.is_some() && own.and_then(|own| catalogue.claiming(own)) == catalogue.claiming(model);
+    grave.chat == chat && (own.is_none_or(|own| own == model) || flat())
+}
+
 /// Answers for one chat. `document` is the map's present text, if there is a map.
 pub(crate) fn resolve(
     document: Option<&Document<'_>>,
@@ -148,7 +155,11 @@ pub(crate) fn resolve(
                 provider: None,
             }
         }
-        None => match sources.map.tombstones().find(model, chat)? {
+        None => match sources
+            .map
+            .tombstones()
+            .find(model, chat, &|grave| is_grave_of(grave, sources.catalogue, model, chat))?
+        {
             Some(grave) => Known {
                 session: grave.session,
                 model: grave.model,

@@ -422,3 +422,19 @@ fn asking_changes_nothing() {
     resolve(&world, "nobody", "b");
     assert_eq!(names(), before);
 }
+
+#[test]
+fn a_pruned_chat_of_a_flat_map_answers_for_every_claude_model() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 600);
+    world.map(&json!({"c": CLAUDE_ID}).to_string());
+    assert_eq!(verdict(&resolve(&world, "claude-opus", "c")), "mapped/resume");
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(verdict(&resolve(&world, "claude-opus", "c")), "pruned/resume");
+    assert_eq!(verdict(&resolve(&world, "codex-cli", "c")), "unknown/replay");
+    world.run(&["restore", "--model", "claude-opus", "--chat", "c"]).ends_with(0);
+    assert_eq!(world.map_json(), json!({"c": CLAUDE_ID}));
+    world.run(&["prune"]).ends_with(0);
+    world.run(&["record", "--model", "claude-opus", "--chat", "c", "--session", &id(7)]).ends_with(0);
+    assert_eq!(world.tombstones(), Vec::<Value>::new());
+}

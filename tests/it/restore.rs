@@ -79,7 +79,8 @@ fn what_was_pruned_lately_comes_back() {
     world.run_at(&later(5), &["prune"]).ends_with(0);
     world.run_at(&later(6), &["restore", "--since", "2h"]).ends_with(0);
     assert_eq!(world.map_json(), json!({"claude-cli": {"b": id(2)}}));
-    world.run_at(&later(6), &["restore", "--since", "never"]).ends_with(0);
+    world.run_at(&later(6), &["restore", "--since", "never"]).ends_with(2);
+    world.run_at(&later(6), &["restore", "--all"]).ends_with(0);
     assert_eq!(world.map_json(), json!({"claude-cli": {"a": id(1), "b": id(2)}}));
 }
 
@@ -249,4 +250,17 @@ fn without_a_map_nothing_is_put_back_and_no_tombstone_is_lost() {
     let ran = world.run(&["restore", "--all"]).ends_with(1);
     assert!(ran.stderr.contains("there is no session map at"), "{}", ran.stderr);
     assert_eq!(world.tombstones().len(), 3);
+}
+
+#[test]
+fn sessions_that_carry_one_chats_name_all_come_back() {
+    let world = World::new();
+    world.claude(&id(1), 600);
+    world.claude(&id(2), 600);
+    let map = json!({id(1): {"hermes_session_id": "t"}, id(2): {"hermes_session_id": "t"}});
+    world.map(&map.to_string());
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(world.map_json(), json!({}));
+    world.run(&["restore", "--all"]).ends_with(0);
+    assert_eq!(world.map_json(), map);
 }

@@ -473,3 +473,23 @@ fn any_file_can_be_the_map() {
     assert_eq!(fs_err::read_to_string(&path).unwrap(), r#"{"claude-cli":{}}"#);
     assert!(world.root().join("state of mine.tombstones.jsonl").exists());
 }
+
+#[test]
+fn a_chat_may_be_called_like_a_field_of_a_mapping() {
+    for name in ["uuid", "sessionId", "session_id", "claudeSessionId"] {
+        for model in ["claude-cli", "devstral-small-2"] {
+            let world = World::new();
+            world.claude(CLAUDE_ID, 600);
+            world.claude(&id(1), 5);
+            world.map(&json!({ model: {name: CLAUDE_ID, "busy": id(1)} }).to_string());
+            world.run(&["prune"]).ends_with(0);
+            assert_eq!(world.map_json(), json!({ model: {"busy": id(1)} }), "{name} under {model}");
+        }
+        // Alone under a model's name it is a chat, too.
+        let world = World::new();
+        world.claude(CLAUDE_ID, 600);
+        world.map(&json!({"claude-cli": {name: CLAUDE_ID}}).to_string());
+        world.run(&["prune"]).ends_with(0);
+        assert_eq!(world.map_json(), json!({"claude-cli": {}}), "{name}");
+    }
+}

@@ -794,3 +794,56 @@ fn what_is_not_found_where_not_all_places_are_known_is_unknown() {
     assert_verdict(&entries["a"], "idle/prune", "");
     assert_verdict(&entries["b"], "unknown/keep", "not all places in which cursor keeps sessions are known");
 }
+
+#[test]
+fn a_closer_look_that_cannot_look_is_said_so() {
+    let world = World::new();
+    world.codex(CODEX_ID, 5);
+    world.map(&nested(&[("codex-cli", "a", "01a05921-24dd-7ab7-a1ef-f2deedeb56a7"), ("codex-cli", "b", CODEX_ID)]));
+    let closed = world.home().join(".codex/sessions/2020/01/01");
+    fs_err::create_dir_all(&closed).unwrap();
+    fs_err::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let ran = world.run_unprivileged(&["prune", "--dry-run", "--missing", "prune", "--json"]).ends_with(4);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_verdict(&by_chat(&document)["a"], "unknown/keep", "could not look everywhere");
+    assert!(document["notes"][0].as_str().unwrap().contains("2020/01/01"), "{document}");
+}
+
+#[test]
+fn looking_at_one_model_forgets_nothing_of_the_others() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 5);
+    world.codex(CODEX_ID, 5);
+    let missing = "01a05921-24dd-7ab7-a1ef-f2deedeb56a7";
+    world.map(&nested(&[
+        ("claude-cli", "a", CLAUDE_ID),
+        ("claude-cli", "gone", &id(1)),
+        ("codex-cli", "b", CODEX_ID),
+        ("codex-cli", "lost", missing),
+    ]));
+    world.run(&["prune"]).ends_with(0);
+    world.run_at(&later(12), &["prune", "--model", "codex-cli", "--idle", "never"]).ends_with(0);
+    let document = world.json_at(&later(25), &["prune", "--dry-run", "--idle", "never"]);
+    assert_eq!(document["summary"]["pruned"], 2, "{document}");
+}
+
+#[test]
+fn the_wrong_home_shows_in_all_of_a_providers_mappings() {
+    let world = World::new();
+    world.file(".claude/projects/-work/other.txt", "", 5);
+    let chats = [("claude-a", "a", id(1)), ("claude-a", "b", id(2)), ("claude-b", "c", id(3))];
+    world.map(&nested(&chats.each_ref().map(|(model, chat, id)| (*model, *chat, id.as_str()))));
+    let document = world.json(&["prune", "--dry-run", "--missing", "prune", "--model", "claude-a"]);
+    assert_eq!((&document["summary"]["checked"], &document["summary"]["pruned"]), (&json!(2), &json!(0)), "{document}");
+}
+
+#[test]
+fn a_clock_that_was_wrong_once_does_not_keep_the_missing_for_ever() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 5);
+    world.map(&nested(&[("claude-cli", "a", CLAUDE_ID), ("claude-cli", "gone", &id(1))]));
+    world.run_at(&later(10_000), &["prune", "--idle", "never"]).ends_with(0);
+    world.run(&["prune"]).ends_with(0);
+    let document = world.json_at(&later(25), &["prune", "--dry-run", "--idle", "never"]);
+    assert_eq!(document["summary"]["pruned"], 1, "{document}");
+}

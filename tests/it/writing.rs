@@ -565,3 +565,37 @@ fn a_tombstone_file_that_is_no_text_is_not_in_the_way() {
     world.run(&["restore", "--all"]).ends_with(0);
     assert!(world.map_text().contains(CLAUDE_ID));
 }
+
+#[test]
+fn a_file_that_only_has_the_locks_name_is_not_touched() {
+    let world = scene();
+    fs_err::rename(world.map_path(), world.bridge().join("Cargo.toml")).unwrap();
+    let map = world.bridge().join("Cargo.toml");
+    let foreign = world.bridge().join("Cargo.lock");
+    for text in ["version = 4\n", "# made by hand\n", "17th of November\n"] {
+        fs_err::write(&foreign, text).unwrap();
+        for arguments in [&["prune"][..], &["restore", "--all"]] {
+            let ran = world.run(&[arguments, &["--map", map.to_str().unwrap()]].concat()).ends_with(1);
+            assert!(ran.stderr.contains("Cargo.lock"), "{}", ran.stderr);
+            assert_eq!(fs_err::read_to_string(&foreign).unwrap(), text);
+        }
+    }
+    // What a run of ours left there is no obstacle.
+    fs_err::write(&foreign, "4711 2026-11-20T10:02:03Z session-sweep pr").unwrap();
+    world.run(&["prune", "--map", map.to_str().unwrap()]).ends_with(0);
+    let own = world.bridge().join("map.lock");
+    fs_err::write(&own, "{}").unwrap();
+    let ran = world.run(&[
+        "record",
+        "--model",
+        "claude-cli",
+        "--chat",
+        "a",
+        "--session",
+        CLAUDE_ID,
+        "--map",
+        own.to_str().unwrap(),
+    ]);
+    assert!(ran.ends_with(1).stderr.contains("named like its lock"));
+    assert_eq!(fs_err::read_to_string(&own).unwrap(), "{}");
+}
