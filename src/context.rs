@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
-use crate::commands::When;
 use crate::config::{self, Config, Dirs, Environment, Override, Problems};
 use crate::output::Output;
 use crate::providers::{Catalogue, Located, builtin};
-use crate::session_map::{LockPolicy, SessionMap};
+use crate::session_map::{FLAT_MODEL, LockPolicy, SessionMap};
 
 /// One run's view of the world. Nothing below `commands` and `sweep` sees the whole of it.
 pub(crate) struct Context {
@@ -31,7 +30,7 @@ pub(crate) struct Given {
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
     /// As given on the command line, for what starts a command line of its own.
-    pub(crate) color: Option<When>,
+    pub(crate) color: Option<&'static str>,
 }
 
 impl Context {
@@ -83,6 +82,11 @@ impl Context {
                 None => log::warn!("waiting for another run"),
             },
         }
+    }
+
+    /// Whether this model is of the provider whose chats flat maps of plain ids hold.
+    pub(crate) fn is_of_flat_provider(&self, model: &str) -> bool {
+        self.catalogue.claiming(model) == self.catalogue.claiming(FLAT_MODEL)
     }
 
     /// Whether a known provider claims this model.

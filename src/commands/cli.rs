@@ -242,7 +242,7 @@ pub(super) struct Man {
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum When {
+pub(super) enum When {
     /// On a terminal, unless NO_COLOR is set.
     Auto,
     /// Always.
@@ -255,14 +255,12 @@ impl Cli {
     /// What this command line says to every command.
     pub(super) fn given(&self) -> Given {
         let mut overrides = Vec::new();
-        if let Some(when) = self.color {
-            let text = match when {
-                When::Auto => "auto",
-                When::Always => "always",
-                When::Never => "never",
-            };
-            overrides.push(Override::text("output.color", text, "--color"));
-        }
+        let color = self.color.map(|when| match when {
+            When::Auto => "auto",
+            When::Always => "always",
+            When::Never => "never",
+        });
+        overrides.extend(color.map(|text| Override::text("output.color", text, "--color")));
         match &self.command {
             Command::Prune(prune) => {
                 prune.map.overrides(&mut overrides);
@@ -291,7 +289,7 @@ impl Cli {
             json: self.json,
             quiet: self.quiet,
             verbose: self.verbose,
-            color: self.color,
+            color,
         }
     }
 }

@@ -50,9 +50,9 @@ pub(super) fn run(given: &Given) -> Result<ExitStatus> {
          in a temporary folder: three CLIs, a dozen chats, one of them in use right now.")?;
     let step = |arguments: &[&str]| -> Result<()> {
         write_all(format!("\n$ session-sweep {}\n", arguments.join(" ")).as_bytes())?;
-        let mut cli = Cli::try_parse_from(std::iter::once(&"session-sweep").chain(arguments))?;
+        let color = ["--color", given.color.unwrap_or("auto")];
+        let mut cli = Cli::try_parse_from(std::iter::once(&"session-sweep").chain(arguments).chain(&color))?;
         cli.config = Some("/dev/null".into());
-        cli.color = given.color;
         super::dispatch(cli, environment.clone())?;
         Ok(())
     };

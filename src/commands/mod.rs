@@ -21,7 +21,6 @@ use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::filesystem::LockError;
 use crate::session_map::MapError;
-pub(crate) use cli::When;
 use cli::{Cli, Command};
 
 /// Runs the command line `arguments`.

@@ -34,6 +34,7 @@ pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
         cwd: cwd.as_deref(),
         form: NewForm::LikeSiblings,
         place: None,
+        is_of_flat_provider: context.is_of_flat_provider(&chat.model),
         now: context.now,
     };
     if let Some(folder) = map.path().parent().filter(|folder| !folder.as_os_str().is_empty()) {

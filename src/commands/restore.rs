@@ -108,6 +108,7 @@ fn mapping<'g>(grave: &'g Grave, context: &Context) -> NewMapping<'g> {
         cwd: grave.cwd.as_deref().and_then(std::path::Path::to_str),
         form: grave.value.as_deref().map_or(NewForm::PlainId, NewForm::Exactly),
         place: grave.place,
+        is_of_flat_provider: grave.model.as_deref().is_none_or(|model| context.is_of_flat_provider(model)),
         now: context.now,
     }
 }

@@ -3,4 +3,5 @@
 pub(crate) mod choices;
 pub(crate) mod duration;
 pub(crate) mod mapping;
+pub(crate) mod session_id;
 pub(crate) mod timestamp;

@@ -19,10 +19,10 @@ use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use rustc_hash::FxHashMap;
 
 use super::Located;
+use super::SessionId;
 use super::pattern::{Folder, NamePattern};
 use super::row::Provider;
 use super::scan::{Hit, HitKind, Scanner};
-use super::session_id::SessionId;
 use super::tree::Tree;
 use crate::filesystem::walk;
 

@@ -16,14 +16,13 @@ mod record_time;
 pub(crate) mod retention;
 pub(crate) mod row;
 mod scan;
-mod session_id;
 mod transcript;
 mod tree;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use crate::policy::session_id::{InvalidId, SessionId};
 pub(crate) use row::Provider;
-pub(crate) use session_id::{InvalidId, SessionId};
 
 /// The rows in force, with each one's home on this machine.
 #[derive(Debug, Clone)]

@@ -63,6 +63,8 @@ pub(crate) struct NewMapping<'a> {
     pub(crate) form: NewForm<'a>,
     /// Where it once stood, for a map that has become empty since.
     pub(crate) place: Option<TopPlace>,
+    /// Its model belongs to the provider whose chats flat maps of plain ids hold.
+    pub(crate) is_of_flat_provider: bool,
     /// The instant to note in time fields.
     pub(crate) now: chrono::DateTime<chrono::Utc>,
 }
@@ -207,7 +209,7 @@ impl<'t> Document<'t> {
             return Err(EditError::NoPlace(mapping.model.to_owned()));
         };
         let ids = self.siblings(&self.levels[top]).any(|value| value.starts_with('"'));
-        if ids && !mapping.model.to_ascii_lowercase().starts_with("claude") {
+        if ids && !mapping.is_of_flat_provider {
             return Err(EditError::FlatMap(mapping.model.to_owned()));
         }
         Ok(Place::Level(top))
@@ -403,9 +405,21 @@ fn object_members(value: &str) -> Vec<(String, Range<usize>)> {
     members.0.into_iter().map(|(key, raw)| (key.0.into_owned(), range(raw.get()))).collect()
 }
 
+/// The field from which a mapping's session id is read: the first of the known ones that it has.
+fn id_field_of(members: &[(String, Range<usize>)]) -> Option<&str> {
+    let has = |field: &&&str| members.iter().any(|(key, _)| key == **field);
+    ID_FIELDS.iter().find(has).copied()
+}
+
 /// What a field of a mapping becomes for another session: `None` leaves it as it is.
-fn field_value(key: &str, raw: &str, mapping: &NewMapping<'_>, quoted: &dyn Fn(&str) -> String) -> Option<String> {
-    if ID_FIELDS.contains(&key) {
+fn field_value(
+    key: &str,
+    raw: &str,
+    id_field: Option<&str>,
+    mapping: &NewMapping<'_>,
+    quoted: &dyn Fn(&str) -> String,
+) -> Option<String> {
+    if Some(key) == id_field {
         return Some(quoted(mapping.session));
     }
     if key == "cwd" {
@@ -435,32 +449,36 @@ fn object_changes(
     mapping: &NewMapping<'_>,
     quoted: &dyn Fn(&str) -> String,
 ) -> Vec<(Range<usize>, String)> {
-    let change = |(key, range): (String, Range<usize>)| {
-        let text = field_value(&key, &value[range.clone()], mapping, quoted)?;
+    let members = object_members(value);
+    let id_field = id_field_of(&members);
+    let change = |(key, range): &(String, Range<usize>)| {
+        let text = field_value(key, &value[range.clone()], id_field, mapping, quoted)?;
         Some((range.start + offset..range.end + offset, text))
     };
-    object_members(value).into_iter().filter_map(change).collect()
+    members.iter().filter_map(change).collect()
 }
 
 /// An object for `mapping` with the fields of `sibling` whose meaning is known; the others start empty.
 fn object_like(sibling: &str, mapping: &NewMapping<'_>, spaced: bool, quoted: &dyn Fn(&str) -> String) -> String {
     let (colon, comma) = if spaced { (": ", ", ") } else { (":", ",") };
-    let field = |(key, range): (String, Range<usize>)| {
-        let raw = &sibling[range];
+    let members = object_members(sibling);
+    let id_field = id_field_of(&members);
+    let field = |(key, range): &(String, Range<usize>)| {
+        let raw = &sibling[range.clone()];
         let value = if CREATED_FIELDS.contains(&key.as_str()) || TIME_FIELDS.contains(&key.as_str()) {
             time_like(raw, mapping.now)
         } else if key == "model" {
             quoted(mapping.model)
-        } else if let Some(value) = field_value(&key, raw, mapping, quoted) {
+        } else if let Some(value) = field_value(key, raw, id_field, mapping, quoted) {
             value
         } else if raw.parse::<f64>().is_ok() {
             "0".to_owned()
         } else {
             return None;
         };
-        Some(format!("{}{colon}{value}", quoted(&key)))
+        Some(format!("{}{colon}{value}", quoted(key)))
     };
-    let fields: Vec<String> = object_members(sibling).into_iter().filter_map(field).collect();
+    let fields: Vec<String> = members.iter().filter_map(field).collect();
     let newline = sibling.starts_with("{\n").then(|| leading_space(&sibling[1..]));
     match newline {
         Some(length) => {

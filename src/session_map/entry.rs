@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::providers::SessionId;
+use crate::policy::session_id::SessionId;
 
 /// Fields that hold the session's id in a mapping that is an object; the first one present counts.
 pub(super) const ID_FIELDS: [&str; 4] = ["claudeSessionId", "sessionId", "session_id", "uuid"];

@@ -148,6 +148,7 @@ proptest! {
         prop_assume!(document.find(Some(model), &chat).is_none());
         let session = session(999);
         let mapping = NewMapping {
+            is_of_flat_provider: true,
             model, chat: &chat, session: &session, cwd: None, form: NewForm::PlainId, place: None, now: NOW,
         };
         let edited = document.with_added(&[mapping]).unwrap().to_text(&map.text);
@@ -182,6 +183,7 @@ proptest! {
                     cwd: None,
                     form: NewForm::Exactly(document.value(entry)),
                     place: Document::top_place(entry),
+                    is_of_flat_provider: true,
                     now: NOW,
                 }
             })

@@ -19,7 +19,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::entry::{Entry, EntryObject, Form, Recorded, Span, Text};
-use crate::providers::SessionId;
+use crate::policy::session_id::SessionId;
 
 /// The model under which a flat map's chats are filed: both programs that wrote that form knew only Claude.
 pub(crate) const FLAT_MODEL: &str = "claude-cli";

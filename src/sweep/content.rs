@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::evidence::threads_for;
 use crate::policy::mapping::{Activity, Source};
-use crate::providers::index::{Found, Store};
+use crate::providers::index::{Found, Place, Store};
 use crate::providers::last_record::last_record_time;
 
 /// What the inside of a session's files tells.
@@ -16,8 +16,7 @@ pub(crate) enum Times {
     Unreadable(String),
 }
 
-/// For every found session of every store the time of its last dated record, sub-agents included; `None` where no
-/// record is dated.
+/// For every found session of every store what the inside of its files tells, sub-agents included.
 pub(crate) fn times<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<Vec<Option<Times>>> {
     let stores: Vec<&Store> = stores.collect();
     let mut results: Vec<Vec<Option<Times>>> = stores.iter().map(|store| vec![None; store.found.len()]).collect();
@@ -42,28 +41,37 @@ pub(crate) fn times<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<Vec<Opti
             done.extend(handle.join().unwrap_or_default());
         }
         for (store, id, times) in done {
-            results[store][id] = times;
+            results[store][id] = Some(times);
         }
     });
     results
 }
 
-fn session_time(store: &Store, id: u32, found: &Found) -> Option<Times> {
-    let files = [
-        Some((found.transcript, Source::TranscriptRecord)),
-        store.subagent(id).map(|(place, _)| (place, Source::SubagentRecord)),
-    ];
+/// The newest dated record of a session's transcript, in whatever copy, and of its newest sub-agent. A file without a
+/// dated record counts with its time of last change.
+fn session_time(store: &Store, id: u32, found: &Found) -> Times {
+    let copies = store.copies(id as usize).into_iter().map(|(place, _)| place);
+    let mains = newest(store, copies, Source::TranscriptRecord);
+    let subagent = store.subagent(id);
+    let subagents = newest(store, subagent.into_iter().map(|(place, _)| place), Source::SubagentRecord);
+    let (mains, subagents) = match (mains, subagents) {
+        (Ok(mains), Ok(subagents)) => (mains, subagents),
+        (Err(why), _) | (_, Err(why)) => return Times::Unreadable(why),
+    };
+    let main = mains.unwrap_or(Activity { time: found.modified, source: Source::TranscriptMtime });
+    let by_mtime = || subagent.map(|(_, time)| Activity { time, source: Source::SubagentMtime });
+    let newest = subagents.or_else(by_mtime).filter(|subagent| subagent.time > main.time).unwrap_or(main);
+    Times::Read(newest)
+}
+
+/// The newest dated record in these files.
+fn newest(store: &Store, files: impl Iterator<Item = Place>, source: Source) -> Result<Option<Activity>, String> {
     let mut newest: Option<Activity> = None;
-    for (place, source) in files.into_iter().flatten() {
-        let path = store.path(place);
-        match last_record_time(&path) {
-            Ok(record) => {
-                if let Some(time) = record.time.filter(|time| newest.is_none_or(|known| *time > known.time)) {
-                    newest = Some(Activity { time, source });
-                }
-            }
-            Err(error) => return Some(Times::Unreadable(format!("{error:#}"))),
+    for place in files {
+        let record = last_record_time(&store.path(place)).map_err(|error| format!("{error:#}"))?;
+        if let Some(time) = record.time.filter(|time| newest.is_none_or(|known| *time > known.time)) {
+            newest = Some(Activity { time, source });
         }
     }
-    newest.map(Times::Read)
+    Ok(newest)
 }

@@ -182,6 +182,7 @@ pub(crate) fn resolve(
     };
     let claimed = sources.catalogue.claiming(known.model.as_deref().unwrap_or(model));
     let claimed = claimed.or_else(|| sources.catalogue.named(known.provider.as_deref()?));
+    answer.provider = claimed.map(|provider| sources.catalogue.get(provider).0.name.clone());
     match locate(id, claimed, known.transcript.as_deref(), sources) {
         Ok(Some(located)) => {
             answer.state = if known.pruned_at.is_some() { ChatState::Pruned } else { ChatState::Mapped };
@@ -192,7 +193,6 @@ pub(crate) fn resolve(
         }
         Ok(None) => {
             answer.state = ChatState::Gone;
-            answer.provider = claimed.map(|provider| sources.catalogue.get(provider).0.name.clone());
             answer.cwd = known.cwd;
             answer.reason = "the session's transcript is not there any more".into();
         }
@@ -227,7 +227,7 @@ fn locate(
     }
     let mut problem = None;
     for provider in candidates {
-        match locate_in(id, provider, sources) {
+        match locate_in(id, provider, claimed.is_some(), sources) {
             Ok(Some(located)) => return Ok(Some(located)),
             Ok(None) => {}
             Err(error) => problem = Some(error),
@@ -236,7 +236,12 @@ fn locate(
     problem.map_or(Ok(None), Err)
 }
 
-fn locate_in(id: SessionId<'_>, index: usize, sources: Sources<'_>) -> Result<Option<Located>, String> {
+fn locate_in(
+    id: SessionId<'_>,
+    index: usize,
+    is_only_one: bool,
+    sources: Sources<'_>,
+) -> Result<Option<Located>, String> {
     let (provider, home) = sources.catalogue.get(index);
     if let Some(database) = &provider.database {
         let sessions = database::sessions(database, home, &|text| text == id.as_str()).map_err(|e| format!("{e:#}"))?;
@@ -258,7 +263,14 @@ fn locate_in(id: SessionId<'_>, index: usize, sources: Sources<'_>) -> Result<Op
     let Some(store) = store else { return Ok(None) };
     let copies: Vec<PathBuf> = store.copies(0).into_iter().map(|(place, _)| store.path(place)).collect();
     if copies.is_empty() {
-        return store.problems.first().map_or(Ok(None), |problem| Err(problem.clone()));
+        return match store.problems.first() {
+            Some(problem) => Err(problem.clone()),
+            None if !is_only_one => Ok(None),
+            // Only where the store is there and wholly known a session that is not in it is gone.
+            None if !store.present && provider.database.is_none() => Err(format!("{} has no sessions", home.display())),
+            None if !provider.complete => Err(format!("not all places of {} sessions are known", provider.name)),
+            None => Ok(None),
+        };
     }
     // Of several files with one id the conversation counts, not the stub that a resumed Gemini CLI leaves beside it.
     let conversation = copies.iter().find(|path| copies.len() == 1 || is_spoken_in(path));
@@ -307,7 +319,13 @@ fn advise(answer: &mut Answer, row: &providers::Located, id: SessionId<'_>, sour
             answer.warnings.push(format!("process {pid} has this session open, so the command continues a copy of it"));
             template = &provider.fork;
         }
-        Err(problem) => answer.warnings.push(problem),
+        // It may be open: a copy is safe either way.
+        Err(problem) => {
+            answer.warnings.push(problem);
+            if !provider.fork.is_empty() {
+                template = &provider.fork;
+            }
+        }
     }
     if let Some(cwd) = answer.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
         answer.warnings.push(format!("the working folder {} is not there; make it before resuming", cwd.display()));

@@ -165,6 +165,10 @@ resume = ["mycli", "go", "--chat={id}", "--", "{prompt}"]
     let elsewhere = world.root().join("elsewhere");
     world.variable("MYCLI_ROOT", &elsewhere);
     let answer = world.run(&["resolve", "--model", "mycli", "--chat", "six"]).ends_with(0).stdout;
+    // There is no store at all, so nobody can say that the session is gone.
+    assert!(answer.contains("\"unknown\"") && answer.contains("elsewhere/data has no sessions"), "{answer}");
+    fs_err::create_dir_all(elsewhere.join("data/old")).unwrap();
+    let answer = world.run(&["resolve", "--model", "mycli", "--chat", "six"]).ends_with(0).stdout;
     assert!(answer.contains("\"gone\""), "{answer}");
 }
 

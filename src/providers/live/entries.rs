@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::pattern::{Folder, NamePattern, PathPattern};
-use super::super::session_id::SessionId;
+use crate::policy::session_id::SessionId;
 
 /// The longest id that is looked for where a name does not tell where the id begins.
 const LONGEST_ID: usize = 128;
