@@ -45,9 +45,10 @@ pub(super) fn run(given: &Given) -> Result<ExitStatus> {
     let maps = world.path().join("bridge");
     let environment = Environment::from_iter([("HOME", home.as_os_str()), ("CLAUDE_SESSION_DIR", maps.as_os_str())]);
     let say = |text: &str| write_all(format!("\n{text}\n").as_bytes());
-    say("A chat front end talks to three AI coding CLIs through a bridge. The bridge's session map\n\
-         remembers which chat belongs to which CLI session, and only grows. Here is such a world,\n\
-         in a temporary folder: three CLIs, a dozen chats, one of them in use right now.")?;
+    say("A chat front end talks to three AI coding CLIs through a bridge. The bridge's\n\
+         session map remembers which chat belongs to which CLI session, and only\n\
+         grows. Here is such a world, in a temporary folder: three CLIs, a dozen\n\
+         chats, one of them in use right now.")?;
     let step = |arguments: &[&str]| -> Result<()> {
         write_all(format!("\n$ session-sweep {}\n", arguments.join(" ")).as_bytes())?;
         let color = ["--color", given.color.unwrap_or("auto")];
@@ -57,17 +58,20 @@ pub(super) fn run(given: &Given) -> Result<ExitStatus> {
         Ok(())
     };
     step(&["audit"])?;
-    say("Mappings that were not used for two hours go; the transcripts stay where they are.")?;
+    say("Mappings that were not used for two hours go; the transcripts stay where\n\
+         they are.")?;
     step(&["prune"])?;
-    say("A user comes back to a pruned chat. The bridge asks what to do, and continues the old\nconversation:")?;
+    say("A user comes back to a pruned chat. The bridge asks what to do, and continues\n\
+         the old conversation:")?;
     step(&["resolve", "--model", "codex-cli", "--chat", "port-to-rust"])?;
-    say(
-        "Gemini CLI deletes sessions that are resumed, unless its own clean-up is off. It is not\nhere, so the safe advice is to send the history to a new session:",
-    )?;
+    say("Gemini CLI 0.52 to 0.61 delete a session after it was resumed, unless their\n\
+         own clean-up is off. It is not here, so the safe advice is to send the\n\
+         history to a new session:")?;
     step(&["resolve", "--model", "gemini-cli", "--chat", "name-a-cat"])?;
     say("And whatever was pruned can be put back:")?;
     step(&["restore", "--since", "1h"])?;
-    say("That was a temporary world; nothing of yours was touched. To look at your own:\n\n  session-sweep audit")?;
+    say("That was a temporary world; nothing of yours was touched. To look at your own:\n\n  \
+         session-sweep audit")?;
     Ok(ExitStatus::Done)
 }
 

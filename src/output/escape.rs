@@ -1,6 +1,6 @@
 //! Names that others chose, made safe for a terminal, a pipe and a log.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// `text` with control characters, line ends and everything that changes the direction of text shown as `\u{…}`.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
@@ -29,6 +29,24 @@ impl Short<'_> {
     pub(crate) fn push_to(&self, line: &mut String) {
         Escaped(self.cut()).push_to(line);
     }
+}
+
+/// A JSON document with every character that could play tricks on a terminal written as `\uXXXX`, which reads as the same
+/// document. Line ends stay: inside strings JSON has none.
+pub(crate) fn json_for_terminal(document: &str) -> String {
+    let mut safe = String::with_capacity(document.len());
+    for character in document.chars() {
+        if is_unsafe(character) && character != '\n' {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                // Writing to a string does not fail.
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
 }
 
 fn is_plain(text: &str) -> bool {
@@ -79,6 +97,14 @@ mod tests {
         let shown = Escaped(evil).to_string();
         assert_eq!(shown, r"a\u{1b}[31mb\u{d}c\u{a}d\u{202e}e\u{7f}f\u{9b}g\u{2066}h");
         assert_eq!(Escaped("plain 漢字 é").to_string(), "plain 漢字 é");
+    }
+
+    #[test]
+    fn a_document_on_a_terminal_reads_as_the_same_document() {
+        let value = serde_json::json!({"name": "a\u{202e}b\u{7f}\u{e0041}\u{1b}", "list": [1]});
+        let text = json_for_terminal(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(!text.contains(['\u{202e}', '\u{7f}', '\u{e0041}', '\u{1b}']) && text.contains("\\u202e"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

@@ -58,28 +58,21 @@ impl Output {
 
     /// Shows a document that is JSON whatever was asked for: one line for a program, several for a person.
     pub(crate) fn json(document: &impl Serialize) -> io::Result<()> {
-        let readable = io::stdout().is_terminal();
+        if io::stdout().is_terminal() {
+            let text = escape::json_for_terminal(&serde_json::to_string_pretty(document)?);
+            return to_stdout(|out| writeln!(out, "{text}"));
+        }
         to_stdout(|out| {
-            if readable {
-                serde_json::to_writer_pretty(&mut *out, document)?;
-            } else {
-                serde_json::to_writer(&mut *out, document)?;
-            }
+            serde_json::to_writer(&mut *out, document)?;
             out.write_all(b"\n")
         })
     }
 
     /// Shows a view: JSON when asked for, nothing when quiet, text otherwise.
     pub(crate) fn show(self, view: &impl View) -> io::Result<()> {
-        to_stdout(|out| {
-            if self.json {
-                serde_json::to_writer(&mut *out, view)?;
-                out.write_all(b"\n")
-            } else if self.quiet {
-                Ok(())
-            } else {
-                view.text(out, self.style, self.verbose)
-            }
-        })
+        if self.json {
+            return Self::json(view);
+        }
+        to_stdout(|out| if self.quiet { Ok(()) } else { view.text(out, self.style, self.verbose) })
     }
 }
