@@ -2,7 +2,7 @@
 //!
 //! What can be set is one table ([`setting::SETTINGS`]); the reading of files, the resolution, `config show` and
 //! `docs/configuration.md` all follow it. A value that is not understood is never replaced by a default: it is a
-//! [`Problem`], and all problems are found in one pass.
+//! [`Problem`](problem::Problem), and all problems are found in one pass.
 //!
 //! Nothing here prints, and the process environment is read in one place ([`Environment::of_process`]).
 

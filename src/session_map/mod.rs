@@ -1,6 +1,6 @@
 //! The bridge's session map: which chat belongs to which CLI session.
 //!
-//! It is reached only through [`SessionMap::read`] and [`SessionMap::update`]. Promises: what is not understood stays as
+//! It is reached only through [`SessionMap::read`] and [`Held::update`]. Promises: what is not understood stays as
 //! it is; apart from removed or added members no byte changes; a mapping leaves the map only after its tombstone is
 //! durable; a change that another program makes at the same time is not lost; nothing to change, nothing written.
 
