@@ -16,6 +16,7 @@
 //!
 //! Left uses right, never back: commands → sweep → `session_map`, providers → policy, filesystem.
 
+mod allocator;
 mod commands;
 mod config;
 mod context;
@@ -31,5 +32,6 @@ pub use exit::ExitStatus;
 
 /// Runs the command line `arguments` (the program's name first).
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitStatus {
+    allocator::share_one_heap();
     commands::run(arguments)
 }

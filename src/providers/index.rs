@@ -27,7 +27,7 @@ use super::tree::Tree;
 use crate::filesystem::walk;
 
 /// A second thread costs more than it saves before this many folder entries were seen…
-const ENTRIES_BEFORE_THREADS: usize = 2_500;
+const ENTRIES_BEFORE_THREADS: usize = 1_200;
 /// …and when less than this many folders are left for it.
 const FOLDERS_PER_THREAD: usize = 8;
 /// More threads than this do not pay even on a cold disk.

@@ -544,7 +544,7 @@ fn mappings_that_a_bridge_resurrects_again_and_again_do_not_fill_the_disk() {
         let map = format!("{{\"claude-cli\": {{{}}}}}", chats.join(", "));
         let mut most = 0;
         for _ in 0..12 {
-            // The bridge has it in memory and writes all of it (bridge.md 2.2).
+            // The bridge has it in memory and writes all of it.
             world.map(&map);
             world.run(&["prune", "--quiet"]).ends_with(0);
             most = most.max(fs_err::metadata(world.bridge().join(TOMBSTONES)).unwrap().len());
