@@ -47,31 +47,37 @@ pub(crate) fn times<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<Vec<Opti
     results
 }
 
-/// The newest dated record of a session's transcript, in whatever copy, and of its newest sub-agent. A file without a
-/// dated record counts with its time of last change.
+/// The newest dated record of a session's transcript, in whatever copy, and of its newest sub-agent.
 fn session_time(store: &Store, id: u32, found: &Found) -> Times {
     let copies = store.copies(id as usize).into_iter().map(|(place, _)| place);
-    let mains = newest(store, copies, Source::TranscriptRecord);
-    let subagent = store.subagent(id);
-    let subagents = newest(store, subagent.into_iter().map(|(place, _)| place), Source::SubagentRecord);
-    let (mains, subagents) = match (mains, subagents) {
-        (Ok(mains), Ok(subagents)) => (mains, subagents),
-        (Err(why), _) | (_, Err(why)) => return Times::Unreadable(why),
-    };
-    let main = mains.unwrap_or(Activity { time: found.modified, source: Source::TranscriptMtime });
-    let by_mtime = || subagent.map(|(_, time)| Activity { time, source: Source::SubagentMtime });
-    let newest = subagents.or_else(by_mtime).filter(|subagent| subagent.time > main.time).unwrap_or(main);
-    Times::Read(newest)
+    let changed = Activity { time: found.modified, source: Source::TranscriptMtime };
+    let main = newest(store, copies, Source::TranscriptRecord, changed);
+    let subagent = store.subagent(id).map(|(place, time)| {
+        let changed = Activity { time, source: Source::SubagentMtime };
+        newest(store, std::iter::once(place), Source::SubagentRecord, changed)
+    });
+    match (main, subagent.transpose()) {
+        (Ok(main), Ok(subagent)) => Times::Read(subagent.filter(|subagent| subagent.time > main.time).unwrap_or(main)),
+        (Err(why), _) | (_, Err(why)) => Times::Unreadable(why),
+    }
 }
 
-/// The newest dated record in these files.
-fn newest(store: &Store, files: impl Iterator<Item = Place>, source: Source) -> Result<Option<Activity>, String> {
+/// The newest dated record in these files. Where a file has none, or records after it whose time cannot be read, its
+/// time of last change counts, which is never earlier than a record that was written.
+fn newest(
+    store: &Store,
+    files: impl Iterator<Item = Place>,
+    source: Source,
+    changed: Activity,
+) -> Result<Activity, String> {
     let mut newest: Option<Activity> = None;
+    let mut all_read = true;
     for place in files {
         let record = last_record_time(&store.path(place)).map_err(|error| format!("{error:#}"))?;
+        all_read &= record.time.is_some() && record.records_skipped == 0 && !record.gave_up;
         if let Some(time) = record.time.filter(|time| newest.is_none_or(|known| *time > known.time)) {
             newest = Some(Activity { time, source });
         }
     }
-    Ok(newest)
+    Ok(newest.filter(|newest| all_read || newest.time > changed.time).unwrap_or(changed))
 }

@@ -710,7 +710,6 @@ fn the_last_dated_record_is_found_behind_torn_and_undated_lines() {
         ("undated", "{\"type\":\"last-prompt\"}\n{\"type\":\"cost-state\",\"cost\":1}\n".repeat(2000)),
         ("huge and undated", format!("{{\"type\":\"api-request-blob\",\"blob\":\"{huge}\"}}\n")),
         ("empty", "\n\n\n".to_owned()),
-        ("no JSON", "garbage\n".to_owned()),
     ] {
         world.file(&path, line(999, "first") + &line(200, "last") + &tail, 1);
         let entry = &world.entries(&["--activity", "content"])["a"];
@@ -720,9 +719,17 @@ fn the_last_dated_record_is_found_behind_torn_and_undated_lines() {
     // A huge record that is dated counts itself.
     world.file(&path, line(999, "first") + &line(20, &huge), 999);
     assert_eq!(world.entries(&["--activity", "content"])["a"]["idle_seconds"], 20 * 60);
-    // Without any dated record the file time is what is left.
-    world.file(&path, "{\"type\":\"mode\"}\n", 200);
-    assert_eq!(world.entries(&["--activity", "content"])["a"]["source"], "transcript-mtime");
+    // Without any dated record, or with one after the last dated that cannot be read, the file time is what is left.
+    for (what, content) in [
+        ("undated", "{\"type\":\"mode\"}\n".to_owned()),
+        ("no JSON", line(200, "last") + "garbage\n"),
+        ("no time", line(200, "last") + "{\"type\":\"user\",\"timestamp\":\"soon\"}\n{\"type\":\"mode\"}\n"),
+    ] {
+        world.file(&path, content, 1);
+        let entry = &world.entries(&["--activity", "content"])["a"];
+        assert_verdict(entry, "active/keep", "");
+        assert_eq!(entry["source"], "transcript-mtime", "{what}");
+    }
 }
 
 #[test]
