@@ -100,7 +100,9 @@ struct Sources {
     database: Option<database::DatabaseSessions>,
     /// Ids whose transcript a process has open, with that process.
     open: FxHashMap<u32, u32>,
-    /// All of the places where a session can be are known and could be read.
+    /// What could not be read of the places where any session can be.
+    unread: Option<String>,
+    /// All of those places are known and could be read.
     read: Result<(), String>,
     present: bool,
 }
@@ -179,7 +181,12 @@ impl Evidence {
         for sought in &questions.sought {
             let refs = &questions.refs[sought.refs.start as usize..sought.refs.end as usize];
             let entry = &document.entries[sought.entry as usize];
-            let finding = evidence.judge(sought, refs, entry, &sources, &records, queries);
+            let mut finding = evidence.judge(sought, refs, entry, &sources, &records, queries);
+            if let Known::Found(activity) = finding.known
+                && activity.time < look.idle_before
+            {
+                finding.known = evidence.doubt_idle(refs, &sources).unwrap_or(finding.known);
+            }
             evidence.findings.push(finding);
         }
         evidence.note_mass_absence(catalogue);
@@ -345,6 +352,12 @@ impl Evidence {
         Some(self.text(format!("could not look for live processes: {problem}")))
     }
 
+    /// Where part of a store could not be read, it may hold a newer copy of an idle session.
+    fn doubt_idle(&mut self, refs: &[(u16, u32)], sources: &[Sources]) -> Option<Known> {
+        let unread = refs.iter().find_map(|(provider, _)| sources[usize::from(*provider)].unread.clone())?;
+        Some(self.text(unread))
+    }
+
     fn absent(&mut self, refs: &[(u16, u32)], sources: &[Sources], recorded: Option<DateTime<Utc>>) -> Known {
         let searched = || refs.iter().map(|(provider, _)| &sources[usize::from(*provider)]);
         if let Some(why) = searched().find_map(|source| source.read.as_ref().err()) {
@@ -425,8 +438,12 @@ impl Sources {
             LiveSessions::gather(provider, &query.live_home, &|id| query.wants(id), proc)
         };
         let (open, blind) = open_ids(query, &store, open, look);
+        let unlooked = |problem: &String| format!("could not look everywhere: {problem}");
+        // What hides the sub-agents of one session hides no copy of another.
+        let of_one_session = |problem: &&String| store.doubts.values().any(|doubt| doubt == *problem);
+        let unread = problems.iter().find(|problem| !of_one_session(problem)).map(unlooked);
         let read = match problems.first() {
-            Some(problem) => Err(format!("could not look everywhere: {problem}")),
+            Some(problem) => Err(unlooked(problem)),
             None if !provider.complete && present => {
                 Err(format!("not all places in which {} keeps sessions are known", provider.name))
             }
@@ -435,7 +452,7 @@ impl Sources {
         notes.extend(problems.iter().map(|problem| format!("{}: {problem}", provider.name)));
         let blind = live.errors.first().cloned().or(blind);
         notes.extend(blind.iter().map(|problem| format!("{}: {problem}", provider.name)));
-        Self { store, live, blind, database, open, read, present }
+        Self { store, live, blind, database, open, unread, read, present }
     }
 }
 
