@@ -137,7 +137,7 @@ impl Folder {
 
 /// The folder that a project's sessions were started in.
 pub(crate) fn working_folder(project: usize) -> String {
-    format!("/home/user/work/project-{project:04}")
+    format!("/srv/project-{project:04}")
 }
 
 /// A Unix time as text.

@@ -194,8 +194,8 @@ mod tests {
             let connection = Connection::open(world.path()).unwrap();
             connection.pragma_update(None, "journal_mode", mode).unwrap();
             let rows = "create table session(id text primary key, parent_id text, updated, folder text);
-                        insert into session values ('ses_a', null, 1795167049657, '/work/a'),
-                        ('ses_child', 'ses_a', 1795167099, '/work/child'), ('ses_b', null, '2026-11-20 09:30:52', null),
+                        insert into session values ('ses_a', null, 1795167049657, '/srv/a'),
+                        ('ses_child', 'ses_a', 1795167099, '/srv/child'), ('ses_b', null, '2026-11-20 09:30:52', null),
                         ('ses_c', null, 'soon', 'relative'), ('ses_other', null, 1, '/');";
             connection.execute_batch(rows).unwrap();
             (world, connection)
@@ -225,7 +225,7 @@ mod tests {
             let time = session.last_activity.map(|time| time.timestamp());
             (time, session.working_folder.as_ref().map(|folder| folder.to_str().unwrap()))
         };
-        assert_eq!(session("ses_a"), (Some(1_795_167_099), Some("/work/a")));
+        assert_eq!(session("ses_a"), (Some(1_795_167_099), Some("/srv/a")));
         assert_eq!(session("ses_b"), (Some(1_795_167_052), None));
         assert_eq!(session("ses_c"), (None, None));
     }

@@ -357,7 +357,7 @@ mod tests {
         let world = World::with("x.jsonl", "{}");
         assert_eq!(world.folder("x.jsonl", &rule), None);
         for (content, expected) in
-            [("/work/a b\n", Some("/work/a b")), ("/w\n\n", Some("/w\n")), ("/w", Some("/w")), ("w", None), ("", None)]
+            [("/srv/a b\n", Some("/srv/a b")), ("/w\n\n", Some("/w\n")), ("/w", Some("/w")), ("w", None), ("", None)]
         {
             world.add("../.project_root", content);
             assert_eq!(world.folder("x.jsonl", &rule).as_deref(), expected, "{content:?}");
