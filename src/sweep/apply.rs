@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -13,7 +13,7 @@ use crate::filesystem::{Snapshot, walk};
 use crate::policy::timestamp::Timestamp;
 use crate::session_map::{Change, Document, Entry, LockPolicy, MapError, Memory, OldValue, SessionMap, Tombstone};
 
-/// A plan that is younger than this is applied without a second look.
+/// A plan whose look at the sessions began less than this ago is applied without a second look.
 const STILL_FRESH: Duration = Duration::from_millis(50);
 
 /// What became of the plan.
@@ -49,11 +49,11 @@ pub(crate) fn apply(
     let mut remember = memory.update(absences);
     if !items.is_empty() {
         let folders = folders::of(plan, &items);
-        let asked = Instant::now();
         let held = map.lock(how.lock)?;
         let buried_before = map.tombstones().bytes();
-        // Who had to wait decided some time ago: a session that was idle may be in use by now.
-        let alive = if asked.elapsed() < STILL_FRESH { FxHashSet::default() } else { used_since(plan, &items) };
+        // What was looked at some time ago, in a slow store or before a wait, may have been used since.
+        let alive =
+            if plan.evidence.begun.elapsed() < STILL_FRESH { FxHashSet::default() } else { used_since(plan, &items) };
         let planned = snapshot.shared_bytes();
         let changed = held.update(Some(snapshot), |bytes| {
             let same = std::ptr::eq(bytes, planned.as_slice());

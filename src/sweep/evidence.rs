@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
@@ -41,6 +42,8 @@ pub(crate) struct Evidence {
     problems: usize,
     /// Where last activity was to be taken from.
     pub(crate) activity: ActivitySource,
+    /// When the look began: anything may have happened since.
+    pub(crate) begun: Instant,
 }
 
 /// What was found out about one mapping.
@@ -145,6 +148,7 @@ impl<'d> Questions<'d> {
 impl Evidence {
     /// Looks for the sessions of the entries `selected`.
     pub(crate) fn gather(document: &Document<'_>, selected: &[u32], catalogue: &Catalogue, look: Look) -> Self {
+        let begun = Instant::now();
         let questions = Questions::new(&document.entries, selected, catalogue);
         let subagents_before = match look.activity {
             ActivitySource::Mtime => look.idle_before,
@@ -177,6 +181,7 @@ impl Evidence {
             notes,
             problems,
             activity: look.activity,
+            begun,
         };
         for sought in &questions.sought {
             let refs = &questions.refs[sought.refs.start as usize..sought.refs.end as usize];

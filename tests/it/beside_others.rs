@@ -168,7 +168,7 @@ fn a_map_that_vanishes_or_breaks_during_the_run_is_left_to_its_owner() {
 #[test]
 fn a_session_that_is_used_while_the_run_waits_is_kept() {
     let (world, ran) = prune_while(|world| {
-        // Long enough to be called waiting.
+        // Longer than a plan counts as fresh.
         std::thread::sleep(Duration::from_millis(100));
         world.claude(CLAUDE_ID, 1);
     });
@@ -182,6 +182,29 @@ fn a_session_that_is_used_while_the_run_waits_is_kept() {
         json!({"claude-cli": {"a": CLAUDE_ID}, "codex-cli": {"b": CODEX_ID}, "gemini-cli": {}})
     );
     assert_eq!(world.tombstones().len(), 1);
+}
+
+#[test]
+fn a_session_that_is_used_after_a_slow_look_is_kept() {
+    let world = scene();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("trace");
+    let name = format!("{CLAUDE_ID}.jsonl");
+    // Looked at, then held up for half a second before its working folder is read.
+    let calls = "trace=statx,newfstatat,openat";
+    let inject = "inject=openat:delay_enter=500000";
+    let options = ["-P", &name, "-e", calls, "-e", inject, "-o", log.to_str().unwrap()];
+    let Some(mut command) = strace(&options, &world.command(&["prune", "--json"])) else { return };
+    let ran = std::thread::scope(|threads| {
+        let run = threads.spawn(|| Ran::of(&mut command));
+        wait_until(|| fs_err::read_to_string(&log).is_ok_and(|text| text.contains(&name)));
+        world.claude(CLAUDE_ID, 1);
+        run.join().unwrap()
+    });
+    let document: Value = serde_json::from_str(&ran.ends_with(0).stdout).unwrap();
+    let used = &document["entries"][0];
+    assert_eq!((&used["chat"], &used["action"]), (&json!("a"), &json!("keep")), "{used}");
+    assert_eq!(world.map_json()["claude-cli"], json!({"a": CLAUDE_ID}));
 }
 
 #[test]
