@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod beside_others;
+mod bridge;
 mod crash;
 mod demo;
 mod left_behind;

@@ -1,6 +1,8 @@
 //! `session-sweep prune`.
 
-use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, World};
+use crate::left_behind::{id, nested};
+use crate::machine::strace;
+use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
 
 #[test]
 fn idle_mappings_go_and_active_ones_stay() {
@@ -19,4 +21,32 @@ fn idle_mappings_go_and_active_ones_stay() {
     let tombstones = world.tombstones();
     assert_eq!(tombstones.len(), 2);
     assert_eq!(tombstones[0]["cwd"], "/work");
+}
+
+#[test]
+fn only_mapped_sessions_are_looked_at_and_only_idle_ones_for_sub_agents() {
+    let world = World::new();
+    let (idle, active, unmapped) = (id(1), id(2), id(3));
+    for (session, minutes) in [(&idle, 600), (&active, 1), (&unmapped, 600)] {
+        world.claude(session, minutes);
+        world.file(&format!(".claude/projects/-work/{session}/subagents/agent-1.jsonl"), "{}\n", 900);
+    }
+    world.map(&nested(&[("claude-cli", "a", &idle), ("claude-cli", "b", &active)]));
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("trace");
+    let Some(mut command) = strace(&["-o", log.to_str().unwrap()], &world.command(&["prune", "--dry-run"])) else {
+        return;
+    };
+    Ran::of(&mut command).ends_with(0);
+    let trace = fs_err::read_to_string(&log).unwrap();
+    let calls = |words: &[&str]| {
+        let has_all = |line: &&str| words.iter().all(|word| line.contains(word)) && !line.contains("write(1,");
+        trace.lines().filter(has_all).count()
+    };
+    assert_eq!(calls(&[&unmapped]), 0, "{trace}");
+    assert_eq!(calls(&[&format!("{idle}.jsonl")]), 1, "{trace}");
+    assert_eq!(calls(&[&format!("{active}.jsonl")]), 1, "{trace}");
+    assert!(calls(&[&format!("{idle}/")]) + calls(&[&format!("{idle}\"")]) > 0, "{trace}");
+    assert_eq!(calls(&[&format!("{active}/")]) + calls(&[&format!("{active}\"")]), 0, "{trace}");
+    assert_eq!(calls(&["open", "projects/-work\""]), 1, "one walk: {trace}");
 }
