@@ -81,10 +81,8 @@ impl Source {
 /// What is known about a transcript that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Absence {
-    /// The provider's store is there.
+    /// The provider's store is there; one that could not all be read makes the facts [`Facts::Unknown`].
     pub(crate) store_present: bool,
-    /// All of it could be read.
-    pub(crate) store_read: bool,
     /// All of the provider's mappings are missing at once, three or more.
     pub(crate) all_missing: bool,
     /// Since when earlier runs have found it missing.
@@ -163,8 +161,6 @@ pub(crate) enum Reason<'a> {
     MissingTooShort(Duration),
     /// Missing, but the provider's store is not there.
     NoStore,
-    /// Missing, but part of the store could not be read.
-    StoreUnread,
     /// Missing, but the mapping was used within the threshold.
     MissingButUsed,
     /// All of the provider's mappings are missing at once.
@@ -218,7 +214,6 @@ fn decide_missing(absence: Absence, thresholds: &Thresholds, now: DateTime<Utc>)
     match (thresholds.missing, missing_for) {
         (MissingPolicy::Keep, _) => keep(Reason::MissingKept),
         _ if !absence.store_present => keep(Reason::NoStore),
-        _ if !absence.store_read => keep(Reason::StoreUnread),
         _ if absence.all_missing => keep(Reason::AllMissing),
         _ if absence.recorded.is_some_and(|time| !is_idle(time, thresholds, now)) => keep(Reason::MissingButUsed),
         (MissingPolicy::Prune, _) => (Action::Prune, Reason::MissingNow),
@@ -257,8 +252,7 @@ mod tests {
         Facts::Found(Activity { time: NOW - TimeDelta::seconds(seconds_ago), source: Source::TranscriptMtime })
     }
 
-    const PROVEN: Absence =
-        Absence { store_present: true, store_read: true, all_missing: false, since: None, recorded: None };
+    const PROVEN: Absence = Absence { store_present: true, all_missing: false, since: None, recorded: None };
 
     fn verdict(facts: Facts<'static>, missing: MissingPolicy) -> (State, Action) {
         let verdict = decide(facts, &thresholds(missing), NOW);
@@ -295,11 +289,7 @@ mod tests {
         let proven = Absence { since, ..PROVEN };
         for policy in [MissingPolicy::Prune, MissingPolicy::After(MISSING_AFTER)] {
             assert_eq!(verdict(Facts::Missing(proven), policy).1, Action::Prune);
-            for doubtful in [
-                Absence { store_present: false, ..proven },
-                Absence { store_read: false, ..proven },
-                Absence { all_missing: true, ..proven },
-            ] {
+            for doubtful in [Absence { store_present: false, ..proven }, Absence { all_missing: true, ..proven }] {
                 assert_eq!(verdict(Facts::Missing(doubtful), policy).1, Action::Keep, "{doubtful:?} {policy:?}");
             }
         }

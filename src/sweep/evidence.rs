@@ -223,7 +223,7 @@ impl Evidence {
             Known::InUse { pid, last } => Facts::InUse { pid, last_activity: last },
             Known::Found(activity) => Facts::Found(activity),
             Known::Absent { present, all_missing, recorded } => {
-                Facts::Missing(Absence { store_present: present, store_read: true, all_missing, since, recorded })
+                Facts::Missing(Absence { store_present: present, all_missing, since, recorded })
             }
         }
     }

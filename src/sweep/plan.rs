@@ -237,7 +237,6 @@ impl<'p> Plan<'p> {
             Reason::MissingFirst => "no transcript; first seen missing now".into(),
             Reason::MissingTooShort(age) => format!("no transcript for {}, not long enough", format_age(age)).into(),
             Reason::NoStore => "no transcript, but the provider's folder is not there either".into(),
-            Reason::StoreUnread => "no transcript, but not all folders could be read".into(),
             Reason::MissingButUsed => "no transcript, but the map says it was used within the threshold".into(),
             Reason::AllMissing => "all of the provider's sessions are missing at once: wrong home folder?".into(),
             Reason::MissingLong(age) => format!("no transcript for {}", format_age(age)).into(),
