@@ -102,7 +102,10 @@ fn a_run_that_waits_goes_on_when_the_lock_is_released() {
 
 /// What somebody else does to the map while a prune that has decided waits for the lock.
 fn prune_while(change: impl FnOnce(&World)) -> (World, Ran) {
-    let world = scene();
+    prune_in_while(scene(), change)
+}
+
+fn prune_in_while(world: World, change: impl FnOnce(&World)) -> (World, Ran) {
     let lock = hold_lock(&world, "");
     let mut command = world.command(&["prune", "--json", "--wait", "60s"]);
     let ran = std::thread::scope(|threads| {
@@ -151,6 +154,19 @@ fn a_map_that_is_replaced_or_rewritten_during_the_run_keeps_what_is_new_in_it() 
         assert_eq!((&changed["chat"], &changed["action"]), (&json!("a"), &json!("keep")), "{changed}");
         assert!(changed["reason"].as_str().unwrap().contains("changed or was used meanwhile"), "{changed}");
     }
+}
+
+#[test]
+fn a_mapping_whose_value_changes_during_the_run_is_kept() {
+    let with_turns =
+        |turns: u32| format!(r#"{{"claude-cli": {{"a": {{"sessionId": "{CLAUDE_ID}", "turns": {turns}}}}}}}"#);
+    let world = scene();
+    world.map(&with_turns(1));
+    let (world, ran) = prune_in_while(world, |world| write_map(&world.map_path(), &with_turns(2), false));
+    let document: Value = serde_json::from_str(&ran.ends_with(0).stdout).unwrap();
+    assert_eq!(document["summary"]["pruned"], 0, "{document}");
+    assert_eq!(world.map_text(), with_turns(2));
+    assert!(!world.bridge().join("session_map.tombstones.jsonl").exists());
 }
 
 #[test]
