@@ -235,6 +235,15 @@ fn a_codex_session_is_in_use_while_a_process_has_its_rollout_open() {
 }
 
 #[test]
+fn an_open_rollout_of_the_same_name_in_another_home_is_nothing_to_this_one() {
+    let mut other = idle_codex();
+    let rollout = File::open(other.codex(CODEX_ID, 180)).unwrap();
+    let pid = other.child(Command::new("sleep").arg("1000").stdin(rollout));
+    wait_until(|| other.entries(&[])["a"]["reason"].as_str().unwrap().contains(&format!("process {pid}")));
+    assert_eq!(idle_codex().verdict("a", &[]), "idle/prune");
+}
+
+#[test]
 fn a_copilot_session_is_in_use_while_the_process_of_its_lock_runs() {
     let mut world = World::new();
     world.file(&format!(".copilot/session-state/{CLAUDE_ID}/events.jsonl"), "{\"type\":\"session.start\"}\n", 180);
