@@ -32,6 +32,6 @@ pub use exit::ExitStatus;
 
 /// Runs the command line `arguments` (the program's name first).
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitStatus {
-    allocator::share_one_heap();
+    allocator::configure();
     commands::run(arguments)
 }

@@ -23,8 +23,8 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
             }
             return Err(MapError::Missing(map.path().to_owned()).into());
         };
-        let mut memory = Memory::load(&context.dirs.state, snapshot.real_path());
-        with_plan(context, document, &memory.clone(), |plan| {
+        let memory = Memory::load(&context.dirs.state, snapshot.real_path());
+        with_plan(context, document, &memory, |plan| {
             let applied = if dry_run {
                 None
             } else {
@@ -34,13 +34,13 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
                     state: &context.dirs.state,
                     is_model: &|name| context.is_model(name),
                 };
-                Some(apply(plan, &map, snapshot, &mut memory, &how)?)
+                Some(apply(plan, &map, snapshot, &memory, &how)?)
             };
             let view = PruneView { plan, map: map.path().to_string_lossy().into_owned(), applied: applied.as_ref() };
             context.output.show(&view)?;
             Ok(match () {
                 () if plan.is_partial() => ExitStatus::Partial,
-                () if arguments.exit_code && dry_run && plan.pruned().next().is_some() => ExitStatus::WorkToDo,
+                () if arguments.exit_code && dry_run && plan.totals().pruned > 0 => ExitStatus::WorkToDo,
                 () => ExitStatus::Done,
             })
         })

@@ -213,7 +213,7 @@ impl Serialize for Entry<'_> {
         entry.serialize_entry("source", &item.verdict.last_activity.map(|activity| activity.source.name()))?;
         entry.serialize_entry("idle_seconds", &view.plan.idle_seconds(item))?;
         entry.serialize_entry("transcript", &view.plan.transcript(item))?;
-        if let Some(modified) = item.finding.modified {
+        if let Some(modified) = view.plan.evidence.file_time(item.finding) {
             entry.serialize_entry("mtime", &Timestamp(modified))?;
         }
         entry.end()

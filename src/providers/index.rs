@@ -7,6 +7,7 @@
 //!
 //! It never says that a session is not there when it could not look: see [`Store::problems`] and [`Store::narrowed`].
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
@@ -16,12 +17,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::Located;
-use super::SessionId;
-use super::pattern::{Folder, NamePattern};
-use super::row::Provider;
+use super::pattern::Folder;
+use super::query::{Beginnings, Query};
 use super::scan::{Hit, HitKind, Scanner};
 use super::tree::Tree;
 use crate::filesystem::walk;
@@ -32,66 +31,6 @@ const ENTRIES_BEFORE_THREADS: usize = 1_200;
 const FOLDERS_PER_THREAD: usize = 8;
 /// More threads than this do not pay even on a cold disk.
 const MAX_THREADS: usize = 8;
-
-/// What to look for in one provider's store.
-#[derive(Debug)]
-pub(crate) struct Query<'a> {
-    pub(crate) provider: &'a Provider,
-    /// The provider's home on this machine.
-    pub(crate) home: PathBuf,
-    /// Where the signs of live processes are.
-    pub(crate) live_home: PathBuf,
-    /// The sessions wanted, each once.
-    pub(crate) ids: Vec<SessionId<'a>>,
-    /// Where each of them stands in `ids`.
-    pub(super) by_id: FxHashMap<&'a [u8], u32>,
-    /// The lengths that they have.
-    id_lengths: Vec<usize>,
-}
-
-impl<'a> Query<'a> {
-    /// Looks for nothing yet.
-    pub(crate) fn new(row: &'a Located) -> Self {
-        let (home, live_home) = (row.home.clone(), row.live_home.clone());
-        Self {
-            provider: &row.provider,
-            home,
-            live_home,
-            ids: Vec::new(),
-            by_id: FxHashMap::default(),
-            id_lengths: Vec::new(),
-        }
-    }
-
-    /// Wants `id`, too; yields its index.
-    pub(crate) fn want(&mut self, id: SessionId<'a>) -> u32 {
-        let bytes = id.as_str().as_bytes();
-        *self.by_id.entry(bytes).or_insert_with(|| {
-            self.ids.push(id);
-            if !self.id_lengths.contains(&bytes.len()) {
-                self.id_lengths.push(bytes.len());
-            }
-            self.ids.len() as u32 - 1
-        })
-    }
-
-    /// Whether `text` is the id of a wanted session.
-    pub(crate) fn wants(&self, text: &str) -> bool {
-        self.by_id.contains_key(text.as_bytes())
-    }
-
-    /// The wanted session whose transcript can have this name.
-    pub(crate) fn session_of(&self, name: &[u8]) -> Option<u32> {
-        let rules = self.provider.transcripts.iter().filter_map(|pattern| pattern.name.as_ref());
-        rules.filter(|rule| rule.characters.is_none()).find_map(|rule| self.id_in(rule, name))
-    }
-
-    /// The wanted session that `name` holds where `rule` expects it.
-    #[inline]
-    pub(super) fn id_in(&self, rule: &NamePattern, name: &[u8]) -> Option<u32> {
-        self.id_lengths.iter().find_map(|length| self.by_id.get(rule.id_in(name, *length)?).copied())
-    }
-}
 
 /// How far to look.
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +56,8 @@ pub(crate) struct Store {
     pub(crate) doubts: FxHashMap<u32, String>,
     /// Every folder of the walk, by its whole path.
     folders: Arc<[PathBuf]>,
-    names: Vec<u8>,
+    /// The names that each thread of the walk found.
+    names: Arc<[Vec<u8>]>,
     /// The newest sub-agent's file and its time, by id, where it was looked for.
     subagents: FxHashMap<u32, (Place, DateTime<Utc>)>,
     /// Further copies of transcripts: id, place, time.
@@ -137,8 +77,10 @@ pub(crate) struct Found {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     folder: u32,
+    /// Which thread's names, and where among them its own begins and how long it is.
+    list: u16,
+    length: u16,
     name: u32,
-    length: u32,
 }
 
 /// One folder to look into.
@@ -158,10 +100,7 @@ pub(super) struct Plan<'a> {
     pub(super) query: &'a Query<'a>,
     pub(super) tree: Tree,
     pub(super) home: OwnedFd,
-    /// Beginnings of ids, for names that hold only those → indexes.
-    pub(super) by_prefix: FxHashMap<&'a [u8], Vec<u32>>,
-    /// The days that can hold the wanted ids; `None` for all.
-    days: Option<HashSet<NaiveDate>>,
+    pub(super) beginnings: Beginnings,
 }
 
 /// Looks for all wanted sessions; one [`Store`] per query, in order.
@@ -175,7 +114,7 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
         }
         match walk::open_folder_path(&query.home) {
             Ok(home) => {
-                plans.push(Plan::new(query, home, depth.all_days));
+                plans.push(Plan::new(query, home));
                 store_of.push(index);
             }
             Err(error) if walk::means_absent(error) => {}
@@ -183,25 +122,19 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
         }
     }
     let mut scanner = Scanner::new(depth.subagents_before);
-    let (jobs, leaves, narrowed) = inner_folders(&plans, &mut scanner);
+    let (jobs, leaves, narrowed) = inner_folders(&plans, depth.all_days, &mut scanner);
     for plan in narrowed {
         stores[store_of[plan]].narrowed = true;
     }
     let scanners = scan_leaves(&plans, &jobs, &leaves, scanner);
     let plan_of: Vec<usize> = jobs.iter().map(|job| job.plan).collect();
     let folders: Arc<[PathBuf]> = jobs.iter().map(|job| plans[job.plan].query.home.join(&job.path)).collect();
-    for store in &mut stores {
-        store.folders = Arc::clone(&folders);
-    }
-    // A sub-agent's file may be found before its parent's.
-    for kind in [HitKind::Transcript, HitKind::Subagent] {
-        for scanner in &scanners {
-            for hit in scanner.hits.iter().filter(|hit| hit.kind == kind) {
-                stores[store_of[plan_of[hit.folder as usize]]].add(hit, scanner.name(hit));
-            }
+    let mut names = Vec::with_capacity(scanners.len());
+    for (list, scanner) in scanners.into_iter().enumerate() {
+        for hit in &scanner.hits {
+            stores[store_of[plan_of[hit.folder as usize]]].add(hit, list as u16);
         }
-    }
-    for scanner in scanners {
+        names.push(scanner.names);
         for plan in scanner.present {
             stores[store_of[plan]].present = true;
         }
@@ -212,14 +145,24 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
             stores[store_of[plan]].doubts.insert(id, why);
         }
     }
+    let names: Arc<[Vec<u8>]> = names.into();
+    for store in &mut stores {
+        (store.folders, store.names) = (Arc::clone(&folders), Arc::clone(&names));
+    }
     stores
 }
 
 /// Opens the folders that lead to others. Yields all folders, the indexes of those still to be scanned, and the plans
 /// whose days were narrowed.
-fn inner_folders(plans: &[Plan<'_>], scanner: &mut Scanner) -> (Vec<Job>, Vec<usize>, HashSet<usize>) {
+fn inner_folders(
+    plans: &[Plan<'_>],
+    all_days: bool,
+    scanner: &mut Scanner,
+) -> (Vec<Job>, Vec<usize>, HashSet<usize>) {
     let root = |plan| Job { plan, node: 0, path: PathBuf::new(), literal: true, date: (0, 0) };
     let mut jobs: Vec<Job> = (0..plans.len()).map(root).collect();
+    // Per plan, the days that can hold its sessions: decided when the folders around the days have been looked at.
+    let days: Vec<OnceCell<Option<HashSet<NaiveDate>>>> = vec![OnceCell::new(); plans.len()];
     let (mut leaves, mut narrowed) = (Vec::new(), HashSet::new());
     let mut next = 0;
     while next < jobs.len() {
@@ -233,7 +176,15 @@ fn inner_folders(plans: &[Plan<'_>], scanner: &mut Scanner) -> (Vec<Job>, Vec<us
             let passed = literal.map(|(folder, child)| (*child, PathBuf::from(folder.literal()), true));
             for (child, name, literal) in passed.chain(listed.into_iter().map(|(child, name)| (child, name, false))) {
                 let folder = node.children.iter().find(|(_, node)| *node == child).map(|(folder, _)| folder);
-                match jobs[next].child(child, folder, &name, literal, plan.days.as_ref()) {
+                let is_dated = folder.is_some_and(Folder::is_dated) && !all_days;
+                let days = is_dated.then(|| {
+                    days[jobs[next].plan].get_or_init(|| {
+                        let here = scanner.hits.iter().filter(|hit| jobs[hit.folder as usize].plan == jobs[next].plan);
+                        let known: FxHashSet<u32> = here.map(|hit| hit.id).collect();
+                        plan.query.possible_days(&|id| known.contains(&id))
+                    })
+                });
+                match jobs[next].child(child, folder, &name, literal, days.and_then(Option::as_ref)) {
                     Some(job) => jobs.push(job),
                     None => {
                         narrowed.insert(jobs[next].plan);
@@ -298,7 +249,7 @@ impl Store {
             problems: Vec::new(),
             doubts: FxHashMap::default(),
             folders: Arc::new([]),
-            names: Vec::new(),
+            names: Arc::new([]),
             subagents: FxHashMap::default(),
             older: Vec::new(),
         }
@@ -306,8 +257,7 @@ impl Store {
 
     /// The whole path of a file.
     pub(crate) fn path(&self, place: Place) -> PathBuf {
-        let name = &self.names[place.name as usize..(place.name + place.length) as usize];
-        self.folders[place.folder as usize].join(OsStr::from_bytes(name))
+        self.folders[place.folder as usize].join(OsStr::from_bytes(self.bytes(place)))
     }
 
     /// The folder that a file's name is relative to.
@@ -317,8 +267,11 @@ impl Store {
 
     /// A file's name, relative to its folder; it may lead through folders of its own.
     pub(crate) fn name(&self, place: Place) -> CString {
-        let name = &self.names[place.name as usize..(place.name + place.length) as usize];
-        CString::new(name).unwrap_or_default()
+        CString::new(self.bytes(place)).unwrap_or_default()
+    }
+
+    fn bytes(&self, place: Place) -> &[u8] {
+        &self.names[usize::from(place.list)][place.name as usize..][..usize::from(place.length)]
     }
 
     /// Forgets the times, which are needed only until findings are made of them; places stay.
@@ -339,9 +292,8 @@ impl Store {
         newest.into_iter().chain(older.map(|&(_, place, modified)| (place, modified))).collect()
     }
 
-    fn add(&mut self, hit: &Hit, name: &[u8]) {
-        let place = Place { folder: hit.folder, name: self.names.len() as u32, length: name.len() as u32 };
-        self.names.extend_from_slice(name);
+    fn add(&mut self, hit: &Hit, list: u16) {
+        let place = Place { folder: hit.folder, list, name: hit.name, length: hit.length };
         match (hit.kind, &mut self.found[hit.id as usize]) {
             (HitKind::Transcript, found @ None) => {
                 *found = Some(Found { transcript: place, modified: hit.modified });
@@ -362,32 +314,11 @@ impl Store {
 }
 
 impl<'a> Plan<'a> {
-    fn new(query: &'a Query<'a>, home: OwnedFd, all_days: bool) -> Self {
+    fn new(query: &'a Query<'a>, home: OwnedFd) -> Self {
         let tree = Tree::of(query.provider);
-        let mut by_prefix: FxHashMap<&'a [u8], Vec<u32>> = FxHashMap::default();
-        let prefixes: HashSet<usize> =
-            tree.nodes.iter().flat_map(|node| &node.names).filter_map(|rule| rule.name.characters).collect();
-        for (index, id) in query.ids.iter().enumerate() {
-            let bytes = id.as_str().as_bytes();
-            for prefix in prefixes.iter().filter_map(|length| bytes.get(..*length)) {
-                by_prefix.entry(prefix).or_default().push(index as u32);
-            }
-        }
-        let days = if all_days { None } else { possible_days(&query.ids) };
-        Self { query, tree, home, by_prefix, days }
+        let beginnings = Beginnings::new(query, &tree);
+        Self { query, tree, home, beginnings }
     }
-}
-
-/// The days in which these ids can have been made, when every id tells; a day more on each side for the time zone.
-fn possible_days(ids: &[SessionId<'_>]) -> Option<HashSet<NaiveDate>> {
-    let mut days = HashSet::new();
-    for id in ids {
-        let day = i32::try_from(id.uuid_v7_day()?).ok()?;
-        for near in day - 1..=day + 1 {
-            days.insert(NaiveDate::from_epoch_days(near)?);
-        }
-    }
-    Some(days)
 }
 
 impl Job {

@@ -12,6 +12,7 @@ pub(crate) mod inventory;
 pub(crate) mod last_record;
 pub(crate) mod live;
 pub(crate) mod pattern;
+pub(crate) mod query;
 mod record_time;
 pub(crate) mod retention;
 pub(crate) mod row;

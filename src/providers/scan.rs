@@ -27,8 +27,9 @@ pub(super) struct Hit {
     pub(super) folder: u32,
     pub(super) kind: HitKind,
     pub(super) modified: DateTime<Utc>,
-    name: u32,
-    length: u32,
+    /// Where its name begins among the scanner's, and how long it is.
+    pub(super) name: u32,
+    pub(super) length: u16,
 }
 
 /// Whose file it is.
@@ -41,7 +42,8 @@ pub(super) enum HitKind {
 /// Scans folders one after the other and keeps what it finds; one per thread.
 pub(super) struct Scanner {
     lister: Lister,
-    names: Vec<u8>,
+    /// The names of all hits, one after the other.
+    pub(super) names: Vec<u8>,
     /// How many folder entries were seen, or asked for.
     pub(super) entries: usize,
     pub(super) hits: Vec<Hit>,
@@ -90,11 +92,6 @@ impl Scanner {
         let mut scanner = Self::new(subagents_before);
         scanner.problems = (0..plans).map(|plan| (plan, "a thread of the walk died".to_owned())).collect();
         scanner
-    }
-
-    /// The name of a hit, relative to its folder.
-    pub(super) fn name(&self, hit: &Hit) -> &[u8] {
-        &self.names[hit.name as usize..(hit.name + hit.length) as usize]
     }
 
     /// Looks into one folder; yields the folders below it that lead on, with their nodes.
@@ -178,12 +175,11 @@ impl Scanner {
                 continue;
             }
             if let Some(length) = rule.name.characters {
-                let Some(ids) = rule.name.id_in(bytes, length).and_then(|prefix| here.plan.by_prefix.get(prefix))
-                else {
-                    continue;
-                };
-                taken = true;
-                self.confirm(here, name, ids);
+                let Some(beginning) = rule.name.id_in(bytes, length) else { continue };
+                if here.plan.beginnings.sessions(here.plan.query, beginning).next().is_some() {
+                    taken = true;
+                    self.confirm(here, name, beginning);
+                }
             } else if let Some(id) = here.wanted(rule, bytes) {
                 taken = true;
                 if rule.tail.is_empty() {
@@ -197,13 +193,12 @@ impl Scanner {
     }
 
     /// Reads the id inside a file whose name holds only its beginning.
-    fn confirm(&mut self, here: &Here<'_, '_>, name: &CStr, ids: &[u32]) {
+    fn confirm(&mut self, here: &Here<'_, '_>, name: &CStr, beginning: &[u8]) {
         match field_at_head(here.folder, name, &here.plan.query.provider.id_field) {
             Head::Found(inside) => {
-                for &id in ids {
-                    if here.plan.query.ids[id as usize].as_str() == inside {
-                        self.stat(here, id, name, HitKind::Transcript);
-                    }
+                let id = here.plan.query.index_of(inside.as_bytes());
+                if let Some(id) = id.filter(|_| inside.as_bytes().starts_with(beginning)) {
+                    self.stat(here, id, name, HitKind::Transcript);
                 }
             }
             Head::Absent => {
@@ -234,7 +229,7 @@ impl Scanner {
     fn hit(&mut self, here: &Here<'_, '_>, id: u32, name: &[u8], kind: HitKind, modified: DateTime<Utc>) {
         let at = self.names.len() as u32;
         self.names.extend_from_slice(name);
-        self.hits.push(Hit { id, folder: here.index, kind, modified, name: at, length: name.len() as u32 });
+        self.hits.push(Hit { id, folder: here.index, kind, modified, name: at, length: name.len() as u16 });
     }
 
     /// Asks for each wanted session by its only possible name.
@@ -305,7 +300,7 @@ impl Scanner {
         };
         match field_at_head(here.folder, name, &here.plan.query.provider.id_field) {
             Head::Found(parent) => {
-                if let Some(&id) = here.plan.query.by_id.get(parent.as_bytes()) {
+                if let Some(id) = here.plan.query.index_of(parent.as_bytes()) {
                     self.hit(here, id, name.to_bytes(), HitKind::Subagent, times.modified);
                 }
             }

@@ -82,6 +82,11 @@ impl Folder {
         matches!(self, Self::Literal(_))
     }
 
+    /// Whether the name is part of a date.
+    pub(super) const fn is_dated(&self) -> bool {
+        matches!(self, Self::Year | Self::Month | Self::Day)
+    }
+
     /// The name itself, when there is only one.
     pub(super) fn literal(&self) -> &str {
         if let Self::Literal(name) = self { name } else { "" }

@@ -4,9 +4,9 @@
 //! it is; apart from removed or added members no byte changes; a mapping leaves the map only after its tombstone is
 //! durable; a change that another program makes at the same time is not lost; nothing to change, nothing written.
 
-mod absences;
 mod edit;
 mod entry;
+mod memory;
 #[cfg(test)]
 mod property_tests;
 mod shapes;
@@ -24,9 +24,9 @@ use crate::filesystem::{
     SnapshotError, create, has_leftovers, remove_leftovers,
 };
 
-pub(crate) use absences::{Absent, Memory, Remembered};
 pub(crate) use edit::{Edited, NewForm, NewMapping, TopPlace, new_map};
 pub(crate) use entry::{Entry, Recorded};
+pub(crate) use memory::{Absent, Memory, Remembered, Tidied};
 pub(crate) use shapes::{Document, FLAT_MODEL};
 pub(crate) use tombstones::{Grave, OldValue, Tombstone, Tombstones};
 

@@ -2,19 +2,20 @@
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::folders;
 use super::plan::{Item, Plan};
-use crate::filesystem::{Snapshot, walk};
+use super::recheck::Recheck;
+use super::transcripts;
+use crate::filesystem::Snapshot;
 use crate::policy::timestamp::Timestamp;
-use crate::session_map::{Change, Document, Entry, LockPolicy, MapError, Memory, OldValue, SessionMap, Tombstone};
-
-/// A plan whose look at the sessions began less than this ago is applied without a second look.
-const STILL_FRESH: Duration = Duration::from_millis(50);
+use crate::session_map::{
+    Change, Document, Entry, LockPolicy, MapError, Memory, OldValue, SessionMap, Tidied, Tombstone,
+};
 
 /// What became of the plan.
 #[derive(Debug, Default)]
@@ -40,95 +41,76 @@ pub(crate) fn apply(
     plan: &Plan<'_>,
     map: &SessionMap,
     snapshot: Snapshot,
-    memory: &mut Memory,
+    memory: &Memory,
     how: &How<'_>,
 ) -> Result<Applied, MapError> {
-    let items: Vec<Item<'_>> = plan.pruned().collect();
+    let doomed = plan.doomed();
     let mut applied = Applied::default();
-    let absences = plan.absences(memory);
-    let mut remember = memory.update(absences);
-    if !items.is_empty() {
-        let folders = folders::of(plan, &items);
+    let mut tidied = memory.tidied;
+    if !doomed.is_empty() {
+        let asked = Instant::now();
         let held = map.lock(how.lock)?;
+        let mut recheck = Recheck::new(plan, asked.elapsed());
+        let folders = transcripts::working_folders(plan, &doomed);
         let buried_before = map.tombstones().bytes();
-        // What was looked at some time ago, in a slow store or before a wait, may have been used since.
-        let alive =
-            if plan.evidence.begun.elapsed() < STILL_FRESH { FxHashSet::default() } else { used_since(plan, &items) };
         let planned = snapshot.shared_bytes();
         let changed = held.update(Some(snapshot), |bytes| {
             let same = std::ptr::eq(bytes, planned.as_slice());
-            let mut removed: Vec<(usize, usize)> = if same {
-                items.iter().enumerate().map(|(item, of)| (of.finding.entry as usize, item)).collect()
+            let mut removed: Vec<(u32, u32)> = if same {
+                doomed.iter().zip(0..).map(|(index, at)| (plan.item_at(*index).finding.entry, at)).collect()
             } else {
-                still_there(&map.parse(bytes, how.is_model)?, &items, plan.document)
+                still_there(&map.parse(bytes, how.is_model)?, plan, &doomed)
             };
-            removed.retain(|(_, item)| !alive.contains(item));
-            let present: FxHashSet<usize> = removed.iter().map(|(_, item)| *item).collect();
+            let alive = recheck.alive(&doomed);
+            removed.retain(|(_, at)| !alive.contains(&doomed[*at as usize]));
+            let present: FxHashSet<u32> = removed.iter().map(|(_, at)| *at).collect();
+            let absent = doomed.iter().zip(0..).filter(|(_, at)| !present.contains(at));
+            applied.changed_meanwhile = absent.map(|(index, _)| plan.item_at(*index).finding.entry).collect();
             applied.pruned = removed.len();
-            applied.changed_meanwhile =
-                (0..items.len()).filter(|item| !present.contains(item)).map(|item| items[item].finding.entry).collect();
             if removed.is_empty() {
                 return Ok(None);
             }
-            let tombstones = removed.iter().map(|&(_, item)| tombstone(plan, &items[item], folders[item].as_deref()));
+            let tombstones = removed.iter().map(|&(_, at)| {
+                let item = plan.item_at(doomed[at as usize]);
+                tombstone(plan, item, folders[at as usize].as_deref())
+            });
             let pending = map.tombstones().append(tombstones).map_err(MapError::Write)?;
-            let entries = removed.iter().map(|(entry, _)| *entry);
+            let entries = removed.iter().map(|(entry, _)| *entry as usize);
             let edited =
                 if same { plan.document.without(entries) } else { map.parse(bytes, how.is_model)?.without(entries) };
             Ok(Some(Change { edited, pending: Some(pending) }))
         })?;
         if changed {
             let added = map.tombstones().bytes().saturating_sub(buried_before);
-            remember |= tidy(map, memory, added, plan.now, how);
+            tidied = tidy(map, tidied, added, plan.now, how);
         }
     } else if map.has_leftovers() {
         // What a killed run left goes under the lock; without it there is nothing to take the lock for.
         drop(map.lock(LockPolicy { wait: None, ..how.lock }));
     }
-    if remember {
+    if let Some(next) = memory.next(plan.absences(memory), tidied) {
         // The mappings are pruned; that the memory could not be written costs a day's patience with missing ones.
-        if let Err(error) = memory.store(how.state) {
+        if let Err(error) = next.store(how.state) {
             log::warn!("{error:#}");
         }
     }
     Ok(applied)
 }
 
-/// Items whose transcript was written to since the plan was made.
-fn used_since(plan: &Plan<'_>, items: &[Item<'_>]) -> FxHashSet<usize> {
-    let limit = plan.thresholds.idle.and_then(|idle| chrono::TimeDelta::from_std(idle).ok());
-    let Some(idle_before) = limit.and_then(|limit| plan.now.checked_sub_signed(limit)) else {
-        return FxHashSet::default();
-    };
-    let used = |item: &Item<'_>| {
-        let path = plan.evidence.transcript(item.finding)?;
-        let times = walk::file_times(rustix::fs::CWD, path.as_path()).ok()?;
-        // Where its own records decided, the file's time was a lie before.
-        Some(times.modified > item.finding.modified.unwrap_or(idle_before))
-    };
-    (0..items.len()).filter(|&index| used(&items[index]).unwrap_or_default()).collect()
-}
-
 /// Tidies the tombstones once a day, and when they have grown out of proportion to what the last tidying left or, where
 /// nothing is remembered of one, to what this run added.
-fn tidy(map: &SessionMap, memory: &mut Memory, added: u64, now: chrono::DateTime<chrono::Utc>, how: &How<'_>) -> bool {
+fn tidy(map: &SessionMap, last: Tidied, added: u64, now: DateTime<Utc>, how: &How<'_>) -> Tidied {
     let tombstones = map.tombstones();
-    let due = memory.tidied_at.is_some_and(|last| now - last > chrono::TimeDelta::days(1) || last > now);
-    if !due && !tombstones.is_overgrown(memory.tidied_bytes.max(added)) {
-        if memory.tidied_at.is_some() {
-            return false;
-        }
-        (memory.tidied_bytes, memory.tidied_at) = (tombstones.bytes(), Some(now));
-        return true;
+    let due = last.at.is_some_and(|last| now - last > chrono::TimeDelta::days(1) || last > now);
+    if !due && !tombstones.is_overgrown(last.bytes.max(added)) {
+        let first = Tidied { bytes: tombstones.bytes(), at: Some(now) };
+        return if last.at.is_some() { last } else { first };
     }
     match tombstones.tidy(how.tombstones, now) {
-        Ok(bytes) => {
-            (memory.tidied_bytes, memory.tidied_at) = (bytes, Some(now));
-            true
-        }
+        Ok(bytes) => Tidied { bytes, at: Some(now) },
         Err(error) => {
             log::warn!("{}: not tidied: {error:#}", tombstones.path().display());
-            false
+            last
         }
     }
 }
@@ -138,26 +120,27 @@ fn key<'e>(entry: &'e Entry<'_>) -> (Option<&'e str>, &'e str, &'e str) {
     (entry.model.as_deref(), &entry.chat, &entry.session)
 }
 
-/// The planned items that the map's present text still holds unchanged: (entry there, item).
-fn still_there(now: &Document<'_>, items: &[Item<'_>], before: &Document<'_>) -> Vec<(usize, usize)> {
-    let planned: FxHashMap<(Option<&str>, &str, &str), usize> =
-        items.iter().enumerate().map(|(index, item)| (key(item.entry), index)).collect();
-    let same = |(index, entry): (usize, &Entry<'_>)| {
-        let item = *planned.get(&key(entry))?;
-        let unchanged = now.value(entry) == before.value(items[item].entry);
-        unchanged.then_some((index, item))
+/// The doomed mappings that the map's present text still holds unchanged: entry there, and place among the doomed.
+fn still_there(now: &Document<'_>, plan: &Plan<'_>, doomed: &[u32]) -> Vec<(u32, u32)> {
+    let entry_of = |index: u32| plan.item_at(index).entry;
+    let planned: FxHashMap<(Option<&str>, &str, &str), u32> =
+        doomed.iter().zip(0..).map(|(index, at)| (key(entry_of(*index)), at)).collect();
+    let same = |(entry, index): (&Entry<'_>, u32)| {
+        let at = *planned.get(&key(entry))?;
+        let unchanged = now.value(entry) == plan.document.value(entry_of(doomed[at as usize]));
+        unchanged.then_some((index, at))
     };
-    now.entries.iter().enumerate().filter_map(same).collect()
+    now.entries.iter().zip(0..).filter_map(same).collect()
 }
 
-fn tombstone<'a>(plan: &'a Plan<'_>, item: &'a Item<'_>, cwd: Option<&'a str>) -> Tombstone<'a> {
+fn tombstone<'a>(plan: &'a Plan<'_>, item: Item<'a>, cwd: Option<&'a str>) -> Tombstone<'a> {
     let value = plan.document.value(item.entry);
     Tombstone {
         model: item.entry.model.as_deref(),
         chat: &item.entry.chat,
         session: &item.entry.session,
-        provider: plan.provider(item),
-        transcript: plan.transcript(item).map(Cow::Owned),
+        provider: plan.provider(&item),
+        transcript: plan.transcript(&item).map(Cow::Owned),
         cwd,
         last_activity: item.last_activity(),
         pruned_at: Timestamp(plan.now),

@@ -1,11 +1,12 @@
 //! Times from inside the transcripts, for `--activity content`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use super::evidence::threads_for;
+use super::parallel;
 use crate::policy::mapping::{Activity, Source};
 use crate::providers::index::{Found, Place, Store};
 use crate::providers::last_record::last_record_time;
+
+/// How many sessions a thread takes at a time.
+const CHUNK: usize = 16;
 
 /// What the inside of a session's files tells.
 #[derive(Debug, Clone)]
@@ -25,25 +26,12 @@ pub(crate) fn times<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<Vec<Opti
         .enumerate()
         .flat_map(|(store, of)| of.found.iter().enumerate().filter_map(move |(id, found)| Some((store, id, (*found)?))))
         .collect();
-    let next = AtomicUsize::new(0);
-    let run = || {
-        let mut mine = Vec::new();
-        while let Some(&(store, id, found)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            mine.push((store, id, session_time(stores[store], id as u32, &found)));
-        }
-        mine
+    let read = |(): &mut (), &(store, id, found): &(usize, usize, Found)| {
+        Some((store, id, session_time(stores[store], id as u32, &found)))
     };
-    let threads = threads_for(work.len() / 16);
-    std::thread::scope(|scope| {
-        let more: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
-        let mut done = run();
-        for handle in more {
-            done.extend(handle.join().unwrap_or_default());
-        }
-        for (store, id, times) in done {
-            results[store][id] = Some(times);
-        }
-    });
+    for (store, id, times) in parallel::map(&work, CHUNK, read) {
+        results[store][id] = Some(times);
+    }
     results
 }
 

@@ -6,6 +6,8 @@
 pub(crate) mod apply;
 pub(crate) mod content;
 pub(crate) mod evidence;
-mod folders;
+mod parallel;
 pub(crate) mod plan;
+mod recheck;
 pub(crate) mod resolve;
+mod transcripts;

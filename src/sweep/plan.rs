@@ -129,9 +129,27 @@ impl<'p> Plan<'p> {
         decide(self.evidence.facts(finding, since), &self.thresholds, self.now)
     }
 
-    /// Those to be pruned.
-    pub(crate) fn pruned(&self) -> impl Iterator<Item = Item<'_>> {
-        self.items_with(|_, action| action == Action::Prune)
+    /// Those to be pruned: indexes for [`Plan::item_at`].
+    pub(crate) fn doomed(&self) -> Vec<u32> {
+        let outcomes = self.outcomes.iter().zip(0..);
+        outcomes.filter(|((_, action), _)| *action == Action::Prune).map(|(_, index)| index).collect()
+    }
+
+    /// The mapping at `index`, in the map's order of those that were looked at.
+    pub(crate) fn item_at(&self, index: u32) -> Item<'_> {
+        self.item(&self.evidence.findings[index as usize])
+    }
+
+    /// Whether a later look at the same mapping leads to its removal, too.
+    pub(crate) fn condemns(&self, again: &Evidence, finding: &Finding) -> bool {
+        let since = self.since.get(&finding.entry).copied();
+        decide(again.facts(finding, since), &self.thresholds, self.now).action == Action::Prune
+    }
+
+    /// The instant between idle and active; `None` when nothing is ever idle.
+    pub(crate) fn idle_before(&self) -> Option<DateTime<Utc>> {
+        let limit = self.thresholds.idle.and_then(|idle| chrono::TimeDelta::from_std(idle).ok())?;
+        self.now.checked_sub_signed(limit)
     }
 
     /// Keeps those missing mappings that a closer look found after all, or could not look for.
@@ -246,14 +264,14 @@ impl<'p> Plan<'p> {
 
     /// Where the last activity was taken from, when that is not the usual place.
     pub(crate) fn source_to_show(&self, item: &Item<'_>) -> Option<&'static str> {
-        let unusual = self.evidence.activity == ActivitySource::Content;
+        let unusual = self.evidence.look.activity == ActivitySource::Content;
         item.verdict.last_activity.filter(|_| unusual).map(|activity| activity.source.name())
     }
 
     /// Where the transcript's inside decided: how long ago its file time pretends, when that is off by more than the
     /// tolerance for clocks.
     pub(crate) fn mtime_lie(&self, item: &Item<'_>) -> Option<u64> {
-        let (modified, activity) = (item.finding.modified?, item.verdict.last_activity?);
+        let (modified, activity) = (self.evidence.file_time(item.finding)?, item.verdict.last_activity?);
         let lies = (modified - activity.time).abs() > FUTURE_TOLERANCE;
         lies.then(|| (self.now - modified).num_seconds().max(0).unsigned_abs())
     }

@@ -17,12 +17,20 @@ pub(crate) struct Memory {
     schema: u32,
     /// The map it belongs to.
     map: PathBuf,
-    /// Size of the tombstone file after it was last tidied, and when that was.
-    #[serde(default)]
-    pub(crate) tidied_bytes: u64,
-    #[serde(default)]
-    pub(crate) tidied_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    pub(crate) tidied: Tidied,
     missing: Vec<Absent>,
+}
+
+/// The last tidying of the tombstones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tidied {
+    /// Size of their file afterwards.
+    #[serde(default, rename = "tidied_bytes")]
+    pub(crate) bytes: u64,
+    /// When that was; `None` where nothing is remembered of one.
+    #[serde(default, rename = "tidied_at")]
+    pub(crate) at: Option<DateTime<Utc>>,
 }
 
 /// A mapping without a transcript. Written as one list each, since there may be very many.
@@ -84,11 +92,10 @@ impl Memory {
         &self.missing
     }
 
-    /// Takes in what this run found; true when that changes anything.
-    pub(crate) fn update(&mut self, missing: Vec<Absent>) -> bool {
-        let changed = self.missing != missing;
-        self.missing = missing;
-        changed
+    /// What the next run has to know instead; `None` when that is the same.
+    pub(crate) fn next(&self, missing: Vec<Absent>, tidied: Tidied) -> Option<Self> {
+        let same = self.missing == missing && self.tidied == tidied;
+        (!same).then(|| Self { schema: self.schema, map: self.map.clone(), tidied, missing })
     }
 
     /// Writes it.
