@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -60,6 +61,18 @@ impl World {
     pub(crate) fn claude_record(&self, pid: u32, session: &str, start: u64) {
         let record = json!({"pid": pid, "sessionId": session, "cwd": "/work", "procStart": start.to_string()});
         self.file(&format!(".claude/sessions/{pid}.json"), record.to_string(), 0);
+    }
+
+    /// opencode's database: the id, the parent and the time of each session.
+    pub(crate) fn opencode(&self, sessions: &[(&str, Option<&str>, rusqlite::types::Value)]) -> PathBuf {
+        let path = self.file(".local/share/opencode/opencode.db", "", 0);
+        let database = rusqlite::Connection::open(&path).unwrap();
+        let table = "create table session (id text, parent_id text, directory text, time_updated)";
+        database.execute_batch(table).unwrap();
+        for (id, parent, time) in sessions {
+            database.execute("insert into session values (?1, ?2, '/work', ?3)", (id, parent, time)).unwrap();
+        }
+        path
     }
 
     /// The same run at another time.
