@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use rusqlite::types::Value as Column;
 use serde_json::{Value, json};
 
 use crate::world::{NOW, Ran, World};
@@ -64,8 +65,13 @@ impl World {
     }
 
     /// opencode's database: the id, the parent and the time of each session.
-    pub(crate) fn opencode(&self, sessions: &[(&str, Option<&str>, rusqlite::types::Value)]) -> PathBuf {
-        let path = self.file(".local/share/opencode/opencode.db", "", 0);
+    pub(crate) fn opencode(&self, sessions: &[(&str, Option<&str>, Column)]) {
+        self.opencode_in(".local/share/opencode", sessions);
+    }
+
+    /// The same in another home.
+    pub(crate) fn opencode_in(&self, home: &str, sessions: &[(&str, Option<&str>, Column)]) -> PathBuf {
+        let path = self.file(&format!("{home}/opencode.db"), "", 0);
         let database = rusqlite::Connection::open(&path).unwrap();
         let table = "create table session (id text, parent_id text, directory text, time_updated)";
         database.execute_batch(table).unwrap();
