@@ -27,7 +27,7 @@ const LINE_MAX: usize = 256;
 pub(crate) struct Holder {
     /// The process.
     pub(crate) pid: u32,
-    /// When it took the lock.
+    /// When it began.
     pub(crate) since: DateTime<Utc>,
     /// What it is doing.
     pub(crate) program: String,
@@ -60,7 +60,7 @@ pub(crate) enum LockError {
 pub(crate) struct Claim<'a> {
     /// What it is doing: the program and its command.
     pub(crate) program: &'a str,
-    /// When.
+    /// When it began, by the machine's clock.
     pub(crate) now: DateTime<Utc>,
 }
 

@@ -60,6 +60,25 @@ fn a_run_that_finds_the_lock_taken_ends_with_3_and_names_the_holder() {
 }
 
 #[test]
+fn a_run_that_rehearses_another_time_holds_the_lock_since_it_really_began() {
+    let world = scene();
+    // It holds the lock for a second, while it writes its tombstones.
+    let options = ["-e", "inject=fdatasync:delay_enter=1000000:when=1"];
+    let Some(mut command) = strace(&options, &world.command(&["prune"])) else { return };
+    let before = chrono::Utc::now();
+    std::thread::scope(|threads| {
+        let run = threads.spawn(|| Ran::of(&mut command));
+        let lock = world.bridge().join("session_map.lock");
+        wait_until(|| fs_err::read_to_string(&lock).is_ok_and(|line| line.ends_with('\n')));
+        let refused = world.run(&["prune", "--wait", "never"]).ends_with(3);
+        let (_, since) = refused.stderr.split_once("since ").unwrap();
+        let since = chrono::NaiveDateTime::parse_from_str(&since[..20], "%Y-%m-%d %H:%M:%SZ").unwrap().and_utc();
+        assert!((before.timestamp()..=chrono::Utc::now().timestamp()).contains(&since.timestamp()), "{refused:?}");
+        run.join().unwrap().ends_with(0);
+    });
+}
+
+#[test]
 fn a_lock_whose_holder_is_not_written_down_is_one_of_an_unknown_process() {
     let world = scene();
     for line in ["", "nonsense", "1 2026-11-20T10:02:03Z \u{1b}[2Jowned\n"] {
