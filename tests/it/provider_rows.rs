@@ -206,7 +206,7 @@ const MOVED: [Moved; 10] = [
 /// Makes a session in a provider's home, and tells its file.
 fn make_session(world: &World, home: &str, file: &str, minutes: i64) -> PathBuf {
     let path = format!("{home}/{}", file.replace("{id}", &id(1)).replace("{id:8}", &id(1)[..8]));
-    if file.ends_with(".db") {
+    if file == "opencode.db" {
         return world.opencode_in(home, &[(&id(1), None, Column::Integer((NOW as i64 - minutes * 60) * 1000))]);
     }
     world.file(&path, format!("{{\"sessionId\":\"{}\"}}\n", id(1)), minutes)

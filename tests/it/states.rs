@@ -690,19 +690,19 @@ fn a_time_in_the_maps_own_entry_keeps_it() {
 fn a_time_counts_in_every_form_of_entry() {
     let world = World::new();
     world.claude(CLAUDE_ID, 600);
-    let forms: [(&str, fn(u64) -> Value); 4] = [
-        ("top", |time| json!({"a": {"session_id": CLAUDE_ID, "lastUsedAt": time * 1000}})),
-        ("inverted", |time| json!({CLAUDE_ID: {"hermes_session_id": "a", "turns": 4, "updated": time}})),
-        ("pairs", |time| json!({"channelMap": [["a", {"sessionId": CLAUDE_ID, "createdAt": time * 1000}]]})),
-        ("wrapped", |time| json!({"version": 1, "sessions": {"a": {"session_id": CLAUDE_ID, "updated_at": time}}})),
-    ];
-    for (form, map) in forms {
-        world.map(&map(NOW - 600).to_string());
-        let entry = &world.entries(&[])["a"];
+    let maps = |time: u64| {
+        [
+            json!({"a": {"session_id": CLAUDE_ID, "lastUsedAt": time * 1000}}),
+            json!({CLAUDE_ID: {"hermes_session_id": "a", "turns": 4, "updated": time}}),
+            json!({"channelMap": [["a", {"sessionId": CLAUDE_ID, "createdAt": time * 1000}]]}),
+            json!({"version": 1, "sessions": {"a": {"session_id": CLAUDE_ID, "updated_at": time}}}),
+        ]
+    };
+    for (recent, old) in maps(NOW - 600).iter().zip(maps(NOW - 9000)) {
+        let entry = &world.map(&recent.to_string()).entries(&[])["a"];
         assert_verdict(entry, "active/keep", "");
-        assert_eq!((&entry["source"], &entry["idle_seconds"]), (&json!("map-entry"), &json!(600)), "{form}");
-        world.map(&map(NOW - 9000).to_string());
-        assert_eq!(world.verdict("a", &[]), "idle/prune", "{form}");
+        assert_eq!((&entry["source"], &entry["idle_seconds"]), (&json!("map-entry"), &json!(600)), "{recent}");
+        assert_eq!(world.map(&old.to_string()).verdict("a", &[]), "idle/prune", "{old}");
     }
 }
 

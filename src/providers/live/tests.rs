@@ -166,7 +166,7 @@ fn the_older_forms_of_a_record_are_read() {
     let old = format!("{{\"pid\":{pid},\"session_id\":\"{ID}\",\"cwd\":\"/work\"}}");
     let path = world.add(&format!("sessions/pid-{pid}.json"), &old);
     assert!(is_live(&world.look(records())));
-    fs_remove(&path);
+    fs::remove_file(&path).unwrap();
     let own = fs::read_link("/proc/self/ns/pid").unwrap();
     let own = own.to_str().unwrap().trim_start_matches("pid:[").trim_end_matches(']').to_owned();
     let qwen = format!(
@@ -175,11 +175,6 @@ fn the_older_forms_of_a_record_are_read() {
     );
     world.add(&format!("sessions/{pid}-0a1b2c3d.json"), &qwen);
     assert!(is_live(&world.look(records())));
-}
-
-#[expect(clippy::disallowed_methods, reason = "the test's own file")]
-fn fs_remove(path: &Path) {
-    fs::remove_file(path).unwrap();
 }
 
 #[test]
