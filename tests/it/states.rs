@@ -24,6 +24,14 @@ fn idle_codex() -> World {
     world
 }
 
+/// A world with a Claude chat `there`, used a minute ago, and one whose transcript is `gone`.
+fn one_of_two_missing() -> World {
+    let world = World::new();
+    world.claude(&id(1), 1);
+    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    world
+}
+
 /// Sets a file's time to the machine's present.
 fn touch_now(path: &std::path::Path) {
     filetime::set_file_mtime(path, filetime::FileTime::now()).unwrap();
@@ -278,9 +286,7 @@ fn what_a_live_record_says_of_its_use_counts() {
 
 #[test]
 fn a_missing_transcript_is_pruned_only_a_day_after_it_was_first_missed() {
-    let world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let world = one_of_two_missing();
     let entries = by_chat(&world.json(&["prune"]));
     assert_verdict(&entries["gone"], "missing/keep", "first seen missing now");
     assert_eq!(entries["gone"]["transcript"], Value::Null);
@@ -295,9 +301,7 @@ fn a_missing_transcript_is_pruned_only_a_day_after_it_was_first_missed() {
 
 #[test]
 fn a_dry_run_does_not_remember_what_is_missing() {
-    let world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let world = one_of_two_missing();
     world.run(&["prune", "--dry-run"]).ends_with(0);
     assert!(!world.home().join(".local").exists());
     let entries = by_chat(&world.json_at(&later(48), &["prune", "--dry-run", "--idle", "never"]));
@@ -322,9 +326,7 @@ fn a_transcript_that_reappears_is_missed_anew() {
 
 #[test]
 fn a_chat_with_another_session_is_missed_anew() {
-    let world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let world = one_of_two_missing();
     world.run(&["prune"]).ends_with(0);
     world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(3))]));
     let entries = by_chat(&world.json_at(&later(48), &["prune", "--idle", "never"]));
@@ -333,9 +335,7 @@ fn a_chat_with_another_session_is_missed_anew() {
 
 #[test]
 fn a_session_missing_from_another_home_is_missed_anew() {
-    let mut world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let mut world = one_of_two_missing();
     world.run(&["prune"]).ends_with(0);
     world.file(&format!("elsewhere/projects/-work/{}.jsonl", id(1)), "{}\n", 1);
     let elsewhere = world.home().join("elsewhere");
@@ -346,9 +346,7 @@ fn a_session_missing_from_another_home_is_missed_anew() {
 
 #[test]
 fn the_missing_policy_is_the_users() {
-    let world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let world = one_of_two_missing();
     let verdict_of = |at: &str, policy: &str| {
         by_chat(&world.json_at(at, &["prune", "--dry-run", "--idle", "never", "--missing", policy]))["gone"].clone()
     };
