@@ -369,21 +369,30 @@ fn sub_agents_that_we_may_not_look_at_may_be_at_work() {
 
 #[test]
 fn an_audit_says_what_it_could_not_read() {
+    let codex_alone = format!(r#"{{"codex-cli":{{"other":"{CODEX_ID}"}}}}"#);
     for folder in [".claude", ".claude/projects", ".claude/projects/-other"] {
-        let world = blind_scene();
-        let path = world.home().join(folder);
-        let command = |arguments: &[&str]| as_ordinary_user(&world, &world.command(arguments));
-        let (mut as_json, mut as_text) = (command(&["audit", "--json"]), command(&["audit"]));
-        set_mode(&path, 0o000);
-        let (json, text) = (Ran::of(&mut as_json), Ran::of(&mut as_text));
-        set_mode(&path, 0o755);
-        let document: Value = serde_json::from_str(&json.ends_with(4).stdout).unwrap();
-        let provider = |name| document["providers"].as_array().unwrap().iter().find(|row| row["provider"] == name);
-        let problem = provider("claude").unwrap()["problems"][0].as_str().unwrap();
-        assert!(problem.contains(path.to_str().unwrap()) && problem.contains("denied"), "{folder}: {problem}");
-        assert_eq!(provider("codex").unwrap()["problems"], json!([]), "{folder}");
-        let text = text.ends_with(4).stdout;
-        assert!(text.contains(&format!("note: {problem}")), "{folder}: {text}");
+        // With the sessions in a map, with others in it, and without one.
+        for map in [None, Some(codex_alone.as_str()), Some("")] {
+            let world = blind_scene();
+            match map {
+                Some("") => fs_err::remove_file(world.map_path()).unwrap(),
+                Some(text) => _ = world.map(text),
+                None => {}
+            }
+            let path = world.home().join(folder);
+            let command = |arguments: &[&str]| as_ordinary_user(&world, &world.command(arguments));
+            let (mut as_json, mut as_text) = (command(&["audit", "--json"]), command(&["audit"]));
+            set_mode(&path, 0o000);
+            let (json, text) = (Ran::of(&mut as_json), Ran::of(&mut as_text));
+            set_mode(&path, 0o755);
+            let document: Value = serde_json::from_str(&json.ends_with(4).stdout).unwrap();
+            let provider = |name| document["providers"].as_array().unwrap().iter().find(|row| row["provider"] == name);
+            let problem = provider("claude").unwrap()["problems"][0].as_str().unwrap();
+            assert!(problem.contains(path.to_str().unwrap()) && problem.contains("denied"), "{folder}: {problem}");
+            assert_eq!(provider("codex").unwrap()["problems"], json!([]), "{folder}");
+            let text = text.ends_with(4).stdout;
+            assert!(text.contains(&format!("note: {problem}")), "{folder}: {text}");
+        }
     }
 }
 

@@ -17,20 +17,24 @@ fn scene() -> World {
     world
 }
 
-/// Runs that take over a second: the call that is held up, and what is said meanwhile. Sessions are looked at by their
-/// names in an open folder, stores are read by whole paths.
-fn slow_runs(world: &World) -> Option<Vec<(&'static [&'static str], Command, &'static str)>> {
+/// A run, the call that is held up in it, and what is said when that takes long. Sessions are looked at by their names in
+/// an open folder, stores are read by whole paths.
+type Slow = (&'static [&'static str], String, &'static str);
+
+fn slow_runs(world: &World) -> [Slow; 3] {
     let name = format!("{CLAUDE_ID}.jsonl");
-    let path = world.home().join(".claude/projects/-work").join(&name);
-    let held_up = |path: &str, arguments| {
-        strace(&["-P", path, "-e", "inject=statx,newfstatat:delay_enter=1500000:when=1"], &world.command(arguments))
-    };
-    let (prune, quiet, audit): (&[&str], &[&str], &[&str]) = (&["prune", "-n"], &["prune", "-n", "-q"], &["audit"]);
-    Some(vec![
-        (prune, held_up(&name, prune)?, "looking at sessions"),
-        (audit, held_up(path.to_str().unwrap(), audit)?, "reading stores"),
-        (quiet, held_up(&name, quiet)?, ""),
-    ])
+    let path = world.home().join(".claude/projects/-work").join(&name).to_str().unwrap().to_owned();
+    [
+        (&["prune", "-n"], name.clone(), "looking at sessions"),
+        (&["audit"], path, "reading stores"),
+        (&["prune", "-n", "-q"], name, ""),
+    ]
+}
+
+/// The run with its call held up.
+fn held_up(world: &World, (arguments, path, _): &Slow, milliseconds: u32) -> Option<Command> {
+    let inject = format!("inject=statx,newfstatat:delay_enter={milliseconds}000:when=1");
+    strace(&["-P", path, "-e", &inject], &world.command(arguments))
 }
 
 fn has_progress(text: &str) -> bool {
@@ -40,22 +44,25 @@ fn has_progress(text: &str) -> bool {
 #[test]
 fn progress_is_shown_on_a_terminal_when_it_takes_over_a_second() {
     let world = scene();
-    for (arguments, slow, message) in slow_runs(&world).unwrap_or_default() {
-        let Some(mut slow) = on_terminal(&slow) else { return };
-        let slow = Ran::of(&mut slow).ends_with(0).stdout;
-        assert_eq!((slow.contains(message), has_progress(&slow)), (true, !message.is_empty()), "{slow:?}");
+    for run in slow_runs(&world) {
+        let shown = |milliseconds| {
+            let mut command = on_terminal(&held_up(&world, &run, milliseconds)?)?;
+            Some(Ran::of(&mut command).ends_with(0).stdout)
+        };
+        let Some((slow, quick)) = shown(1500).zip(shown(300)) else { return };
+        assert_eq!((slow.contains(run.2), has_progress(&slow)), (true, !run.2.is_empty()), "{run:?}: {slow:?}");
         // It is taken away again: what a quick run shows comes last.
-        let quick = Ran::of(&mut on_terminal(&world.command(arguments)).unwrap()).ends_with(0).stdout;
-        assert!(!has_progress(&quick) && slow.ends_with(&quick), "{arguments:?}: {slow:?}\n{quick:?}");
+        assert!(!has_progress(&quick) && slow.ends_with(&quick), "{run:?}: {slow:?}\n{quick:?}");
     }
 }
 
 #[test]
 fn no_progress_is_shown_in_a_pipe() {
     let world = scene();
-    for (arguments, mut slow, _) in slow_runs(&world).unwrap_or_default() {
+    for run in slow_runs(&world) {
+        let Some(mut slow) = held_up(&world, &run, 1500) else { return };
         let ran = Ran::of(&mut slow).ends_with(0);
-        assert_eq!((ran.stderr.as_str(), ran.stdout), ("", world.run(arguments).stdout), "{arguments:?}");
+        assert_eq!((ran.stderr.as_str(), ran.stdout), ("", world.run(run.0).stdout), "{run:?}");
     }
 }
 
