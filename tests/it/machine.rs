@@ -33,11 +33,9 @@ pub(crate) fn as_ordinary_user(world: &World, command: &Command) -> Command {
     }
     // The binary itself may lie where only root can go.
     let program = world.root().join("program");
-    if !program.exists() {
-        if fs_err::hard_link(command.get_program(), &program).is_err() {
-            // By another process: a file that this one writes stays busy as long as a child of another test has it.
-            assert!(Command::new("cp").arg(command.get_program()).arg(&program).status().unwrap().success());
-        }
+    if !program.exists() && fs_err::hard_link(command.get_program(), &program).is_err() {
+        // By another process: a file that this one writes stays busy as long as a child of another test has it.
+        assert!(Command::new("cp").arg(command.get_program()).arg(&program).status().unwrap().success());
     }
     for entry in WalkDir::new(world.root()).into_iter().map(Result::unwrap).filter(|entry| entry.path() != program) {
         std::os::unix::fs::lchown(entry.path(), Some(NOBODY), Some(NOBODY)).unwrap();
