@@ -16,6 +16,8 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     /// The run's one instant.
     pub(crate) now: DateTime<Utc>,
+    /// When the run really began, whatever instant it rehearses.
+    started: DateTime<Utc>,
     pub(crate) catalogue: Catalogue,
     pub(crate) output: Output,
 }
@@ -55,8 +57,10 @@ impl Context {
         });
         let homes = homes.collect();
         let output = Output::new(given.json, given.quiet, given.verbose, config.settings.color);
+        let started = clock();
         Self {
-            now: given.at.unwrap_or_else(clock),
+            now: given.at.unwrap_or(started),
+            started,
             catalogue: Catalogue::new(homes),
             config,
             dirs,
@@ -76,7 +80,8 @@ impl Context {
         LockPolicy {
             wait: (!wait.is_zero()).then_some(wait),
             program,
-            now: self.now,
+            // Whoever finds the lock taken is told since when, by everybody's clock.
+            now: self.started,
             on_wait: |holder| match holder {
                 Some(holder) => log::warn!("waiting for {holder}"),
                 None => log::warn!("waiting for another run"),

@@ -16,6 +16,11 @@
 //!
 //! Left uses right, never back: commands → sweep → `session_map`, providers → policy, filesystem.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests write and remove as they like in their own temporary folder")
+)]
+
 mod allocator;
 mod commands;
 mod config;

@@ -27,7 +27,7 @@ const LINE_MAX: usize = 256;
 pub(crate) struct Holder {
     /// The process.
     pub(crate) pid: u32,
-    /// When it took the lock.
+    /// When it began.
     pub(crate) since: DateTime<Utc>,
     /// What it is doing.
     pub(crate) program: String,
@@ -60,7 +60,7 @@ pub(crate) enum LockError {
 pub(crate) struct Claim<'a> {
     /// What it is doing: the program and its command.
     pub(crate) program: &'a str,
-    /// When.
+    /// When it began, by the machine's clock.
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -114,6 +114,7 @@ impl Lock {
 }
 
 impl Drop for Lock {
+    #[expect(clippy::disallowed_methods, reason = "the line is ours while the lock is")]
     fn drop(&mut self) {
         // The line goes first: behind the lock it might be the next holder's. Closing the file releases the lock.
         if let Err(error) = self.file.set_len(0) {
@@ -157,6 +158,7 @@ fn is_ours(file: &File) -> bool {
 }
 
 /// Writes who holds the lock, in one piece over what was there. A full disk does not matter: the lock holds without it.
+#[expect(clippy::disallowed_methods, reason = "the line is ours while the lock is")]
 fn write_line(file: &File, path: &Path, claim: Claim<'_>) {
     let since = claim.now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let program: String = claim.program.chars().filter(|c| !c.is_control()).take(64).collect();

@@ -85,6 +85,7 @@ impl Temporary {
     }
 
     /// Gives it another file's content in place of its own.
+    #[expect(clippy::disallowed_methods, reason = "a temporary file is ours alone")]
     pub(super) fn become_copy(&self, mut original: File) -> io::Result<()> {
         let mut file = &self.file;
         file.set_len(0)?;

@@ -33,7 +33,7 @@ pub(crate) struct ProviderView {
 
 impl ProviderView {
     fn bytes(&self) -> u64 {
-        self.inventory.sessions.iter().map(|session| session.bytes).sum()
+        self.inventory.sessions.iter().filter_map(|session| session.bytes).sum::<u64>() + self.inventory.database_bytes
     }
 
     fn newest(&self) -> Option<Timestamp> {
@@ -83,7 +83,7 @@ impl View for AuditView<'_> {
                         out,
                         "  {:<36}  {:>8}  {:>6}  {}",
                         Escaped(&session.id),
-                        Bytes(session.bytes).to_string(),
+                        session.bytes.map_or_else(|| "-".to_owned(), |bytes| Bytes(bytes).to_string()),
                         age(Some(Timestamp(session.modified))),
                         style.paint(Tone::Quiet, Escaped(&path)),
                     )?;

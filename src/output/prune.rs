@@ -121,12 +121,10 @@ impl View for PruneView<'_> {
         for (reason, count) in self.kept_reasons() {
             writeln!(out, "{count} kept: {}", Escaped(&reason))?;
         }
-        if self.plan.document.not_understood > 0 {
-            writeln!(
-                out,
-                "{} members of the map are no mapping that we know; they stay",
-                self.plan.document.not_understood
-            )?;
+        match self.plan.document.not_understood {
+            0 => {}
+            1 => writeln!(out, "1 member of the map is no mapping that we know; it stays")?,
+            count => writeln!(out, "{count} members of the map are no mapping that we know; they stay")?,
         }
         for note in self.plan.notes() {
             writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(note))?;

@@ -55,6 +55,13 @@ pub(crate) fn sessions(
     read(&path, &database.query, wanted).with_context(|| format!("could not read the sessions in {}", path.display()))
 }
 
+/// The bytes of a database, with what its writer has not yet put into the main file.
+pub(crate) fn size(database: &Database, home: &Path) -> u64 {
+    let path = home.join(&database.path);
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    length(&path) + length(&beside(&path, "-wal"))
+}
+
 fn read(path: &Path, query: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Option<DatabaseSessions>> {
     let access = match Access::to(path) {
         Ok(access) => access,
@@ -213,9 +220,16 @@ mod tests {
         }
 
         fn read(&self, query: &str) -> Result<Option<DatabaseSessions>> {
-            let database = Database { path: "opencode.db".into(), query: query.to_owned() };
-            sessions(&database, self.0.path(), &|id| id != "ses_other")
+            sessions(&database(query), self.0.path(), &|id| id != "ses_other")
         }
+
+        fn size(&self) -> u64 {
+            size(&database(QUERY), self.0.path())
+        }
+    }
+
+    fn database(query: &str) -> Database {
+        Database { path: "opencode.db".into(), query: query.to_owned() }
     }
 
     fn assert_all(found: &DatabaseSessions) {
@@ -248,6 +262,8 @@ mod tests {
         let files = world.files();
         assert_eq!(files, ["opencode.db", "opencode.db-shm", "opencode.db-wal"]);
         assert_all(&world.read(QUERY).unwrap().unwrap());
+        let length = |suffix| std::fs::metadata(beside(&world.path(), suffix)).unwrap().len();
+        assert_eq!(world.size(), length("") + length("-wal"));
         writer.execute("update session set updated = 1795167200 where id = 'ses_c'", []).unwrap();
         let found = world.read(QUERY).unwrap().unwrap();
         assert_eq!(found.sessions["ses_c"].last_activity.unwrap().timestamp(), 1_795_167_200);
@@ -285,6 +301,7 @@ mod tests {
     fn a_database_that_is_not_there_is_no_error_and_is_not_made() {
         let world = World(tempfile::tempdir().unwrap());
         assert_eq!(world.read(QUERY).unwrap(), None);
+        assert_eq!(world.size(), 0);
         assert!(world.files().is_empty());
     }
 

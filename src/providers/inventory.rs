@@ -21,6 +21,8 @@ pub(crate) struct Inventory {
     /// The store's folder or database is there.
     pub(crate) present: bool,
     pub(crate) sessions: Vec<Session>,
+    /// Of the database that sessions share; zero where there is none.
+    pub(crate) database_bytes: u64,
     pub(crate) problems: Vec<String>,
 }
 
@@ -34,7 +36,7 @@ pub(crate) struct Session {
     #[serde(serialize_with = "as_timestamp")]
     pub(crate) modified: DateTime<Utc>,
     /// Of all copies together; unknown where sessions share a database.
-    pub(crate) bytes: u64,
+    pub(crate) bytes: Option<u64>,
 }
 
 fn as_timestamp<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -88,11 +90,11 @@ impl Inventory {
                 continue;
             }
             let modified = metadata.modified().map_or(DateTime::<Utc>::UNIX_EPOCH, DateTime::from);
-            let session = Session { id, transcript: file.into_path(), modified, bytes: metadata.len() };
+            let session = Session { id, transcript: file.into_path(), modified, bytes: Some(metadata.len()) };
             match sessions.get_mut(&session.id) {
                 None => drop(sessions.insert(session.id.clone(), session)),
                 Some(known) => {
-                    let bytes = known.bytes + session.bytes;
+                    let bytes = known.bytes.zip(session.bytes).map(|(known, more)| known + more);
                     if session.modified > known.modified {
                         *known = session;
                     }
@@ -107,10 +109,11 @@ impl Inventory {
         match database::sessions(database, home, &|_| true) {
             Ok(Some(rows)) => {
                 self.present = true;
+                self.database_bytes = database::size(database, home);
                 for (id, row) in &rows.sessions {
                     let Some(modified) = row.last_activity else { continue };
                     let session =
-                        Session { id: id.to_owned(), transcript: home.join(&database.path), modified, bytes: 0 };
+                        Session { id: id.to_owned(), transcript: home.join(&database.path), modified, bytes: None };
                     sessions.entry(id.to_owned()).or_insert(session);
                 }
             }

@@ -6,6 +6,8 @@
 pub(crate) mod builtin;
 pub(crate) mod conversation;
 pub(crate) mod database;
+#[cfg(test)]
+mod documentation;
 pub(crate) mod first_records;
 pub(crate) mod index;
 pub(crate) mod inventory;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::left_behind::id;
 use crate::machine::{as_ordinary_user, set_mode, strace};
 use crate::tree::{assert_untouched, tree_of};
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World, touch};
@@ -284,6 +285,26 @@ fn blind_scene() -> World {
     world
 }
 
+/// How a folder is looked into: where few sessions are wanted each is asked for by name, where many are it is listed.
+const MANNERS: [Manner; 2] = [Manner::Asked, Manner::Listed];
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Manner {
+    Asked,
+    Listed,
+}
+
+impl Manner {
+    /// Adds so many chats without a session to the end of the map that Claude's folders are listed.
+    fn set_up(self, world: &World) {
+        if self == Self::Listed {
+            let none: Value = (0..200_u32).map(|number| (number.to_string(), json!(id(number)))).collect();
+            let text = world.map_text();
+            world.map(&format!("{}, \"sonnet\": {none}}}", text.strip_suffix('}').unwrap()));
+        }
+    }
+}
+
 const BLIND: [&str; 4] = ["prune", "--json", "--missing", "prune"];
 
 fn notes(ran: &Ran) -> String {
@@ -310,29 +331,69 @@ fn a_store_that_we_may_not_read_keeps_its_sessions() {
 fn a_project_folder_that_we_may_not_read_keeps_what_may_be_in_it() {
     // Even the one without sessions that we know of: it may hold a missing one, or a newer copy of an idle one.
     for (mode, folder) in [(0o000, "-other"), (0o444, "-work"), (0o311, "-other")] {
-        let world = blind_scene();
-        let path = world.home().join(".claude/projects").join(folder);
-        let mut command = as_ordinary_user(&world, &world.command(&BLIND));
-        set_mode(&path, mode);
-        let ran = Ran::of(&mut command).ends_with(4);
-        set_mode(&path, 0o755);
-        assert_eq!(states(&ran), [kept("unknown"), kept("unknown"), pruned("idle")], "{mode:o} {folder}");
-        assert!(notes(&ran).contains(folder), "{}", notes(&ran));
+        for manner in MANNERS {
+            let world = blind_scene();
+            manner.set_up(&world);
+            let path = world.home().join(".claude/projects").join(folder);
+            let mut command = as_ordinary_user(&world, &world.command(&BLIND));
+            set_mode(&path, mode);
+            let ran = Ran::of(&mut command).ends_with(4);
+            set_mode(&path, 0o755);
+            let expected = [kept("unknown"), kept("unknown"), pruned("idle")];
+            assert_eq!(states(&ran)[..3], expected, "{mode:o} {folder} {manner:?}");
+            assert!(notes(&ran).contains(folder), "{}", notes(&ran));
+        }
     }
 }
 
 #[test]
 fn sub_agents_that_we_may_not_look_at_may_be_at_work() {
-    let world = blind_scene();
-    let subagents = format!(".claude/projects/-work/{CLAUDE_ID}/subagents");
-    world.file(&format!("{subagents}/agent-1.jsonl"), "{}", 1);
-    let path = world.home().join(&subagents);
-    let mut command = as_ordinary_user(&world, &world.command(&BLIND));
-    set_mode(&path, 0o000);
-    let ran = Ran::of(&mut command).ends_with(4);
-    set_mode(&path, 0o755);
-    assert_eq!(states(&ran)[0], kept("unknown"));
-    assert!(notes(&ran).contains("subagents") || notes(&ran).contains(CLAUDE_ID), "{}", notes(&ran));
+    for manner in MANNERS {
+        for closed in ["", "/subagents"] {
+            let world = blind_scene();
+            manner.set_up(&world);
+            let folder = format!(".claude/projects/-work/{CLAUDE_ID}");
+            world.file(&format!("{folder}/subagents/agent-1.jsonl"), "{}", 1);
+            let path = world.home().join(folder + closed);
+            let mut command = as_ordinary_user(&world, &world.command(&BLIND));
+            set_mode(&path, 0o000);
+            let ran = Ran::of(&mut command).ends_with(4);
+            set_mode(&path, 0o755);
+            assert_eq!(states(&ran)[0], kept("unknown"), "{manner:?} {closed}");
+            let reason = entries(&ran)[0]["reason"].to_string();
+            assert!(reason.contains("could not look at its sub-agents"), "{manner:?} {closed}: {reason}");
+            assert!(notes(&ran).contains(CLAUDE_ID), "{}", notes(&ran));
+        }
+    }
+}
+
+#[test]
+fn an_audit_says_what_it_could_not_read() {
+    let codex_alone = format!(r#"{{"codex-cli":{{"other":"{CODEX_ID}"}}}}"#);
+    for folder in [".claude", ".claude/projects", ".claude/projects/-other"] {
+        // With the sessions in a map, with others in it, and without one.
+        for map in [None, Some(codex_alone.as_str()), Some("")] {
+            let world = blind_scene();
+            match map {
+                Some("") => fs_err::remove_file(world.map_path()).unwrap(),
+                Some(text) => _ = world.map(text),
+                None => {}
+            }
+            let path = world.home().join(folder);
+            let command = |arguments: &[&str]| as_ordinary_user(&world, &world.command(arguments));
+            let (mut as_json, mut as_text) = (command(&["audit", "--json"]), command(&["audit"]));
+            set_mode(&path, 0o000);
+            let (json, text) = (Ran::of(&mut as_json), Ran::of(&mut as_text));
+            set_mode(&path, 0o755);
+            let document: Value = serde_json::from_str(&json.ends_with(4).stdout).unwrap();
+            let provider = |name| document["providers"].as_array().unwrap().iter().find(|row| row["provider"] == name);
+            let problem = provider("claude").unwrap()["problems"][0].as_str().unwrap();
+            assert!(problem.contains(path.to_str().unwrap()) && problem.contains("denied"), "{folder}: {problem}");
+            assert_eq!(provider("codex").unwrap()["problems"], json!([]), "{folder}");
+            let text = text.ends_with(4).stdout;
+            assert!(text.contains(&format!("note: {problem}")), "{folder}: {text}");
+        }
+    }
 }
 
 #[test]
@@ -400,13 +461,28 @@ fn a_store_that_is_a_file_or_a_fifo_keeps_its_sessions() {
 #[test]
 fn a_transcript_that_goes_between_listing_and_stat_is_missing_and_no_error() {
     let world = World::new();
-    world.claude(CLAUDE_ID, 300);
-    map_of(&world, &[CLAUDE_ID]);
-    let name = format!("{CLAUDE_ID}.jsonl");
-    let options = ["-P", &name, "-e", "inject=statx,newfstatat:error=ENOENT"];
-    let Some(mut command) = strace(&options, &world.command(&["prune", "--json"])) else { return };
-    let ran = Ran::of(&mut command).ends_with(0);
-    assert_eq!(states(&ran), [kept("missing")]);
+    let files = [world.claude(CLAUDE_ID, 300), world.codex(CODEX_ID, 300), world.gemini(GEMINI_ID, 300)];
+    let names = files.each_ref().map(|path| path.file_name().unwrap().to_str().unwrap());
+    for manner in MANNERS {
+        world.map(&format!(
+            r#"{{"claude-cli":{{"a":"{CLAUDE_ID}"}},"codex-cli":{{"b":"{CODEX_ID}"}},"gemini-cli":{{"c":"{GEMINI_ID}"}}}}"#
+        ));
+        manner.set_up(&world);
+        let missing = || kept("missing");
+        for (calls, expected) in [
+            ("statx,newfstatat", [missing(), missing(), missing()]),
+            // Gemini's is opened first, to see whose it is; the others only for their working folder.
+            ("openat", [pruned("idle"), pruned("idle"), missing()]),
+        ] {
+            let inject = format!("inject={calls}:error=ENOENT");
+            let paths = names.iter().flat_map(|name| ["-P", name]);
+            let options: Vec<&str> = paths.chain(["-e", &inject]).collect();
+            let command = world.command(&["prune", "--dry-run", "--json"]);
+            let Some(mut command) = strace(&options, &command) else { return };
+            let ran = Ran::of(&mut command).ends_with(0);
+            assert_eq!(states(&ran)[..3], expected, "{calls} {manner:?}");
+        }
+    }
 }
 
 #[test]

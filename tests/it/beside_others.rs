@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use crate::left_behind::three_chats;
 use crate::machine::strace;
 use crate::tree::names_in;
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World, wait_until};
@@ -22,25 +23,13 @@ fn hold_lock(world: &World, line: &str) -> File {
     lock
 }
 
-/// A claude chat that is idle, a codex chat that is active, a gemini chat that is idle.
-fn scene() -> World {
-    let world = World::new();
-    world.claude(CLAUDE_ID, 300);
-    world.codex(CODEX_ID, 5);
-    world.gemini(GEMINI_ID, 600);
-    world.map(&format!(
-        r#"{{"claude-cli": {{"a": "{CLAUDE_ID}"}}, "codex-cli": {{"b": "{CODEX_ID}"}}, "gemini-cli": {{"c": "{GEMINI_ID}"}}}}"#
-    ));
-    world
-}
-
 fn start(mut command: Command) -> std::process::Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
 fn a_run_that_finds_the_lock_taken_ends_with_3_and_names_the_holder() {
-    let world = scene();
+    let world = three_chats();
     let pid = std::process::id();
     let lock = hold_lock(&world, &format!("{pid} 2026-11-20T10:02:03Z session-sweep prune\n"));
     let text = world.map_text();
@@ -60,8 +49,27 @@ fn a_run_that_finds_the_lock_taken_ends_with_3_and_names_the_holder() {
 }
 
 #[test]
+fn a_run_that_rehearses_another_time_holds_the_lock_since_it_really_began() {
+    let world = three_chats();
+    // It holds the lock for a second, while it writes its tombstones.
+    let options = ["-e", "inject=fdatasync:delay_enter=1000000:when=1"];
+    let Some(mut command) = strace(&options, &world.command(&["prune"])) else { return };
+    let before = chrono::Utc::now();
+    std::thread::scope(|threads| {
+        let run = threads.spawn(|| Ran::of(&mut command));
+        let lock = world.bridge().join("session_map.lock");
+        wait_until(|| fs_err::read_to_string(&lock).is_ok_and(|line| line.ends_with('\n')));
+        let refused = world.run(&["prune", "--wait", "never"]).ends_with(3);
+        let (_, since) = refused.stderr.split_once("since ").unwrap();
+        let since = chrono::NaiveDateTime::parse_from_str(&since[..20], "%Y-%m-%d %H:%M:%SZ").unwrap().and_utc();
+        assert!((before.timestamp()..=chrono::Utc::now().timestamp()).contains(&since.timestamp()), "{refused:?}");
+        run.join().unwrap().ends_with(0);
+    });
+}
+
+#[test]
 fn a_lock_whose_holder_is_not_written_down_is_one_of_an_unknown_process() {
-    let world = scene();
+    let world = three_chats();
     for line in ["", "nonsense", "1 2026-11-20T10:02:03Z \u{1b}[2Jowned\n"] {
         let _lock = hold_lock(&world, line);
         let ran = world.run(&["prune", "--wait", "never"]).ends_with(3);
@@ -71,7 +79,7 @@ fn a_lock_whose_holder_is_not_written_down_is_one_of_an_unknown_process() {
 
 #[test]
 fn readers_need_no_lock() {
-    let world = scene();
+    let world = three_chats();
     let _lock = hold_lock(&world, "");
     world.run(&["prune", "--dry-run"]).ends_with(0);
     world.run(&["audit"]).ends_with(0);
@@ -89,7 +97,7 @@ fn a_prune_with_nothing_to_do_needs_no_lock() {
 
 #[test]
 fn a_run_that_waits_goes_on_when_the_lock_is_released() {
-    let world = scene();
+    let world = three_chats();
     let lock = hold_lock(&world, "");
     let child = start(world.command(&["prune", "--wait", "60s"]));
     wait_until(|| waits_for(child.id(), &world.bridge()));
@@ -102,7 +110,7 @@ fn a_run_that_waits_goes_on_when_the_lock_is_released() {
 
 /// What somebody else does to the map while a prune that has decided waits for the lock.
 fn prune_while(change: impl FnOnce(&World)) -> (World, Ran) {
-    prune_in_while(scene(), change)
+    prune_in_while(three_chats(), change)
 }
 
 fn prune_in_while(world: World, change: impl FnOnce(&World)) -> (World, Ran) {
@@ -137,14 +145,17 @@ fn waits_for(pid: u32, bridge: &Path) -> bool {
         && open.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|file| file == lock))
 }
 
-const REPLACED: &str = r#"{"claude-cli":{"a":"11111111-1111-4222-8333-0123456789ab","d":"22222222-1111-4222-8333-0123456789ab"},"gemini-cli":{"c":"fa141908-b259-41f1-8a87-bba0410f1c12"}}"#;
+const REPLACED: &str = r#"{"claude-cli":{"a":"11111111-1111-4222-8333-0123456789ab","d":"22222222-1111-4222-8333-0123456789ab"},"gemini-cli":{"c":{"sessionId": "fa141908-b259-41f1-8a87-bba0410f1c12", "note": 1}}}"#;
 
 #[test]
 fn a_map_that_is_replaced_or_rewritten_during_the_run_keeps_what_is_new_in_it() {
     for in_place in [false, true] {
         let (world, ran) = prune_while(|world| write_map(&world.map_path(), REPLACED, in_place));
         let ran = ran.ends_with(0);
-        assert_eq!(world.map_text(), REPLACED.replace(&format!(r#""c":"{GEMINI_ID}""#), ""));
+        assert_eq!(
+            world.map_text(),
+            REPLACED.replace(&format!(r#""c":{{"sessionId": "{GEMINI_ID}", "note": 1}}"#), "")
+        );
         let graves = world.tombstones();
         assert_eq!(graves.len(), 1, "{graves:?}");
         assert_eq!(graves[0]["chat"], "c");
@@ -160,7 +171,7 @@ fn a_map_that_is_replaced_or_rewritten_during_the_run_keeps_what_is_new_in_it() 
 fn a_mapping_whose_value_changes_during_the_run_is_kept() {
     let with_turns =
         |turns: u32| format!(r#"{{"claude-cli": {{"a": {{"sessionId": "{CLAUDE_ID}", "turns": {turns}}}}}}}"#);
-    let world = scene();
+    let world = three_chats();
     world.map(&with_turns(1));
     let (world, ran) = prune_in_while(world, |world| write_map(&world.map_path(), &with_turns(2), false));
     let document: Value = serde_json::from_str(&ran.ends_with(0).stdout).unwrap();
@@ -202,7 +213,7 @@ fn a_session_that_is_used_while_the_run_waits_is_kept() {
 
 #[test]
 fn a_session_that_is_used_after_a_slow_look_is_kept() {
-    let world = scene();
+    let world = three_chats();
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("trace");
     let name = format!("{CLAUDE_ID}.jsonl");
@@ -226,7 +237,7 @@ fn a_session_that_is_used_after_a_slow_look_is_kept() {
 #[test]
 fn two_prunes_at_once_do_both_their_work_and_bury_nothing_twice() {
     for round in 0..20 {
-        let world = scene();
+        let world = three_chats();
         let both: [&[&str]; 2] = match round % 2 {
             0 => [&["prune", "--wait", "60s"], &["prune", "--wait", "60s"]],
             _ => [
@@ -269,7 +280,7 @@ fn is_leased(path: &Path) -> bool {
 #[test]
 fn a_change_in_the_very_moment_of_the_replacement_is_not_lost() {
     for in_place in [false, true] {
-        let world = scene();
+        let world = three_chats();
         let changed =
             world.map_text().replace("\"codex-cli\": {", &format!("\"codex-cli\": {{\"new\": \"{CODEX_ID}\", "));
         // The moment lasts a third of a second.
@@ -299,7 +310,7 @@ fn a_change_in_the_very_moment_of_the_replacement_is_not_lost() {
 
 #[test]
 fn a_hundred_readers_never_see_an_incomplete_map() {
-    let world = scene();
+    let world = three_chats();
     let full = world.map_text();
     let (running, reads) = (AtomicBool::new(true), AtomicUsize::new(0));
     std::thread::scope(|threads| {

@@ -6,24 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
+use crate::left_behind::three_chats;
 use crate::machine::strace;
 use crate::tree::names_in;
-use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
+use crate::world::{CLAUDE_ID, Ran, World};
 
 const THREADS: usize = 4;
-
-/// One idle chat as a plain id, one with more than that, and one that is active.
-fn scene() -> World {
-    let world = World::new();
-    world.claude(CLAUDE_ID, 300);
-    world.codex(CODEX_ID, 5);
-    world.gemini(GEMINI_ID, 600);
-    world.map(&format!(
-        "{{\n  \"claude-cli\": {{\"plain\": \"{CLAUDE_ID}\"}},\n  \"codex-cli\": {{\"busy\": \"{CODEX_ID}\"}},\n  \
-         \"gemini-cli\": {{\"object\": {{\"sessionId\": \"{GEMINI_ID}\", \"note\": \"kept\"}}}}\n}}\n"
-    ));
-    world
-}
 
 fn chats(map: &Value) -> BTreeSet<String> {
     let levels = map.as_object().unwrap().values();
@@ -128,7 +116,7 @@ fn is_changing(name: &str) -> bool {
     CHANGING.contains(&name)
 }
 
-/// What must be true of `scene` whenever a prune was killed, and that the next one finishes the work.
+/// What must be true of the three chats whenever a prune was killed, and that the next one finishes the work.
 fn check_prune(old: &str, new: &str, world: &World, moment: &str) {
     let text = world.map_text();
     assert!(text == old || text == new, "{moment}: neither the old nor the new map:\n{text}");
@@ -140,7 +128,7 @@ fn check_prune(old: &str, new: &str, world: &World, moment: &str) {
     assert!(lost.is_empty(), "{moment}: {lost:?} left the map without a tombstone");
     world.run(&["prune"]).ends_with(0);
     assert_eq!(world.map_text(), new, "{moment}");
-    assert_eq!(buried(world), ["object", "plain"].map(str::to_owned).into(), "{moment}");
+    assert_eq!(buried(world), ["a", "c"].map(str::to_owned).into(), "{moment}");
     assert_tidy(world, moment);
 }
 
@@ -152,9 +140,9 @@ fn pruned(make: impl Fn() -> World) -> String {
 
 #[test]
 fn prune_killed_before_any_system_call_leaves_the_old_or_the_new_map_and_loses_no_mapping() {
-    let (old, new) = (scene().map_text(), pruned(scene));
+    let (old, new) = (three_chats().map_text(), pruned(three_chats));
     assert_ne!(old, new);
-    kill_everywhere(&scene, &["prune"], |_| true, |world, moment| check_prune(&old, &new, world, moment));
+    kill_everywhere(&three_chats, &["prune"], |_| true, |world, moment| check_prune(&old, &new, world, moment));
 }
 
 /// A chat that was pruned long ago, and whose tombstone still counts.
@@ -163,7 +151,7 @@ const OLD_GRAVE: &str = r#"{"model":"claude-cli","chat":"long ago","session":"08
 #[test]
 fn prune_killed_while_it_tidies_or_ends_a_torn_line_loses_no_tombstone() {
     let make = || {
-        let world = scene();
+        let world = three_chats();
         // Something to prune, two days ago, so that the next run tidies.
         let text = world.map_text();
         world.run(&["prune", "--at", "2026-11-18T12:00:00Z", "--idle", "1m"]);
@@ -178,12 +166,12 @@ fn prune_killed_while_it_tidies_or_ends_a_torn_line_loses_no_tombstone() {
         let text = world.map_text();
         assert!(text == old || text == new, "{moment}: neither the old nor the new map:\n{text}");
         let here = chats(&world.map_json());
-        for chat in ["plain", "object"] {
+        for chat in ["a", "c"] {
             assert!(here.contains(chat) || buried(world).contains(chat), "{moment}: {chat} is lost");
         }
         world.run(&["prune"]).ends_with(0);
         assert_eq!(world.map_text(), new, "{moment}");
-        assert_eq!(buried(world), ["long ago", "object", "plain"].map(str::to_owned).into(), "{moment}");
+        assert_eq!(buried(world), ["a", "c", "long ago"].map(str::to_owned).into(), "{moment}");
         assert_tidy(world, moment);
     });
 }
@@ -191,15 +179,15 @@ fn prune_killed_while_it_tidies_or_ends_a_torn_line_loses_no_tombstone() {
 #[test]
 fn restore_killed_anywhere_leaves_every_chat_in_the_map_or_in_a_tombstone() {
     let make = || {
-        let world = scene();
+        let world = three_chats();
         world.run(&["prune"]).ends_with(0);
         world
     };
-    let (old, done) = (make().map_json(), scene().map_json());
+    let (old, done) = (make().map_json(), three_chats().map_json());
     kill_everywhere(&make, &["restore", "--all"], is_changing, |world, moment| {
         let map = world.map_json();
         assert!(map == old || map == done, "{moment}: neither the old nor the new map: {map}");
-        for chat in ["plain", "object"] {
+        for chat in ["a", "c"] {
             assert!(chats(&map).contains(chat) || buried(world).contains(chat), "{moment}: {chat} is lost");
         }
         world.run(&["restore", "--all"]).ends_with(0);
@@ -212,12 +200,12 @@ fn restore_killed_anywhere_leaves_every_chat_in_the_map_or_in_a_tombstone() {
 fn record_killed_anywhere_leaves_the_old_or_the_new_map_and_none_where_there_was_none() {
     let record = ["record", "--model", "claude-cli", "--chat", "new", "--session", CLAUDE_ID];
     let no_map = || {
-        let world = scene();
+        let world = three_chats();
         fs_err::remove_file(world.map_path()).unwrap();
         world
     };
-    for (make, had_map) in [(&scene as &(dyn Fn() -> World + Sync), true), (&no_map, false)] {
-        let old = scene().map_text();
+    for (make, had_map) in [(&three_chats as &(dyn Fn() -> World + Sync), true), (&no_map, false)] {
+        let old = three_chats().map_text();
         let new = {
             let world = make();
             world.run(&record).ends_with(0);
@@ -239,7 +227,7 @@ fn record_killed_anywhere_leaves_the_old_or_the_new_map_and_none_where_there_was
 
 #[test]
 fn a_killed_run_leaves_no_lock() {
-    let world = scene();
+    let world = three_chats();
     let Some(mut command): Option<Command> =
         strace(&["-e", "inject=renameat2:signal=SIGKILL:when=1"], &world.command(&["prune"]))
     else {

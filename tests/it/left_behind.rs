@@ -1,15 +1,14 @@
 //! What CLIs and bridges leave behind besides transcripts: live-session records, locks, maps of many sessions.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
+use rusqlite::types::Value as Column;
 use serde_json::{Value, json};
 
-use crate::world::{NOW, Ran, World};
-
-/// Nobody's user and group id.
-const NOBODY: u32 = 65_534;
+use crate::machine::as_ordinary_user;
+use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, NOW, Ran, World};
 
 /// An id that looks like a version 4 UUID, another for every number, also in its first eight characters.
 pub(crate) fn id(number: u32) -> String {
@@ -43,6 +42,19 @@ pub(crate) fn nested(entries: &[(&str, &str, &str)]) -> String {
     Value::Object(map).to_string()
 }
 
+/// A world with an idle chat `a`, an active one `b`, and an idle one `c` whose mapping is more than an id.
+pub(crate) fn three_chats() -> World {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 300);
+    world.codex(CODEX_ID, 5);
+    world.gemini(GEMINI_ID, 600);
+    world.map(&format!(
+        "{{\"claude-cli\": {{\"a\": \"{CLAUDE_ID}\"}}, \"codex-cli\": {{\"b\": \"{CODEX_ID}\"}}, \
+         \"gemini-cli\": {{\"c\": {{\"sessionId\": \"{GEMINI_ID}\", \"note\": 1}}}}}}"
+    ));
+    world
+}
+
 impl World {
     /// Starts a process that stays until it is ended.
     pub(crate) fn sleeper(&mut self) -> u32 {
@@ -62,6 +74,23 @@ impl World {
         self.file(&format!(".claude/sessions/{pid}.json"), record.to_string(), 0);
     }
 
+    /// opencode's database: the id, the parent and the time of each session.
+    pub(crate) fn opencode(&self, sessions: &[(&str, Option<&str>, Column)]) {
+        self.opencode_in(".local/share/opencode", sessions);
+    }
+
+    /// The same in another home.
+    pub(crate) fn opencode_in(&self, home: &str, sessions: &[(&str, Option<&str>, Column)]) -> PathBuf {
+        let path = self.file(&format!("{home}/opencode.db"), "", 0);
+        let database = rusqlite::Connection::open(&path).unwrap();
+        let table = "create table session (id text, parent_id text, directory text, time_updated)";
+        database.execute_batch(table).unwrap();
+        for (id, parent, time) in sessions {
+            database.execute("insert into session values (?1, ?2, '/work', ?3)", (id, parent, time)).unwrap();
+        }
+        path
+    }
+
     /// The same run at another time.
     pub(crate) fn run_at(&self, at: &str, arguments: &[&str]) -> Ran {
         Ran::of(self.command_at_present(arguments).args(["--at", at]))
@@ -73,26 +102,9 @@ impl World {
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
     }
 
-    /// Runs the binary as a user whom folders can be closed to: root becomes nobody, who then owns this world.
+    /// Runs the binary as a user whom folders can be closed to.
     pub(crate) fn run_unprivileged(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.command(arguments);
-        if rustix::process::geteuid().is_root() {
-            for entry in walkdir::WalkDir::new(self.root()) {
-                std::os::unix::fs::lchown(entry.unwrap().path(), Some(NOBODY), Some(NOBODY)).unwrap();
-            }
-            let binary = self.root().join("session-sweep");
-            if !binary.exists() {
-                // By another process: a file that this one writes stays busy as long as a child of another test has it.
-                let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_session-sweep")).arg(&binary).status().unwrap();
-                assert!(copied.success());
-            }
-            let (environment, arguments) = (command.get_envs(), command.get_args());
-            let mut unprivileged = Command::new(&binary);
-            unprivileged.env_clear().args(arguments).current_dir(self.root()).uid(NOBODY).gid(NOBODY);
-            unprivileged.envs(environment.filter_map(|(name, value)| Some((name, value?))));
-            command = unprivileged;
-        }
-        Ran::of(&mut command)
+        Ran::of(&mut as_ordinary_user(self, &self.command(arguments)))
     }
 
     /// The entries of `prune --dry-run --json` by chat.

@@ -33,10 +33,9 @@ pub(crate) fn as_ordinary_user(world: &World, command: &Command) -> Command {
     }
     // The binary itself may lie where only root can go.
     let program = world.root().join("program");
-    if !program.exists() {
-        fs_err::hard_link(command.get_program(), &program)
-            .or_else(|_| fs_err::copy(command.get_program(), &program).map(drop))
-            .unwrap();
+    if !program.exists() && fs_err::hard_link(command.get_program(), &program).is_err() {
+        // By another process: a file that this one writes stays busy as long as a child of another test has it.
+        assert!(Command::new("cp").arg(command.get_program()).arg(&program).status().unwrap().success());
     }
     for entry in WalkDir::new(world.root()).into_iter().map(Result::unwrap).filter(|entry| entry.path() != program) {
         std::os::unix::fs::lchown(entry.path(), Some(NOBODY), Some(NOBODY)).unwrap();
@@ -49,20 +48,38 @@ pub(crate) fn as_ordinary_user(world: &World, command: &Command) -> Command {
 /// The command under strace with `options`, or nothing (said loudly) where there is no strace.
 #[track_caller]
 pub(crate) fn strace(options: &[&str], command: &Command) -> Option<Command> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let Some(strace) = std::env::split_paths(&path).map(|folder| folder.join("strace")).find(|file| file.is_file())
-    else {
-        cannot_run("strace is not installed");
-        return None;
-    };
-    let mut traced = Command::new(strace);
+    let mut traced = Command::new(installed("strace")?);
     traced.args(["-f", "-qq"]);
     if !options.contains(&"-o") {
         traced.args(["-o", "/dev/null"]);
     }
-    traced.args(options).arg(command.get_program());
-    take_over(&mut traced, command);
+    traced.args(options).arg(command.get_program()).args(command.get_args());
+    settle_as(&mut traced, command);
     Some(traced)
+}
+
+/// The command on a terminal of its own, or nothing (said loudly) where there is no `script`. All that the terminal shows
+/// comes out on stdout.
+#[track_caller]
+pub(crate) fn on_terminal(command: &Command) -> Option<Command> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted = words.map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''")));
+    let line = quoted.collect::<Vec<_>>().join(" ");
+    let mut shown = Command::new(installed("script")?);
+    shown.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    settle_as(&mut shown, command);
+    Some(shown)
+}
+
+/// Where a program is; nothing (said loudly) where it is not installed.
+#[track_caller]
+fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    if found.is_none() {
+        cannot_run(&format!("{program} is not installed"));
+    }
+    found
 }
 
 /// A file system of `kilobytes` in memory, mounted until it is dropped; nothing (said loudly) where that is forbidden.
@@ -109,13 +126,14 @@ pub(crate) fn copy_of(command: &Command) -> Command {
 
 fn rebuilt(program: &Path, command: &Command) -> Command {
     let mut again = Command::new(program);
-    take_over(&mut again, command);
+    again.args(command.get_args());
+    settle_as(&mut again, command);
     again
 }
 
-/// Gives `to` the arguments, the environment and the folder of another command.
-fn take_over(to: &mut Command, from: &Command) {
-    to.args(from.get_args()).env_clear();
+/// Gives `to` the environment and the folder of another command.
+fn settle_as(to: &mut Command, from: &Command) {
+    to.env_clear();
     to.envs(from.get_envs().filter_map(|(name, value)| Some((name, value?))));
     to.current_dir(from.get_current_dir().unwrap());
 }

@@ -26,6 +26,7 @@ mod restore;
 mod shapes;
 mod snapshots;
 mod states;
+mod terminal;
 mod tree;
 mod world;
 mod writing;

@@ -1,9 +1,12 @@
 //! Providers are data: a built-in row written by a user gives the same result, and a row makes a new CLI known.
 
+use std::path::PathBuf;
+
+use rusqlite::types::Value as Column;
 use serde_json::{Value, json};
 
-use crate::left_behind::{assert_verdict, id, nested, start_ticks, verdict};
-use crate::world::World;
+use crate::left_behind::{assert_verdict, boot_id, id, nested, start_ticks, verdict};
+use crate::world::{NOW, World};
 
 /// The built-in Claude row, every key of it, as a user would write it.
 const CLAUDE: &str = r#"
@@ -182,4 +185,93 @@ fn a_row_without_a_way_to_resume_is_never_resumed() {
     let answer = world.run(&["resolve", "--model", "mycli", "--chat", "a"]).ends_with(0).stdout;
     assert!(answer.contains("it is not known how mycli resumes a session"), "{answer}");
     assert!(answer.contains("\"replay\""), "{answer}");
+}
+
+/// A variable that moves a built-in provider's home: a model of it, what is appended, the default, a session's file.
+type Moved = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+const MOVED: [Moved; 10] = [
+    ("CLAUDE_CONFIG_DIR", "claude-cli", "", ".claude", "projects/-w/{id}.jsonl"),
+    ("CODEX_HOME", "codex-cli", "", ".codex", "sessions/{id}.jsonl"),
+    ("GEMINI_CLI_HOME", "gemini-cli", "/.gemini", ".gemini", "tmp/w/chats/session-1-{id:8}.jsonl"),
+    ("QWEN_RUNTIME_DIR", "qwen-cli", "", ".qwen", "projects/-w/chats/{id}.jsonl"),
+    ("QWEN_HOME", "qwen-cli", "", ".qwen", "projects/-w/chats/{id}.jsonl"),
+    ("XDG_DATA_HOME", "opencode", "/opencode", ".local/share/opencode", "opencode.db"),
+    ("COPILOT_HOME", "copilot-cli", "", ".copilot", "session-state/{id}/events.jsonl"),
+    ("XDG_DATA_HOME", "amp", "/amp", ".local/share/amp", "threads/{id}.json"),
+    ("GOOSE_PATH_ROOT", "goose", "/data", ".local/share/goose", "sessions/{id}.jsonl"),
+    ("XDG_DATA_HOME", "goose", "/goose", ".local/share/goose", "sessions/{id}.jsonl"),
+];
+
+/// Makes a session in a provider's home, and tells its file.
+fn make_session(world: &World, home: &str, file: &str, minutes: i64) -> PathBuf {
+    let path = format!("{home}/{}", file.replace("{id}", &id(1)).replace("{id:8}", &id(1)[..8]));
+    if file == "opencode.db" {
+        return world.opencode_in(home, &[(&id(1), None, Column::Integer((NOW as i64 - minutes * 60) * 1000))]);
+    }
+    world.file(&path, format!("{{\"sessionId\":\"{}\"}}\n", id(1)), minutes)
+}
+
+#[test]
+fn every_home_variable_leads_to_its_sessions() {
+    for (variable, model, appended, default, file) in MOVED {
+        let mut world = World::new();
+        let transcript = make_session(&world, &format!("moved{appended}"), file, 300);
+        // What is in the default home does not count then.
+        make_session(&world, default, file, 5);
+        world.map(&nested(&[(model, "a", &id(1))]));
+        assert_verdict(&world.entries(&[])["a"], "active/keep", "");
+        let moved = world.home().join("moved");
+        world.variable(variable, moved);
+        let entry = &world.entries(&[])["a"];
+        assert_verdict(entry, "idle/prune", "");
+        assert_eq!(entry["transcript"].as_str(), transcript.to_str(), "{variable}");
+    }
+}
+
+#[test]
+fn of_several_home_variables_the_first_counts() {
+    for two in MOVED.chunk_by(|one, next| one.1 == next.1).filter(|same| same.len() > 1) {
+        let mut world = World::new();
+        for ((variable, model, appended, _, file), minutes) in two.iter().zip([300, 5]) {
+            make_session(&world, &format!("{variable}{appended}"), file, minutes);
+            let folder = world.home().join(variable);
+            world.variable(variable, folder);
+            world.map(&nested(&[(model, "a", &id(1))]));
+        }
+        assert_verdict(&world.entries(&[])["a"], "idle/prune", "");
+    }
+}
+
+#[test]
+fn qwens_live_records_stay_when_its_sessions_move() {
+    let mut world = World::new();
+    make_session(&world, "runtime", "projects/-w/chats/{id}.jsonl", 300);
+    for variable in ["QWEN_RUNTIME_DIR", "QWEN_HOME"] {
+        let folder = world.home().join(if variable == "QWEN_HOME" { "home of qwen" } else { "runtime" });
+        world.variable(variable, folder);
+    }
+    world.map(&nested(&[("qwen-cli", "a", &id(1))]));
+    let pid = world.sleeper();
+    let record = json!({"pid": pid, "procStart": format!("{}:{}", boot_id(), start_ticks(pid)), "sessionId": id(1)});
+    world.file(&format!("runtime/sessions/{pid}.json"), record.to_string(), 0);
+    assert_eq!(world.verdict("a", &[]), "idle/prune");
+    world.file(&format!("home of qwen/sessions/{pid}.json"), record.to_string(), 0);
+    assert_eq!(world.verdict("a", &[]), "in-use/keep");
+}
+
+#[test]
+fn the_table_above_has_every_home_variable_of_the_page() {
+    // The page's table is held to the rows by a test of its own.
+    let page = include_str!("../../docs/providers.md");
+    let (_, section) = page.split_once("### Where sessions are\n").unwrap();
+    let rows = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let mut listed = Vec::new();
+    for row in rows.skip(2) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let names = cells[2].split('`').filter(|text| text.starts_with(|c: char| c.is_ascii_uppercase()));
+        listed.extend(names.map(|name| (name.to_owned(), cells[1].to_owned())));
+    }
+    let tested = MOVED.map(|(variable, model, ..)| (variable.to_owned(), model.trim_end_matches("-cli").to_owned()));
+    assert_eq!(tested.as_slice(), listed);
 }

@@ -24,6 +24,22 @@ fn idle_mappings_go_and_active_ones_stay() {
 }
 
 #[test]
+fn a_yes_that_nobody_asks_for_changes_nothing() {
+    let scene = || {
+        let world = World::new();
+        world.claude(CLAUDE_ID, 121);
+        world.codex(CODEX_ID, 5);
+        world.map(&nested(&[("claude-cli", "a", CLAUDE_ID), ("codex-cli", "b", CODEX_ID)]));
+        world
+    };
+    let (with, without) = (scene(), scene());
+    let said = |world: &World, arguments| world.run(arguments).ends_with(0).stdout;
+    assert_eq!(said(&with, &["prune", "--yes"]), said(&without, &["prune"]));
+    assert_eq!((with.map_text(), with.tombstones().len()), (without.map_text(), 1));
+    assert_eq!(with.map_json(), serde_json::json!({"claude-cli": {}, "codex-cli": {"b": CODEX_ID}}));
+}
+
+#[test]
 fn only_mapped_sessions_are_looked_at_and_only_idle_ones_for_sub_agents() {
     let world = World::new();
     let (idle, active, unmapped) = (id(1), id(2), id(3));

@@ -1,6 +1,6 @@
 //! Session trees that the real CLIs wrote: all that prune, resolve, restore and audit say of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -220,6 +220,15 @@ fn an_audit_counts_sessions_and_no_sub_agents() {
         let expected: Vec<&str> = tree.sessions.iter().map(|session| session.id.as_str()).collect();
         assert_eq!(found, expected, "{}", tree.folder.display());
         assert_eq!((&row["mapped"], &row["idle"]), (&json!(expected.len()), &json!(expected.len())));
+        // The files of each session once, and a database that they share once.
+        let files: BTreeSet<&str> = tree.sessions.iter().map(|session| session.transcript.as_str()).collect();
+        let bytes = |file: &&str| fs_err::metadata(world.home().join(file)).unwrap().len();
+        let (counted, known) = (row["bytes"].as_u64().unwrap(), files.iter().map(bytes).sum::<u64>());
+        // In one tree Gemini CLI has left a second file of a session.
+        let has_copies = tree.folder.ends_with("gemini/0.61.0");
+        assert!(counted == known || has_copies && counted > known, "{}: {counted}", tree.folder.display());
+        let of_sessions = row["sessions"].as_array().unwrap().iter().map(|session| &session["bytes"]);
+        assert!(of_sessions.into_iter().all(|bytes| bytes.is_null() == (tree.cli == "opencode")), "{row:#}");
         let times: Vec<&str> = ["oldest", "newest"].map(|key| row[key].as_str().unwrap()).into();
         let modified = |session: &Session| session.modified.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         let mut all: Vec<String> = tree.sessions.iter().map(modified).collect();

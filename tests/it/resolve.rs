@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::left_behind::{id, nested, start_ticks};
+use crate::left_behind::{boot_id, id, nested, start_ticks};
+use crate::machine::set_mode;
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, World, ago, wait_until};
 
 fn resolve(world: &World, model: &str, chat: &str) -> Value {
@@ -264,6 +265,61 @@ fn an_open_codex_session_is_replayed() {
 }
 
 #[test]
+fn an_open_qwen_session_is_continued_in_a_copy() {
+    let mut world = World::new();
+    world.file(&format!(".qwen/projects/-w/chats/{CLAUDE_ID}.jsonl"), "{\"cwd\":\"/work\"}\n", 600);
+    world.map(&nested(&[("qwen-cli", "a", CLAUDE_ID)]));
+    let pid = world.sleeper();
+    let start = format!("{}:{}", boot_id(), start_ticks(pid));
+    let record = json!({"schemaVersion": 1, "pid": pid, "procStart": start, "sessionId": CLAUDE_ID, "kind": "tui"});
+    world.file(&format!(".qwen/sessions/{pid}.json"), record.to_string(), 0);
+    let answer = resolve(&world, "qwen-cli", "a");
+    assert_advice(&answer, "mapped/resume", "");
+    assert_eq!(
+        answer["command"],
+        json!(["qwen", "-o", "json", "--fork-session", "-r", CLAUDE_ID, "--prompt={prompt}"])
+    );
+    assert!(warnings(&answer).contains(&format!("process {pid} has this session open")), "{answer}");
+    world.end_child(pid);
+    assert!(!resolve(&world, "qwen-cli", "a")["command"].to_string().contains("fork"));
+}
+
+#[test]
+fn an_open_copilot_session_is_replayed() {
+    let mut world = World::new();
+    world.file(&format!(".copilot/session-state/{CLAUDE_ID}/events.jsonl"), "{\"type\":\"session.start\"}\n", 600);
+    world.map(&nested(&[("copilot", "a", CLAUDE_ID)]));
+    let pid = world.sleeper();
+    let lock = world.file(&format!(".copilot/session-state/{CLAUDE_ID}/inuse.{pid}.lock"), pid.to_string(), 0);
+    filetime::set_file_mtime(lock, filetime::FileTime::now()).unwrap();
+    let answer = resolve(&world, "copilot", "a");
+    assert_advice(&answer, "mapped/replay", &format!("process {pid} has this session open"));
+    assert!(warnings(&answer).contains("ask again"), "{answer}");
+    world.end_child(pid);
+    assert_eq!(verdict(&resolve(&world, "copilot", "a")), "mapped/resume");
+}
+
+#[test]
+fn a_session_in_a_store_that_cannot_be_read_is_not_gone() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 600);
+    world.map(&nested(&[("claude-cli", "pruned", CLAUDE_ID)]));
+    world.run(&["prune"]).ends_with(0);
+    world.map(&nested(&[("claude-cli", "mapped", CLAUDE_ID)]));
+    let projects = world.home().join(".claude/projects");
+    for chat in ["mapped", "pruned"] {
+        set_mode(&projects, 0o000);
+        let ran = world.run_unprivileged(&["resolve", "--model", "claude-cli", "--chat", chat]).ends_with(0);
+        set_mode(&projects, 0o755);
+        let answer: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_advice(&answer, "unknown/replay", "could not look for the session: ");
+        let reason = answer["reason"].as_str().unwrap();
+        assert!(reason.contains(".claude/projects") && reason.contains("denied"), "{reason}");
+        assert_eq!((&answer["session"], &answer["provider"]), (&json!(CLAUDE_ID), &json!("claude")));
+    }
+}
+
+#[test]
 fn an_empty_transcript_is_no_conversation() {
     let world = World::new();
     world.file(&format!(".claude/projects/-work/{CLAUDE_ID}.jsonl"), "", 600);
@@ -367,15 +423,7 @@ fn chats_with_any_characters_are_found() {
 #[test]
 fn every_provider_has_its_own_way_to_resume() {
     let world = World::new();
-    let database = world.file(".local/share/opencode/opencode.db", "", 0);
-    let connection = rusqlite::Connection::open(&database).unwrap();
-    connection
-        .execute_batch(
-            "create table session (id text, parent_id text, directory text, time_updated integer);
-             insert into session values ('ses_0123456789', null, '/work', 1795000000000)",
-        )
-        .unwrap();
-    drop(connection);
+    world.opencode(&[("ses_0123456789", None, rusqlite::types::Value::Integer(1_795_000_000_000))]);
     world.file(&format!(".qwen/projects/-w/chats/{CLAUDE_ID}.jsonl"), "{\"cwd\":\"/work\"}\n", 600);
     let start = format!(
         "{{\"type\":\"session.start\",\"data\":{{\"context\":{{\"cwd\":\"/work\"}}}},\"timestamp\":\"{}\"}}\n",

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::left_behind::{id, nested};
+use crate::tree::names_in;
 use crate::world::{CLAUDE_ID, World};
 
 const CODEX_2026: &str = "019ba81f-93dc-7d62-a5b7-535d23a15e3d";
@@ -46,50 +47,37 @@ fn understood(world: &World) -> (Vec<(Value, String, String)>, u64) {
     (rows, document["not_understood"].as_u64().unwrap())
 }
 
+/// The model, the chat and the first eight characters of the session.
+type Row = (Option<&'static str>, &'static str, &'static str);
+
+/// What the bridge's own map holds, in each of its three forms.
+const BRIDGE_ROWS: [Row; 4] = [
+    (Some("claude-cli"), "dace53ab0f1e2d3c", "0856b851"),
+    (Some("claude-cli"), "3f0c1c1e-5f6a-4c2b-9d0e-2b7f7d1b8a10", "a33529f7"),
+    (Some("claude-cli"), "f4a9c2e8aa55bb66", "a33529f7"),
+    (Some("codex-cli"), "dace53ab0f1e2d3c", "019ba81f"),
+];
+
+const BRIDGE_PRUNED: [(&str, &str); 2] = [
+    (
+        r#""dace53ab0f1e2d3c": "0856b851-1111-4222-8333-0123456789ab", "3f0c1c1e-5f6a-4c2b-9d0e-2b7f7d1b8a10": "a33529f7-1111-4222-8333-0123456789ab", "f4a9c2e8aa55bb66": "a33529f7-1111-4222-8333-0123456789ab""#,
+        "",
+    ),
+    (r#""dace53ab0f1e2d3c": "019ba81f-93dc-7d62-a5b7-535d23a15e3d""#, ""),
+];
+
 /// A real map: what it holds, and what a prune of everything leaves of it.
 struct Map {
     file: &'static str,
-    rows: &'static [(Option<&'static str>, &'static str, &'static str)],
+    rows: &'static [Row],
     not_understood: u64,
     /// What is replaced by what when all is pruned, each once.
     pruned: &'static [(&'static str, &'static str)],
 }
 
 const MAPS: [Map; 11] = [
-    Map {
-        file: "session_map.json",
-        rows: &[
-            (Some("claude-cli"), "dace53ab0f1e2d3c", "0856b851"),
-            (Some("claude-cli"), "3f0c1c1e-5f6a-4c2b-9d0e-2b7f7d1b8a10", "a33529f7"),
-            (Some("claude-cli"), "f4a9c2e8aa55bb66", "a33529f7"),
-            (Some("codex-cli"), "dace53ab0f1e2d3c", "019ba81f"),
-        ],
-        not_understood: 0,
-        pruned: &[
-            (
-                r#""dace53ab0f1e2d3c": "0856b851-1111-4222-8333-0123456789ab", "3f0c1c1e-5f6a-4c2b-9d0e-2b7f7d1b8a10": "a33529f7-1111-4222-8333-0123456789ab", "f4a9c2e8aa55bb66": "a33529f7-1111-4222-8333-0123456789ab""#,
-                "",
-            ),
-            (r#""dace53ab0f1e2d3c": "019ba81f-93dc-7d62-a5b7-535d23a15e3d""#, ""),
-        ],
-    },
-    Map {
-        file: "GET_sessions.json",
-        rows: &[
-            (Some("claude-cli"), "dace53ab0f1e2d3c", "0856b851"),
-            (Some("claude-cli"), "3f0c1c1e-5f6a-4c2b-9d0e-2b7f7d1b8a10", "a33529f7"),
-            (Some("claude-cli"), "f4a9c2e8aa55bb66", "a33529f7"),
-            (Some("codex-cli"), "dace53ab0f1e2d3c", "019ba81f"),
-        ],
-        not_understood: 0,
-        pruned: &[
-            (
-                r#""dace53ab0f1e2d3c": "0856b851-1111-4222-8333-0123456789ab", "3f0c1c1e-5f6a-4c2b-9d0e-2b7f7d1b8a10": "a33529f7-1111-4222-8333-0123456789ab", "f4a9c2e8aa55bb66": "a33529f7-1111-4222-8333-0123456789ab""#,
-                "",
-            ),
-            (r#""dace53ab0f1e2d3c": "019ba81f-93dc-7d62-a5b7-535d23a15e3d""#, ""),
-        ],
-    },
+    Map { file: "session_map.json", rows: &BRIDGE_ROWS, not_understood: 0, pruned: &BRIDGE_PRUNED },
+    Map { file: "GET_sessions.json", rows: &BRIDGE_ROWS, not_understood: 0, pruned: &BRIDGE_PRUNED },
     Map {
         file: "session_map.after-cleaner.json",
         rows: &[(Some("claude-cli"), "f4a9c2e8aa55bb66", "b1c8d3f9")],
@@ -98,16 +86,9 @@ const MAPS: [Map; 11] = [
     },
     Map {
         file: "session_map.v1.10.json",
-        rows: &[
-            (Some("claude-cli"), "dace53ab0f1e2d3c", "0856b851"),
-            (Some("claude-cli"), "3f0c1c1e-5f6a-4c2b-9d0e-2b7f7d1b8a10", "a33529f7"),
-            (Some("claude-cli"), "f4a9c2e8aa55bb66", "a33529f7"),
-        ],
+        rows: BRIDGE_ROWS.split_at(3).0,
         not_understood: 0,
-        pruned: &[(
-            r#""dace53ab0f1e2d3c": "0856b851-1111-4222-8333-0123456789ab", "3f0c1c1e-5f6a-4c2b-9d0e-2b7f7d1b8a10": "a33529f7-1111-4222-8333-0123456789ab", "f4a9c2e8aa55bb66": "a33529f7-1111-4222-8333-0123456789ab""#,
-            "",
-        )],
+        pruned: BRIDGE_PRUNED.split_at(1).0,
     },
     Map {
         file: "session_map.legacy-flat.json",
@@ -245,6 +226,25 @@ fn every_bridges_map_is_whole_again_after_a_restore() {
     }
 }
 
+#[test]
+fn every_chat_of_every_bridges_map_is_found_before_and_after_a_prune() {
+    for map in &MAPS {
+        let world = world_with(&fixture(map.file));
+        for state in ["mapped", "pruned"] {
+            for (model, chat, session) in map.rows {
+                // Where the map names no model, any of the one that has the session will do.
+                let answer = world.json(&["resolve", "--model", model.unwrap_or("claude-cli"), "--chat", chat]);
+                assert_eq!(answer["state"], state, "{}: {answer:#}", map.file);
+                assert_eq!(answer["advice"], "resume", "{}: {answer:#}", map.file);
+                assert!(answer["session"].as_str().unwrap().starts_with(session), "{}: {answer:#}", map.file);
+                let transcript = answer["transcript"].as_str().unwrap();
+                assert!(transcript.contains(answer["session"].as_str().unwrap()), "{}: {answer:#}", map.file);
+            }
+            world.run(&["prune"]).ends_with(0);
+        }
+    }
+}
+
 /// How a program writes JSON.
 #[derive(Debug, Clone, Copy)]
 struct Style {
@@ -334,6 +334,30 @@ fn mode_owner_and_symlink_of_the_map_stay() {
 }
 
 #[test]
+fn what_lies_beside_a_map_lies_beside_the_link_that_names_it() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 600);
+    let real = world.root().join("real");
+    fs_err::create_dir(&real).unwrap();
+    let text = nested(&[("claude-cli", "a", CLAUDE_ID)]);
+    fs_err::write(real.join("map.json"), &text).unwrap();
+    fs_err::os::unix::fs::symlink("../real/map.json", world.map_path()).unwrap();
+    let state = || world.json(&["resolve", "--model", "claude-cli", "--chat", "a"])["state"].clone();
+    assert_eq!(state(), "mapped");
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(world.map_text(), r#"{"claude-cli":{}}"#);
+    assert_eq!(names_in(&world.bridge()), ["session_map.json", "session_map.lock", "session_map.tombstones.jsonl"]);
+    assert_eq!(state(), "pruned");
+    world.run(&["restore", "--all"]).ends_with(0);
+    assert_eq!((world.map_text(), state()), (text, json!("mapped")));
+    world.run(&["record", "--model", "claude-cli", "--chat", "b", "--session", &id(2)]).ends_with(0);
+    let there: Value = serde_json::from_str(&fs_err::read_to_string(real.join("map.json")).unwrap()).unwrap();
+    assert_eq!(there, json!({"claude-cli": {"a": CLAUDE_ID, "b": id(2)}}));
+    assert_eq!(fs_err::read_link(world.map_path()).unwrap(), Path::new("../real/map.json"));
+    assert_eq!(names_in(&real), ["map.json"]);
+}
+
+#[test]
 fn nothing_to_remove_nothing_written() {
     let world = World::new();
     world.claude(CLAUDE_ID, 1);
@@ -420,6 +444,12 @@ fn members_that_are_no_mapping_stay_and_are_counted() {
         let document = world.json(&["prune", "--missing", "prune"]);
         assert_eq!(document["summary"]["checked"], 1, "{other}: {document:#}");
         assert_eq!(document["not_understood"], count + 1, "{other}");
+        let said = match count {
+            0 => "1 member of the map is no mapping that we know; it stays\n".to_owned(),
+            more => format!("{} members of the map are no mapping that we know; they stay\n", more + 1),
+        };
+        let text = world.run(&["prune", "-n"]).ends_with(0).stdout;
+        assert!(text.contains(&format!("\n{said}")) || text.starts_with(&said), "{other}: {text}");
         assert_eq!(world.map_text(), format!(r#"{{{other}, "claude-cli": {{"deep": {{"x": 1}}}}}}"#));
     }
 }

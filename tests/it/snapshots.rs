@@ -43,6 +43,7 @@ fn world() -> World {
         "claude-cli": {"holiday-plans": CLAUDE_ID, "tax-letter": id(2), "long-refactoring": id(3), "lost": id(4)},
         "codex-cli": {"port-to-rust": CODEX_ID, "weird": "../../x"},
         "gemini-cli": {"recipe-ideas": GEMINI_ID},
+        "note": 3,
         "version": 3,
     });
     world.map(&map.to_string());

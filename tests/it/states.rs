@@ -24,6 +24,14 @@ fn idle_codex() -> World {
     world
 }
 
+/// A world with a Claude chat `there`, used a minute ago, and one whose transcript is `gone`.
+fn one_of_two_missing() -> World {
+    let world = World::new();
+    world.claude(&id(1), 1);
+    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    world
+}
+
 /// Sets a file's time to the machine's present.
 fn touch_now(path: &std::path::Path) {
     filetime::set_file_mtime(path, filetime::FileTime::now()).unwrap();
@@ -260,13 +268,25 @@ fn a_copilot_session_is_in_use_while_the_process_of_its_lock_runs() {
     assert_eq!(world.verdict("a", &[]), "idle/prune", "the process is gone");
 }
 
+#[test]
+fn what_a_live_record_says_of_its_use_counts() {
+    let mut world = idle_claude();
+    let pid = world.sleeper();
+    let updated = (NOW - 30 * 60) * 1000;
+    let record =
+        json!({"pid": pid, "sessionId": CLAUDE_ID, "procStart": start_ticks(pid).to_string(), "updatedAt": updated});
+    world.file(&format!(".claude/sessions/{pid}.json"), record.to_string(), 0);
+    let entry = &world.entries(&[])["a"];
+    assert_verdict(entry, "in-use/keep", &format!("process {pid} has this session open"));
+    assert_eq!(entry["source"], "live-process");
+    assert_eq!(entry["idle_seconds"], 30 * 60);
+}
+
 // --- missing
 
 #[test]
 fn a_missing_transcript_is_pruned_only_a_day_after_it_was_first_missed() {
-    let world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let world = one_of_two_missing();
     let entries = by_chat(&world.json(&["prune"]));
     assert_verdict(&entries["gone"], "missing/keep", "first seen missing now");
     assert_eq!(entries["gone"]["transcript"], Value::Null);
@@ -281,9 +301,7 @@ fn a_missing_transcript_is_pruned_only_a_day_after_it_was_first_missed() {
 
 #[test]
 fn a_dry_run_does_not_remember_what_is_missing() {
-    let world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let world = one_of_two_missing();
     world.run(&["prune", "--dry-run"]).ends_with(0);
     assert!(!world.home().join(".local").exists());
     let entries = by_chat(&world.json_at(&later(48), &["prune", "--dry-run", "--idle", "never"]));
@@ -308,9 +326,7 @@ fn a_transcript_that_reappears_is_missed_anew() {
 
 #[test]
 fn a_chat_with_another_session_is_missed_anew() {
-    let world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let world = one_of_two_missing();
     world.run(&["prune"]).ends_with(0);
     world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(3))]));
     let entries = by_chat(&world.json_at(&later(48), &["prune", "--idle", "never"]));
@@ -319,9 +335,7 @@ fn a_chat_with_another_session_is_missed_anew() {
 
 #[test]
 fn a_session_missing_from_another_home_is_missed_anew() {
-    let mut world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let mut world = one_of_two_missing();
     world.run(&["prune"]).ends_with(0);
     world.file(&format!("elsewhere/projects/-work/{}.jsonl", id(1)), "{}\n", 1);
     let elsewhere = world.home().join("elsewhere");
@@ -332,9 +346,7 @@ fn a_session_missing_from_another_home_is_missed_anew() {
 
 #[test]
 fn the_missing_policy_is_the_users() {
-    let world = World::new();
-    world.claude(&id(1), 1);
-    world.map(&nested(&[("claude-cli", "there", &id(1)), ("claude-cli", "gone", &id(2))]));
+    let world = one_of_two_missing();
     let verdict_of = |at: &str, policy: &str| {
         by_chat(&world.json_at(at, &["prune", "--dry-run", "--idle", "never", "--missing", policy]))["gone"].clone()
     };
@@ -379,6 +391,28 @@ fn all_sessions_of_a_provider_missing_at_once_means_the_wrong_home() {
         ("claude-cli", "d", &id(99)),
     ]));
     assert_eq!(world.verdict("a", &["--missing", "prune"]), "missing/prune");
+}
+
+#[test]
+fn all_sessions_that_no_provider_claims_missing_at_once_are_kept() {
+    let world = World::new();
+    world.claude(&id(99), 1);
+    let all: Vec<String> = (1..=3).map(id).collect();
+    world.map(&nested(&[("my-gateway", "a", &all[0]), ("my-gateway", "b", &all[1]), ("other", "c", &all[2])]));
+    let document = world.json(&["prune", "--missing", "prune"]);
+    for (_, entry) in by_chat(&document) {
+        assert_verdict(&entry, "missing/keep", "wrong home folder");
+    }
+    let note = document["notes"][0].as_str().unwrap();
+    assert!(note.contains("all 3 sessions of models that no provider claims are missing"), "{note}");
+    assert_eq!(document["summary"]["pruned"], 0);
+    // One of two is missing like any.
+    world.map(&nested(&[("my-gateway", "gone", &all[0]), ("my-gateway", "there", &id(99))]));
+    let prune_at = |hours| by_chat(&world.json_at(&later(hours), &["prune", "--idle", "never"]));
+    assert_verdict(&prune_at(0)["gone"], "missing/keep", "first seen missing now");
+    assert_verdict(&prune_at(23)["gone"], "missing/keep", "not long enough");
+    assert_verdict(&prune_at(24)["gone"], "missing/prune", "no transcript for");
+    assert_eq!(world.map_json(), json!({"my-gateway": {"there": id(99)}}));
 }
 
 /// Closes a folder to everybody but root.
@@ -651,6 +685,36 @@ fn a_time_in_the_maps_own_entry_keeps_it() {
 }
 
 #[test]
+fn a_time_counts_in_every_form_of_entry() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 600);
+    let maps = |time: u64| {
+        [
+            json!({"a": {"session_id": CLAUDE_ID, "lastUsedAt": time * 1000}}),
+            json!({CLAUDE_ID: {"hermes_session_id": "a", "turns": 4, "updated": time}}),
+            json!({"channelMap": [["a", {"sessionId": CLAUDE_ID, "createdAt": time * 1000}]]}),
+            json!({"version": 1, "sessions": {"a": {"session_id": CLAUDE_ID, "updated_at": time}}}),
+        ]
+    };
+    for (recent, old) in maps(NOW - 600).iter().zip(maps(NOW - 9000)) {
+        let entry = &world.map(&recent.to_string()).entries(&[])["a"];
+        assert_verdict(entry, "active/keep", "");
+        assert_eq!((&entry["source"], &entry["idle_seconds"]), (&json!("map-entry"), &json!(600)), "{recent}");
+        assert_eq!(world.map(&old.to_string()).verdict("a", &[]), "idle/prune", "{old}");
+    }
+}
+
+#[test]
+fn an_old_time_in_the_map_makes_no_transcript_older() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 1);
+    world.map(&json!({"claude-cli": {"a": {"sessionId": CLAUDE_ID, "lastUsedAt": (NOW - 86_400) * 1000}}}).to_string());
+    let entry = &world.entries(&[])["a"];
+    assert_verdict(entry, "active/keep", "");
+    assert_eq!((&entry["source"], &entry["idle_seconds"]), (&json!("transcript-mtime"), &json!(60)));
+}
+
+#[test]
 fn a_model_that_nobody_claims_is_searched_everywhere() {
     let world = World::new();
     world.claude(CLAUDE_ID, 600);
@@ -769,25 +833,37 @@ fn sub_agents_are_read_inside_too() {
     assert_eq!(entry["idle_seconds"], 15 * 60);
 }
 
+#[test]
+fn the_newest_record_of_any_copy_counts() {
+    let world = World::new();
+    let copy = |project: &str, newest: i64, changed: i64| {
+        let text = line(999, "first") + &line(newest, "last");
+        world.file(&format!(".claude/projects/{project}/{CLAUDE_ID}.jsonl"), text, changed);
+    };
+    world.map(&nested(&[("claude-cli", "a", CLAUDE_ID)]));
+    for (newest_by_time, other) in [("-work", "-other"), ("-other", "-work")] {
+        copy(newest_by_time, 300, 5);
+        copy(other, 20, 5000);
+        let entry = &world.entries(&["--activity", "content"])["a"];
+        assert_verdict(entry, "active/keep", "");
+        assert_eq!((&entry["source"], &entry["idle_seconds"]), (&json!("transcript-record"), &json!(20 * 60)));
+        copy(other, 250, 5000);
+        assert_eq!(world.entries(&["--activity", "content"])["a"]["idle_seconds"], 250 * 60);
+    }
+}
+
 // --- databases
 
 #[test]
 fn opencode_sessions_are_read_from_their_database() {
     let world = World::new();
-    let path = world.file(".local/share/opencode/opencode.db", "", 0);
-    let database = rusqlite::Connection::open(path).unwrap();
-    database
-        .execute_batch("create table session (id text, parent_id text, directory text, time_updated integer)")
-        .unwrap();
-    let insert = |id: &str, parent: Option<&str>, minutes: u64| {
-        let time = (NOW - minutes * 60) as i64 * 1000;
-        database.execute("insert into session values (?1, ?2, '/work', ?3)", (id, parent, time)).unwrap();
-    };
-    insert("ses_active", None, 5);
-    insert("ses_idle", None, 500);
-    insert("ses_parent", None, 500);
-    insert("ses_child", Some("ses_parent"), 6);
-    drop(database);
+    let time = |minutes: u64| rusqlite::types::Value::Integer((NOW - minutes * 60) as i64 * 1000);
+    world.opencode(&[
+        ("ses_active", None, time(5)),
+        ("ses_idle", None, time(500)),
+        ("ses_parent", None, time(500)),
+        ("ses_child", Some("ses_parent"), time(6)),
+    ]);
     world.map(&nested(&[
         ("opencode", "active", "ses_active"),
         ("opencode", "idle", "ses_idle"),
@@ -799,6 +875,32 @@ fn opencode_sessions_are_read_from_their_database() {
     assert_eq!(verdicts, ["active/keep", "idle/prune", "active/keep", "missing/keep"]);
     assert_eq!(entries["idle"]["source"], "database");
     assert_eq!(entries["parent"]["idle_seconds"], 360);
+}
+
+#[test]
+fn a_database_that_cannot_be_read_keeps_its_sessions() {
+    let world = World::new();
+    let garbage = "this is no database at all, but longer than the header of one would be ".repeat(9);
+    let path = world.file(".local/share/opencode/opencode.db", garbage, 600);
+    world.map(&nested(&[("opencode", "a", "ses_a")]));
+    let before = world.map_text();
+    let ran = world.run(&["prune", "--json", "--missing", "prune"]).ends_with(4);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_verdict(&by_chat(&document)["a"], "unknown/keep", "could not look everywhere");
+    let note = document["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("opencode: ") && note.contains(path.to_str().unwrap()), "{note}");
+    assert_eq!(world.map_text(), before);
+}
+
+#[test]
+fn a_row_whose_time_cannot_be_read_makes_its_session_unknown() {
+    let world = World::new();
+    let text = |text: &str| rusqlite::types::Value::Text(text.to_owned());
+    world.opencode(&[("ses_soon", None, text("soon")), ("ses_idle", None, text("2026-11-19 12:00:00"))]);
+    world.map(&nested(&[("opencode", "soon", "ses_soon"), ("opencode", "idle", "ses_idle")]));
+    let entries = world.entries(&["--missing", "prune"]);
+    assert_verdict(&entries["soon"], "unknown/keep", "no readable time");
+    assert_verdict(&entries["idle"], "idle/prune", "");
 }
 
 #[test]

@@ -6,24 +6,12 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
+use crate::left_behind::three_chats;
 use crate::machine::{SmallDisk, as_ordinary_user, cannot_run, is_root, set_mode, strace};
 use crate::tree::{assert_untouched, names_in, tree_of};
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
 
 const TOMBSTONES: &str = "session_map.tombstones.jsonl";
-
-/// An idle chat, an active one and an idle one that is more than an id.
-fn scene() -> World {
-    let world = World::new();
-    world.claude(CLAUDE_ID, 300);
-    world.codex(CODEX_ID, 5);
-    world.gemini(GEMINI_ID, 600);
-    world.map(&format!(
-        "{{\"claude-cli\": {{\"a\": \"{CLAUDE_ID}\"}}, \"codex-cli\": {{\"b\": \"{CODEX_ID}\"}}, \
-         \"gemini-cli\": {{\"c\": {{\"sessionId\": \"{GEMINI_ID}\", \"note\": 1}}}}}}"
-    ));
-    world
-}
 
 /// Only what is active.
 fn scene_with_nothing_to_do() -> World {
@@ -89,11 +77,11 @@ fn looking_never_writes() {
         &["config", "check"],
         &["--help"],
     ];
-    let fresh = scene();
-    let pruned = scene();
+    let fresh = three_chats();
+    let pruned = three_chats();
     pruned.run(&["prune"]).ends_with(0);
     // A state folder that is not there, and one that is; a map with a mapping that is missing.
-    let missing = scene();
+    let missing = three_chats();
     missing.map(r#"{"claude-cli": {"a": "11111111-1111-4222-8333-0123456789ab"}}"#);
     let no_map = World::new();
     for (world, has_map) in [(&fresh, true), (&pruned, true), (&missing, true), (&no_map, false)] {
@@ -111,7 +99,7 @@ fn looking_never_writes() {
 
 #[test]
 fn a_change_that_changes_nothing_writes_neither_map_nor_tombstones() {
-    let world = scene();
+    let world = three_chats();
     world.run(&["prune"]).ends_with(0);
     let changing: [&[&str]; 2] =
         [&["record", "--model", "codex-cli", "--chat", "b", "--session", CODEX_ID], &["prune", "--idle", "never"]];
@@ -146,7 +134,7 @@ fn a_full_disk_leaves_all_or_nothing() {
     let mut outcomes = [0, 0];
     // From no room at all to room enough, page by page, so that every write is the one that fails.
     for free_pages in 0..16 {
-        let world = scene();
+        let world = three_chats();
         let Some(_disk) = SmallDisk::at(&world.bridge(), 128) else { return };
         let chats: Vec<String> = (0..300).map(|n| format!("\"chat {n}\": \"{CODEX_ID}\"")).collect();
         world.map(&format!(
@@ -182,7 +170,7 @@ fn a_full_disk_leaves_all_or_nothing() {
 
 #[test]
 fn a_disk_that_is_read_only_is_said_so() {
-    let world = scene();
+    let world = three_chats();
     let text = world.map_text();
     let Some(disk) = SmallDisk::at(&world.bridge(), 128) else { return };
     world.map(&text);
@@ -197,7 +185,7 @@ fn a_disk_that_is_read_only_is_said_so() {
 fn fail_everywhere(call: &str, error: &str) -> [usize; 2] {
     let mut outcomes = [0, 0];
     for number in 1.. {
-        let world = scene();
+        let world = three_chats();
         fs_err::write(world.bridge().join(TOMBSTONES), "{\"torn").unwrap();
         let before = bridge_of(&world);
         let inject = format!("inject={call}:error={error}:when={number}");
@@ -241,7 +229,7 @@ fn whichever_write_fails_the_map_and_the_tombstones_are_as_they_were() {
 
 #[test]
 fn a_file_system_that_cannot_exchange_names_will_do() {
-    let world = scene();
+    let world = three_chats();
     let inject = "inject=renameat2:error=EINVAL:when=1";
     let Some(mut command) = strace(&["-e", inject], &world.command(&["prune"])) else { return };
     Ran::of(&mut command).ends_with(0);
@@ -252,7 +240,7 @@ fn a_file_system_that_cannot_exchange_names_will_do() {
 fn programs_that_keep_the_map_open_do_not_stop_us() {
     // For reading, which refuses one kind of lease, and for writing, which refuses both.
     for writing in [false, true] {
-        let world = scene();
+        let world = three_chats();
         let _open = fs_err::OpenOptions::new().read(true).write(writing).open(world.map_path()).unwrap();
         world.run(&["prune"]).ends_with(0);
         assert_pruned(&world);
@@ -268,7 +256,7 @@ fn assert_pruned(world: &World) {
 
 #[test]
 fn a_folder_in_which_we_may_not_write_is_named() {
-    let world = scene();
+    let world = three_chats();
     set_mode(&world.bridge(), 0o555);
     let before = bridge_of(&world);
     for arguments in [&["prune"][..], &["record", "--model", "m", "--chat", "c", "--session", "s"]] {
@@ -281,7 +269,7 @@ fn a_folder_in_which_we_may_not_write_is_named() {
 #[test]
 fn tombstones_that_we_may_not_write_keep_every_mapping() {
     for mode in [0o000, 0o444] {
-        let world = scene();
+        let world = three_chats();
         let path = world.bridge().join(TOMBSTONES);
         fs_err::write(&path, "").unwrap();
         set_mode(&path, mode);
@@ -298,7 +286,7 @@ fn tombstones_that_we_may_not_write_keep_every_mapping() {
 fn links_that_somebody_planted_for_tombstones_or_lock_are_not_followed() {
     for name in [TOMBSTONES, "session_map.lock"] {
         for hard in [false, true] {
-            let world = scene();
+            let world = three_chats();
             let victim = world.root().join("victim");
             fs_err::write(&victim, "precious").unwrap();
             let planted = world.bridge().join(name);
@@ -319,7 +307,7 @@ fn links_that_somebody_planted_for_tombstones_or_lock_are_not_followed() {
 #[test]
 fn a_dangling_link_for_tombstones_or_lock_creates_nothing_elsewhere() {
     for name in [TOMBSTONES, "session_map.lock"] {
-        let world = scene();
+        let world = three_chats();
         let victim = world.root().join("victim");
         fs_err::os::unix::fs::symlink(&victim, world.bridge().join(name)).unwrap();
         world.run(&["prune"]).ends_with(1);
@@ -330,7 +318,7 @@ fn a_dangling_link_for_tombstones_or_lock_creates_nothing_elsewhere() {
 #[test]
 fn a_link_at_the_temporary_name_is_not_followed() {
     // Nobody knows the pid in advance, but links for all of them can be planted; here for a likely range.
-    let world = scene();
+    let world = three_chats();
     let victim = world.root().join("victim");
     fs_err::write(&victim, "precious").unwrap();
     for pid in std::process::id()..std::process::id() + 3000 {
@@ -344,7 +332,7 @@ fn a_link_at_the_temporary_name_is_not_followed() {
 
 #[test]
 fn a_state_folder_that_cannot_be_written_is_a_warning() {
-    let by_mode = scene();
+    let by_mode = three_chats();
     let state = by_mode.home().join(".local/state");
     fs_err::create_dir_all(&state).unwrap();
     set_mode(&state, 0o555);
@@ -353,7 +341,7 @@ fn a_state_folder_that_cannot_be_written_is_a_warning() {
     assert!(!by_mode.map_text().contains(CLAUDE_ID));
     assert_eq!(by_mode.tombstones().len(), 2);
 
-    let mut by_kind = scene();
+    let mut by_kind = three_chats();
     let file = by_kind.file("a file", "", 1);
     by_kind.variable("XDG_STATE_HOME", &file);
     let ran = by_kind.run(&["prune"]).ends_with(0);
@@ -363,7 +351,7 @@ fn a_state_folder_that_cannot_be_written_is_a_warning() {
 
 #[test]
 fn mode_and_owner_of_the_map_stay_and_new_files_are_private() {
-    let world = scene();
+    let world = three_chats();
     set_mode(&world.map_path(), 0o640);
     if is_root() {
         for path in [world.bridge(), world.map_path()] {
@@ -387,7 +375,7 @@ fn a_map_in_a_folder_that_others_can_write_is_refused() {
         cannot_run("only root can give files to other users");
         return;
     }
-    let world = scene();
+    let world = three_chats();
     set_mode(&world.bridge(), 0o777);
     let mut command = as_ordinary_user(&world, &world.command(&["prune"]));
     std::os::unix::fs::chown(world.bridge(), Some(1234), Some(1234)).unwrap();
@@ -428,7 +416,7 @@ fn bury(world: &World, chat: &str, time: &str) {
 
 #[test]
 fn a_torn_last_line_is_passed_over_and_ended() {
-    let world = scene();
+    let world = three_chats();
     world.run(&["prune"]).ends_with(0);
     let path = world.bridge().join(TOMBSTONES);
     let whole = fs_err::read_to_string(&path).unwrap();
@@ -513,7 +501,7 @@ fn tidying_happens_at_most_once_a_day() {
 
 #[test]
 fn tidying_keeps_every_chat_and_what_its_mapping_said() {
-    let world = scene();
+    let world = three_chats();
     // The same chat under two models, and one whose mapping is an object with a number that no program may round.
     world.map(&format!(
         r#"{{"claude-cli": {{"a": "{CLAUDE_ID}"}}, "gemini-cli": {{"a": {{"sessionId": "{GEMINI_ID}", "n": 1.50e2, "é": "\u00e9"}}}}}}"#
@@ -557,7 +545,7 @@ fn mappings_that_a_bridge_resurrects_again_and_again_do_not_fill_the_disk() {
 
 #[test]
 fn a_tombstone_file_that_is_no_text_is_not_in_the_way() {
-    let world = scene();
+    let world = three_chats();
     fs_err::write(world.bridge().join(TOMBSTONES), b"\xff\xfe\x00garbage\n{}\n[1]\nnull\n{\"chat\":").unwrap();
     world.run(&["prune"]).ends_with(0);
     let resolved = world.json(&["resolve", "--model", "claude-cli", "--chat", "a"]);
@@ -568,7 +556,7 @@ fn a_tombstone_file_that_is_no_text_is_not_in_the_way() {
 
 #[test]
 fn a_file_that_only_has_the_locks_name_is_not_touched() {
-    let world = scene();
+    let world = three_chats();
     fs_err::rename(world.map_path(), world.bridge().join("Cargo.toml")).unwrap();
     let map = world.bridge().join("Cargo.toml");
     let foreign = world.bridge().join("Cargo.lock");

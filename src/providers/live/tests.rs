@@ -166,7 +166,7 @@ fn the_older_forms_of_a_record_are_read() {
     let old = format!("{{\"pid\":{pid},\"session_id\":\"{ID}\",\"cwd\":\"/work\"}}");
     let path = world.add(&format!("sessions/pid-{pid}.json"), &old);
     assert!(is_live(&world.look(records())));
-    fs_remove(&path);
+    fs::remove_file(&path).unwrap();
     let own = fs::read_link("/proc/self/ns/pid").unwrap();
     let own = own.to_str().unwrap().trim_start_matches("pid:[").trim_end_matches(']').to_owned();
     let qwen = format!(
@@ -175,11 +175,6 @@ fn the_older_forms_of_a_record_are_read() {
     );
     world.add(&format!("sessions/{pid}-0a1b2c3d.json"), &qwen);
     assert!(is_live(&world.look(records())));
-}
-
-#[expect(clippy::disallowed_methods, reason = "the test's own file")]
-fn fs_remove(path: &Path) {
-    fs::remove_file(path).unwrap();
 }
 
 #[test]
@@ -199,6 +194,28 @@ fn a_record_of_another_namespace_is_not_checked_against_our_processes() {
         age(&path, boot() - chrono::TimeDelta::seconds(60));
         assert_eq!(world.look(records()).get(ID), None, "{domain}");
     }
+}
+
+#[test]
+fn a_record_of_our_own_machine_and_namespace_is_checked_against_our_processes() {
+    let mut world = World::new();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
+    // Where a machine has no id, the record says zeros.
+    let machine = fs::read_to_string("/etc/machine-id").ok().map(|id| id.trim().to_owned());
+    let machine = machine.filter(|id| !id.is_empty()).unwrap_or_else(|| "0".repeat(32));
+    let domain = |machine: &str| format!(",\"pidDomain\":\"linux:{machine}:{}\"", namespace.display());
+    let start = format!(",\"procStart\":\"{}\"", world.ticks());
+    world.record(&(domain(&machine) + &start));
+    assert!(is_live(&world.look(records())));
+    world.record(&(domain(&"0".repeat(32)) + &start));
+    assert!(is_live(&world.look(records())), "zeros are no id of another machine");
+    world.record(&(domain("0123456789abcdef0123456789abcdef") + &start));
+    if fs::read_to_string("/etc/machine-id").is_ok_and(|id| !id.trim().is_empty()) {
+        assert!(is_unverifiable(&world.look(records())), "the same namespace number on another machine");
+    }
+    world.record(&(domain(&machine) + &start));
+    world.end();
+    assert_eq!(world.look(records()).get(ID), None);
 }
 
 #[test]
