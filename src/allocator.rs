@@ -1,21 +1,30 @@
-//! Two settings of glibc's allocator.
+//! Settings of glibc's allocator.
 //!
 //! One heap for all threads: its own heap for each costs more in mapping and page faults than the few allocations of our
-//! short-lived threads would ever wait for each other. And large blocks always come from the kernel and go back to it:
-//! left alone, glibc keeps blocks of up to 32 MiB once it has seen one freed, a fifth of our peak on a large map.
+//! short-lived threads would ever wait for each other. Large blocks always come from the kernel and go back to it: left
+//! alone, glibc keeps blocks of up to 32 MiB once it has seen one freed, a fifth of our peak on a large map. And the
+//! heap of small blocks grows in few steps and never shrinks: what was given back would be faulted in again.
 
 /// From this size on a block is mapped alone, in bytes.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LARGE: libc::c_int = 1 << 20;
+/// The heap grows by this much more than is asked for, in bytes.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const STEP: libc::c_int = 1 << 18;
 
 /// Call once, before the first thread is started.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "glibc has no safe way to set this")]
 pub(crate) fn configure() {
-    // SAFETY: mallopt only sets parameters of the allocator, and no other thread runs yet.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    let settings = [
+        (libc::M_ARENA_MAX, 1),
+        (libc::M_MMAP_THRESHOLD, LARGE),
+        (libc::M_TRIM_THRESHOLD, libc::c_int::MAX),
+        (libc::M_TOP_PAD, STEP),
+    ];
+    for (name, value) in settings {
+        // SAFETY: mallopt only sets a parameter of the allocator, and no other thread runs yet.
+        unsafe { libc::mallopt(name, value) };
     }
 }
 

@@ -9,6 +9,9 @@ use crate::output::Output;
 use crate::providers::{Catalogue, Located, builtin};
 use crate::session_map::{FLAT_MODEL, LockPolicy, SessionMap};
 
+/// What a map is called in its folder.
+pub(crate) const MAP_NAME: &str = "session_map.json";
+
 /// One run's view of the world. Nothing below `commands` and `sweep` sees the whole of it.
 pub(crate) struct Context {
     pub(crate) config: Config,
@@ -71,7 +74,7 @@ impl Context {
 
     /// The session map that flags and settings name.
     pub(crate) fn map(&self, named: Option<PathBuf>) -> SessionMap {
-        SessionMap::at(named.unwrap_or_else(|| self.config.settings.map_dir.join("session_map.json")))
+        SessionMap::at(named.unwrap_or_else(|| self.config.settings.map_dir.join(MAP_NAME)))
     }
 
     /// How to take the map's lock for `program`.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::cli::Audit;
-use super::prune::{with_map, with_plan};
+use super::map::{with_map, with_plan};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::audit::{AuditView, ProviderView};

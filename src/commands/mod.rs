@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod demo;
 mod man;
+mod map;
 mod prune;
 mod record;
 mod resolve;

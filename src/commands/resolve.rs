@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::cli::Resolve;
-use super::prune::with_map;
+use super::map::with_map;
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::Output;

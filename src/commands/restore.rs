@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
     let map = arguments.map.map(context);
     if arguments.dry_run {
         let graves = chosen(context, arguments, &map)?;
-        let entries = super::prune::with_map(context, &map, |document, _| {
+        let entries = super::map::with_map(context, &map, |document, _| {
             let document = document.ok_or_else(|| MapError::Missing(map.path().to_owned()))?;
             Ok(decide(document, &graves))
         })?;

@@ -16,10 +16,14 @@ impl Age {
             Some(seconds) => push_age(Duration::from_secs(seconds), line),
             None => line.push('-'),
         }
-        for _ in line.len() - start..width {
-            line.insert(start, ' ');
-        }
+        pad(line, start, (start + width).saturating_sub(line.len()));
     }
+}
+
+/// Puts so many spaces into `line`, at most 32 of them.
+pub(crate) fn pad(line: &mut String, at: usize, count: usize) {
+    const SPACES: &str = "                                ";
+    line.insert_str(at, &SPACES[..count.min(SPACES.len())]);
 }
 
 impl fmt::Display for Age {

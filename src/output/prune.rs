@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, SerializeStruct as _, Serializer};
 
 use super::View;
-use super::age::Age;
+use super::age::{Age, pad};
 use super::escape::{Escaped, Short};
 use super::style::{Style, Tone};
 use crate::policy::mapping::{Action, State};
@@ -159,9 +159,7 @@ fn column(line: &mut String, width: usize, push: impl FnOnce(&mut String)) {
     push(line);
     // A longer text still ends before the next one begins.
     let written = line[start..].chars().count();
-    for _ in written..width.max(written + 2) {
-        line.push(' ');
-    }
+    pad(line, line.len(), width.saturating_sub(written).max(2));
 }
 
 impl Serialize for PruneView<'_> {

@@ -8,6 +8,7 @@
 //! It never says that a session is not there when it could not look: see [`Store::problems`] and [`Store::narrowed`].
 
 use std::cell::OnceCell;
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
@@ -148,6 +149,8 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
     let names: Arc<[Vec<u8>]> = names.into();
     for store in &mut stores {
         (store.folders, store.names) = (Arc::clone(&folders), Arc::clone(&names));
+        // Whichever thread met them first.
+        store.problems.sort();
     }
     stores
 }
@@ -298,7 +301,7 @@ impl Store {
             (HitKind::Transcript, found @ None) => {
                 *found = Some(Found { transcript: place, modified: hit.modified });
             }
-            (HitKind::Transcript, Some(found)) if hit.modified > found.modified => {
+            (HitKind::Transcript, Some(found)) if is_newer(hit, found) => {
                 self.older.push((hit.id, found.transcript, found.modified));
                 (found.transcript, found.modified) = (place, hit.modified);
             }
@@ -311,6 +314,11 @@ impl Store {
             }
         }
     }
+}
+
+/// Whether a copy is to be preferred; of equally new ones the first in the order of folders, whoever met it first.
+fn is_newer(hit: &Hit, known: &Found) -> bool {
+    (hit.modified, Reverse(hit.folder)) > (known.modified, Reverse(known.transcript.folder))
 }
 
 impl<'a> Plan<'a> {

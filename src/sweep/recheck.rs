@@ -11,7 +11,7 @@ use super::transcripts;
 /// What was looked at less than this ago needs no second look.
 const FRESH: Duration = Duration::from_millis(50);
 /// Longer ago than this, a session may have been taken up in any way; before, its transcript's time tells.
-const RECENT: Duration = Duration::from_secs(2);
+const RECENT: Duration = Duration::from_secs(5);
 
 /// Looks again at what a plan removes, as often as time has passed.
 pub(super) struct Recheck<'p> {

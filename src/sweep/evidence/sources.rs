@@ -32,15 +32,30 @@ pub(super) struct Sources {
 pub(super) fn gather(questions: &Questions<'_>, look: Look, notes: &mut Vec<String>) -> Vec<Sources> {
     let queries = &questions.queries;
     let depth = Depth { subagents_before: look.subagents_before(), all_days: look.everywhere };
-    // Two independent looks: at the stores, and at what processes hold open.
-    let (stores, open) = std::thread::scope(|scope| {
-        let open = asks_for_open_files(queries).then(|| scope.spawn(|| open_files(queries)));
-        let stores = index::gather(queries, depth);
-        (stores, open.map(|open| open.join().unwrap_or_else(|_| OpenFiles::unknown("a thread died"))))
-    });
+    let stores = index::gather(queries, depth);
+    let asked: Vec<bool> = queries.iter().zip(&stores).map(|(query, store)| look.asks_who_holds(query, store)).collect();
+    // The open files of all processes, looked at once, and only where an idle session's CLI shows so that it runs.
+    let wanted = |name: &[u8]| queries.iter().any(|query| query.session_of(name).is_some());
     let proc = Proc::default();
-    let each = queries.iter().zip(stores);
-    each.map(|(query, store)| Sources::gather(query, store, &proc, open.as_ref(), look, notes)).collect()
+    let open = asked.contains(&true).then(|| OpenFiles::look(&proc, &wanted));
+    let each = queries.iter().zip(stores).zip(asked);
+    each.map(|((query, store), asked)| {
+        let open = open.as_ref().filter(|_| asked);
+        Sources::gather(query, store, &proc, open, look, notes)
+    })
+    .collect()
+}
+
+impl Look {
+    fn is_idle(self, found: &Found) -> bool {
+        found.modified < self.idle_before || self.activity == ActivitySource::Content
+    }
+
+    /// Whether there are idle sessions here whose CLI shows by its open files that it runs.
+    fn asks_who_holds(self, query: &Query<'_>, store: &Store) -> bool {
+        query.provider.live.contains(&LiveRule::OpenTranscript)
+            && store.found.iter().flatten().any(|found| self.is_idle(found))
+    }
 }
 
 impl Sources {
@@ -71,7 +86,7 @@ impl Sources {
         } else {
             LiveSessions::gather(provider, &query.live_home, &|id| query.wants(id), proc)
         };
-        let (open, blind) = open_ids(query, &store, open, look);
+        let (open, blind) = open.map(|open| held_by(query, &store, open, look)).unwrap_or_default();
         let unlooked = |problem: &String| format!("could not look everywhere: {problem}");
         // What hides the sub-agents of one session hides no copy of another.
         let of_one_session = |problem: &&String| store.doubts.values().any(|doubt| doubt == *problem);
@@ -90,33 +105,11 @@ impl Sources {
     }
 }
 
-/// Whether some wanted session's CLI shows by its open files that it runs.
-fn asks_for_open_files(queries: &[Query<'_>]) -> bool {
-    queries.iter().any(|query| !query.ids.is_empty() && query.provider.live.contains(&LiveRule::OpenTranscript))
-}
-
-/// The open files of all processes that can be a wanted session's transcript.
-fn open_files(queries: &[Query<'_>]) -> OpenFiles {
-    OpenFiles::look(&Proc::default(), &|name| queries.iter().any(|query| query.session_of(name).is_some()))
-}
-
-/// The sessions whose idle transcript a process has open, where that is how the CLI works.
-fn open_ids(
-    query: &Query<'_>,
-    store: &Store,
-    open: Option<&OpenFiles>,
-    look: Look,
-) -> (FxHashMap<u32, u32>, Option<String>) {
-    let idle = |found: &Found| found.modified < look.idle_before || look.activity == ActivitySource::Content;
-    let Some(open) = open.filter(|_| query.provider.live.contains(&LiveRule::OpenTranscript)) else {
-        return (FxHashMap::default(), None);
-    };
-    if !store.found.iter().flatten().any(idle) {
-        return (FxHashMap::default(), None);
-    }
+/// The sessions whose idle transcript a process has open, and what could not be examined.
+fn held_by(query: &Query<'_>, store: &Store, open: &OpenFiles, look: Look) -> (FxHashMap<u32, u32>, Option<String>) {
     let holder = |file: &HeldFile| {
         let id = query.session_of(file.path.file_name()?.as_encoded_bytes())?;
-        let found = store.found[id as usize].filter(idle)?;
+        let found = store.found[id as usize].filter(|found| look.is_idle(found))?;
         file.is(&store.path(found.transcript)).then_some((id, file.pid))
     };
     (open.iter().filter_map(holder).collect(), open.errors.first().cloned())

@@ -1,0 +1,91 @@
+//! What the commands share that work on a map: which one, what it says, what is to become of its mappings.
+
+use anyhow::Result;
+
+use super::cli::MapArgs;
+use crate::context::{Context, MAP_NAME};
+use crate::filesystem::Snapshot;
+use crate::output::progress::with_spinner;
+use crate::policy::mapping::{Action, State, Thresholds};
+use crate::session_map::{Document, MapError, Memory, SessionMap};
+use crate::sweep::evidence::{Evidence, Look};
+use crate::sweep::plan::Plan;
+
+impl MapArgs {
+    /// The map that these arguments and the settings name.
+    pub(super) fn map(&self, context: &Context) -> SessionMap {
+        let in_folder = || self.dir.as_ref().map(|folder| folder.join(MAP_NAME));
+        context.map(self.map.clone().or_else(in_folder))
+    }
+}
+
+/// Reads and understands the map and hands it on; nothing when there is no map. A text that makes no sense is read again
+/// as long as somebody is writing it.
+pub(super) fn with_map<T>(
+    context: &Context,
+    map: &SessionMap,
+    work: impl FnOnce(Option<&Document<'_>>, Option<Snapshot>) -> Result<T>,
+) -> Result<T> {
+    let is_model = |name: &str| context.is_model(name);
+    for attempt in 0.. {
+        let snapshot = match map.read() {
+            Ok(snapshot) => snapshot,
+            Err(MapError::Missing(_)) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let text = snapshot.shared_bytes();
+        match map.parse(&text, &is_model) {
+            Ok(document) => return work(Some(&document), Some(snapshot)),
+            Err(MapError::Refused { .. }) if attempt < 100 && SessionMap::changes_after(&snapshot) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    work(None, None)
+}
+
+/// Looks at every mapping that the settings select, decides, and hands the plan on.
+pub(super) fn with_plan<T>(
+    context: &Context,
+    document: &Document<'_>,
+    memory: &Memory,
+    work: impl FnOnce(&Plan<'_>) -> Result<T>,
+) -> Result<T> {
+    let settings = &context.config.settings;
+    let thresholds = Thresholds { idle: settings.idle.duration(), missing: settings.missing };
+    let selected = selected(context, document);
+    let oldest = chrono::DateTime::<chrono::Utc>::MIN_UTC;
+    let limit = thresholds.idle.and_then(|idle| chrono::TimeDelta::from_std(idle).ok());
+    let idle_before = limit.and_then(|limit| context.now.checked_sub_signed(limit)).unwrap_or(oldest);
+    let look = Look { idle_before, activity: settings.activity, everywhere: false };
+    let gather = |selected: &[u32], look| Evidence::gather(document, selected, &context.catalogue, look);
+    // All of them are looked at, also where only some are asked for: whether a home is the right one shows in all.
+    let all: Vec<u32> = (0..document.entries.len() as u32).collect();
+    let mut evidence = with_spinner(context.output.quiet, "looking at sessions", || gather(&all, look));
+    evidence.keep_only(&selected);
+    let mut plan = Plan::decide(document, &evidence, &context.catalogue, memory, thresholds, context.now);
+    let doomed: Vec<u32> = plan
+        .items_with(|state, action| (state, action) == (State::Missing, Action::Prune))
+        .map(|item| item.finding.entry)
+        .collect();
+    if !doomed.is_empty() {
+        // Before anything goes because it is missing, it is looked for where it should not be, too.
+        plan.look_closer(&gather(&doomed, Look { everywhere: true, ..look }));
+    }
+    work(&plan)
+}
+
+/// The entries of the models that the settings name, or all.
+fn selected(context: &Context, document: &Document<'_>) -> Vec<u32> {
+    let models = &context.config.settings.models;
+    let wanted =
+        |model: Option<&str>| models.is_empty() || model.is_some_and(|own| models.iter().any(|name| name == own));
+    let entries = document.entries.iter().zip(0..);
+    let selected: Vec<u32> =
+        entries.filter(|(entry, _)| wanted(entry.model.as_deref())).map(|(_, index)| index).collect();
+    for name in models {
+        if !document.entries.iter().any(|entry| entry.model.as_ref().is_some_and(|own| own == name)) {
+            log::warn!("the map has no chat of model `{}`", crate::output::escape::Escaped(name));
+        }
+    }
+    selected
+}
