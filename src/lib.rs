@@ -32,6 +32,7 @@ mod policy;
 mod providers;
 mod session_map;
 mod sweep;
+mod threads;
 
 pub use exit::ExitStatus;
 

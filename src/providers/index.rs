@@ -25,13 +25,12 @@ use super::query::{Beginnings, Query};
 use super::scan::{Hit, HitKind, Scanner};
 use super::tree::Tree;
 use crate::filesystem::walk;
+use crate::threads::{spawn_beside, useful};
 
 /// A second thread costs more than it saves before this many folder entries were seen…
 const ENTRIES_BEFORE_THREADS: usize = 1_200;
 /// …and when less than this many folders are left for it.
 const FOLDERS_PER_THREAD: usize = 8;
-/// More threads than this do not pay even on a cold disk.
-const MAX_THREADS: usize = 8;
 
 /// How far to look.
 #[derive(Debug, Clone, Copy)]
@@ -216,17 +215,14 @@ fn scan_leaves(plans: &[Plan<'_>], jobs: &[Job], leaves: &[usize], mut first: Sc
         }
     }
     let left = leaves.len().saturating_sub(next.load(Ordering::Relaxed));
-    let threads = match left / FOLDERS_PER_THREAD {
-        0 | 1 => 1,
-        most => std::thread::available_parallelism().map_or(1, usize::from).min(most).min(MAX_THREADS),
-    };
+    let threads = useful(left / FOLDERS_PER_THREAD);
     let before = first.subagents_before;
     let work = |mut scanner: Scanner| {
         while scan_next(&mut scanner) {}
         scanner
     };
     std::thread::scope(|scope| {
-        let more: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(Scanner::new(before)))).collect();
+        let more: Vec<_> = (1..threads).map(|_| spawn_beside(scope, || work(Scanner::new(before)))).collect();
         let mut scanners = vec![work(first)];
         for handle in more {
             // A thread that died looked at folders whose result is lost: say so instead of calling sessions missing.

@@ -2,8 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// More threads than this do not pay even on a cold disk.
-const MAX_THREADS: usize = 8;
+use crate::threads::{spawn_beside, useful};
 
 /// What `work` yields for these items, in no particular order. A thread takes `chunk` items at a time and keeps a state
 /// of its own; what a thread that died had done is lost.
@@ -20,22 +19,12 @@ pub(super) fn map<I: Sync, S: Default, T: Send>(
         }
         done
     };
-    let threads = threads_for(items.len() / chunk);
     std::thread::scope(|scope| {
-        let more: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let more: Vec<_> = (1..useful(items.len() / chunk)).map(|_| spawn_beside(scope, run)).collect();
         let mut done = run();
         for handle in more {
             done.extend(handle.join().unwrap_or_default());
         }
         done
     })
-}
-
-/// How many threads to use for so many chunks. Counting the processors means reading several files, so a single chunk
-/// does not ask.
-fn threads_for(chunks: usize) -> usize {
-    if chunks < 2 {
-        return 1;
-    }
-    std::thread::available_parallelism().map_or(1, usize::from).min(chunks).min(MAX_THREADS)
 }
