@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -105,6 +106,16 @@ pub(super) struct Plan<'a> {
 
 /// Looks for all wanted sessions; one [`Store`] per query, in order.
 pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
+    gather_beside(queries, depth, None::<fn()>).0
+}
+
+/// The same, and what `other` yields, which a second thread works out before it helps with the walk; nothing of it where
+/// that thread died.
+pub(crate) fn gather_beside<T: Send>(
+    queries: &[Query<'_>],
+    depth: Depth,
+    other: Option<impl FnOnce() -> T + Send>,
+) -> (Vec<Store>, Option<T>) {
     let mut stores: Vec<Store> = queries.iter().map(Store::empty).collect();
     let mut plans = Vec::new();
     let mut store_of = Vec::new();
@@ -126,7 +137,7 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
     for plan in narrowed {
         stores[store_of[plan]].narrowed = true;
     }
-    let scanners = scan_leaves(&plans, &jobs, &leaves, scanner);
+    let (scanners, other) = scan_leaves(&plans, &jobs, &leaves, scanner, other);
     let plan_of: Vec<usize> = jobs.iter().map(|job| job.plan).collect();
     let folders: Arc<[PathBuf]> = jobs.iter().map(|job| plans[job.plan].query.home.join(&job.path)).collect();
     let mut names = Vec::with_capacity(scanners.len());
@@ -151,7 +162,7 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
         // Whichever thread met them first.
         store.problems.sort();
     }
-    stores
+    (stores, other)
 }
 
 /// Opens the folders that lead to others. Yields all folders, the indexes of those still to be scanned, and the plans
@@ -199,8 +210,15 @@ fn inner_folders(
     (jobs, leaves, narrowed)
 }
 
-/// Scans the folders that hold transcripts: alone as long as there is little to see, then on several threads.
-fn scan_leaves(plans: &[Plan<'_>], jobs: &[Job], leaves: &[usize], mut first: Scanner) -> Vec<Scanner> {
+/// Scans the folders that hold transcripts: alone as long as there is little to see, then on several threads. A thread
+/// that has something `other` to do first helps in any case.
+fn scan_leaves<T: Send>(
+    plans: &[Plan<'_>],
+    jobs: &[Job],
+    leaves: &[usize],
+    mut first: Scanner,
+    other: Option<impl FnOnce() -> T + Send>,
+) -> (Vec<Scanner>, Option<T>) {
     let next = AtomicUsize::new(0);
     let scan_next = |scanner: &mut Scanner| match leaves.get(next.fetch_add(1, Ordering::Relaxed)) {
         Some(&index) => {
@@ -209,26 +227,29 @@ fn scan_leaves(plans: &[Plan<'_>], jobs: &[Job], leaves: &[usize], mut first: Sc
         }
         None => false,
     };
-    while first.entries < ENTRIES_BEFORE_THREADS {
-        if !scan_next(&mut first) {
-            return vec![first];
-        }
-    }
-    let left = leaves.len().saturating_sub(next.load(Ordering::Relaxed));
-    let threads = useful(left / FOLDERS_PER_THREAD);
     let before = first.subagents_before;
     let work = |mut scanner: Scanner| {
         while scan_next(&mut scanner) {}
         scanner
     };
+    // A thread that died looked at folders whose result is lost: say so instead of calling sessions missing.
+    let lost = || Scanner::lost(before, plans.len());
     std::thread::scope(|scope| {
-        let more: Vec<_> = (1..threads).map(|_| spawn_beside(scope, || work(Scanner::new(before)))).collect();
+        let helper = other.map(|other| spawn_beside(scope, || (other(), work(Scanner::new(before)))));
+        while first.entries < ENTRIES_BEFORE_THREADS && scan_next(&mut first) {}
+        let left = leaves.len().saturating_sub(next.load(Ordering::Relaxed));
+        let busy = 1 + usize::from(helper.is_some());
+        let more = busy..useful(left / FOLDERS_PER_THREAD);
+        let more: Vec<_> = more.map(|_| spawn_beside(scope, || work(Scanner::new(before)))).collect();
         let mut scanners = vec![work(first)];
-        for handle in more {
-            // A thread that died looked at folders whose result is lost: say so instead of calling sessions missing.
-            scanners.push(handle.join().unwrap_or_else(|_| Scanner::lost(before, plans.len())));
-        }
-        scanners
+        scanners.extend(more.into_iter().map(|handle| handle.join().unwrap_or_else(|_| lost())));
+        let (other, scanner) = match helper.map(ScopedJoinHandle::join) {
+            Some(Ok((other, scanner))) => (Some(other), Some(scanner)),
+            Some(Err(_)) => (None, Some(lost())),
+            None => (None, None),
+        };
+        scanners.extend(scanner);
+        (scanners, other)
     })
 }
 

@@ -28,6 +28,11 @@ pub(crate) struct HeldFile {
 }
 
 impl OpenFiles {
+    /// Nothing is known, and why.
+    pub(crate) fn unknown(why: &str) -> Self {
+        Self { errors: vec![format!("open files are not known: {why}")], ..Self::default() }
+    }
+
     /// Looks at all processes but this one, once, for files whose name is `wanted`.
     pub(crate) fn look(proc: &Proc, wanted: &dyn Fn(&[u8]) -> bool) -> Self {
         let mut open = Self::default();

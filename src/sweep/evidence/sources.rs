@@ -32,29 +32,25 @@ pub(super) struct Sources {
 pub(super) fn gather(questions: &Questions<'_>, look: Look, notes: &mut Vec<String>) -> Vec<Sources> {
     let queries = &questions.queries;
     let depth = Depth { subagents_before: look.subagents_before(), all_days: look.everywhere };
-    let stores = index::gather(queries, depth);
-    let asked: Vec<bool> = queries.iter().zip(&stores).map(|(query, store)| look.asks_who_holds(query, store)).collect();
-    // The open files of all processes, looked at once, and only where an idle session's CLI shows so that it runs.
+    // Two independent looks: at the stores, and at what all processes hold open.
     let wanted = |name: &[u8]| queries.iter().any(|query| query.session_of(name).is_some());
+    let asks = queries.iter().any(|query| !query.ids.is_empty() && shows_by_open_files(query));
+    let look_at_files = asks.then_some(|| OpenFiles::look(&Proc::default(), &wanted));
+    let (stores, open) = index::gather_beside(queries, depth, look_at_files);
+    let open = open.unwrap_or_else(|| OpenFiles::unknown("a thread died"));
     let proc = Proc::default();
-    let open = asked.contains(&true).then(|| OpenFiles::look(&proc, &wanted));
-    let each = queries.iter().zip(stores).zip(asked);
-    each.map(|((query, store), asked)| {
-        let open = open.as_ref().filter(|_| asked);
-        Sources::gather(query, store, &proc, open, look, notes)
-    })
-    .collect()
+    let each = queries.iter().zip(stores);
+    each.map(|(query, store)| Sources::gather(query, store, &proc, &open, look, notes)).collect()
+}
+
+/// Whether this provider's CLI shows by its open files that it runs.
+fn shows_by_open_files(query: &Query<'_>) -> bool {
+    query.provider.live.contains(&LiveRule::OpenTranscript)
 }
 
 impl Look {
     fn is_idle(self, found: &Found) -> bool {
         found.modified < self.idle_before || self.activity == ActivitySource::Content
-    }
-
-    /// Whether there are idle sessions here whose CLI shows by its open files that it runs.
-    fn asks_who_holds(self, query: &Query<'_>, store: &Store) -> bool {
-        query.provider.live.contains(&LiveRule::OpenTranscript)
-            && store.found.iter().flatten().any(|found| self.is_idle(found))
     }
 }
 
@@ -63,7 +59,7 @@ impl Sources {
         query: &Query<'_>,
         store: Store,
         proc: &Proc,
-        open: Option<&OpenFiles>,
+        open: &OpenFiles,
         look: Look,
         notes: &mut Vec<String>,
     ) -> Self {
@@ -86,7 +82,7 @@ impl Sources {
         } else {
             LiveSessions::gather(provider, &query.live_home, &|id| query.wants(id), proc)
         };
-        let (open, blind) = open.map(|open| held_by(query, &store, open, look)).unwrap_or_default();
+        let (open, blind) = held_by(query, &store, open, look);
         let unlooked = |problem: &String| format!("could not look everywhere: {problem}");
         // What hides the sub-agents of one session hides no copy of another.
         let of_one_session = |problem: &&String| store.doubts.values().any(|doubt| doubt == *problem);
@@ -105,8 +101,11 @@ impl Sources {
     }
 }
 
-/// The sessions whose idle transcript a process has open, and what could not be examined.
+/// The sessions whose idle transcript a process has open, where that is how the CLI works, and what could not be examined.
 fn held_by(query: &Query<'_>, store: &Store, open: &OpenFiles, look: Look) -> (FxHashMap<u32, u32>, Option<String>) {
+    if !shows_by_open_files(query) || !store.found.iter().flatten().any(|found| look.is_idle(found)) {
+        return (FxHashMap::default(), None);
+    }
     let holder = |file: &HeldFile| {
         let id = query.session_of(file.path.file_name()?.as_encoded_bytes())?;
         let found = store.found[id as usize].filter(|found| look.is_idle(found))?;
