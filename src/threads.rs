@@ -41,13 +41,13 @@ struct Place(Option<(usize, rustix::thread::CpuSet)>);
 impl Place {
     fn here() -> Self {
         let allowed = rustix::thread::sched_getaffinity(None).ok().filter(|allowed| allowed.count() > 1);
-        Self(allowed.map(|allowed| (rustix::thread::sched_getcpu(), allowed)))
+        Self(allowed.and_then(|allowed| Some((processor()?, allowed))))
     }
 
     /// Moves the thread that calls it to another processor if it runs on this one, and leaves it free to run anywhere.
     fn leave(self) {
         let Some((cpu, allowed)) = self.0 else { return };
-        if rustix::thread::sched_getcpu() == cpu {
+        if processor() == Some(cpu) {
             let mut others = allowed;
             others.unset(cpu);
             // Where that is forbidden the thread stays and waits.
@@ -55,6 +55,16 @@ impl Place {
             let _ = rustix::thread::sched_setaffinity(None, &allowed);
         }
     }
+}
+
+/// The processor that this thread runs on.
+///
+/// Not rustix's function: that one looks for the kernel's shared object by itself, which ends the program under valgrind.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "libc declares every function unsafe")]
+fn processor() -> Option<usize> {
+    // SAFETY: it takes nothing and touches no memory of ours.
+    usize::try_from(unsafe { libc::sched_getcpu() }).ok()
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -167,11 +167,7 @@ pub(crate) fn gather_beside<T: Send>(
 
 /// Opens the folders that lead to others. Yields all folders, the indexes of those still to be scanned, and the plans
 /// whose days were narrowed.
-fn inner_folders(
-    plans: &[Plan<'_>],
-    all_days: bool,
-    scanner: &mut Scanner,
-) -> (Vec<Job>, Vec<usize>, HashSet<usize>) {
+fn inner_folders(plans: &[Plan<'_>], all_days: bool, scanner: &mut Scanner) -> (Vec<Job>, Vec<usize>, HashSet<usize>) {
     let root = |plan| Job { plan, node: 0, path: PathBuf::new(), literal: true, date: (0, 0) };
     let mut jobs: Vec<Job> = (0..plans.len()).map(root).collect();
     // Per plan, the days that can hold its sessions: decided when the folders around the days have been looked at.

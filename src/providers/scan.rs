@@ -1,7 +1,7 @@
 //! One folder of a store: which wanted sessions have a file in it, and when that file last changed.
 
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
@@ -17,6 +17,8 @@ use crate::filesystem::walk::{self, FileTimes, Lister};
 const BYTES_PER_ENTRY: u64 = 60;
 /// Asking for a name costs about as much as listing this many.
 const ENTRIES_PER_PROBE: u64 = 3;
+/// For so few sessions, asking for each by its whole path is cheaper than opening the folder first.
+const FEW: usize = 4;
 
 /// A file of a wanted session.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +64,9 @@ struct Here<'p, 'q> {
     node: &'p Node,
     job: &'p Job,
     index: u32,
+    /// An open folder, and the way from there: nothing, or a path that ends with a slash.
     folder: BorrowedFd<'p>,
+    path: &'p [u8],
 }
 
 /// What a listing showed besides transcripts.
@@ -96,50 +100,55 @@ impl Scanner {
 
     /// Looks into one folder; yields the folders below it that lead on, with their nodes.
     pub(super) fn scan(&mut self, plan: &Plan<'_>, index: usize, job: &Job) -> Vec<(usize, PathBuf)> {
-        let mut below = Vec::new();
-        let folder = match walk::open_folder(
-            plan.home.as_fd(),
-            if job.path.as_os_str().is_empty() { OsStr::new(".") } else { job.path.as_os_str() },
-        ) {
-            Ok(folder) => folder,
-            Err(error) if walk::means_absent(error) => return below,
-            Err(error) => {
-                self.problem(plan, job, None, error);
-                return below;
+        let (node, index) = (&plan.tree.nodes[job.node], index as u32);
+        if is_probed_by_path(plan, job) {
+            let path = [job.path.as_os_str().as_bytes(), b"/"].concat();
+            let idle = self.probe(&Here { plan, node, job, index, folder: plan.home.as_fd(), path: &path });
+            if !idle.is_empty()
+                && let Some(folder) = self.open(plan, job)
+            {
+                let here = Here { plan, node, job, index, folder: folder.as_fd(), path: b"" };
+                self.subagents_beside_probed(&here, &idle);
             }
-        };
+            return Vec::new();
+        }
+        let Some(folder) = self.open(plan, job) else { return Vec::new() };
         if job.literal {
             self.present.push(job.plan);
         }
-        let node = &plan.tree.nodes[job.node];
-        let here = Here { plan, node, job, index: index as u32, folder: folder.as_fd() };
-        let first_hit = self.hits.len();
+        let here = Here { plan, node, job, index, folder: folder.as_fd(), path: b"" };
         if node.can_be_probed() && here.probing_is_cheaper() {
-            self.probe(&here);
-            let idle = self.idle_since(&here, first_hit);
-            if !idle.is_empty() {
-                let mut beside = Beside::default();
-                if !node.loose.is_empty() {
-                    self.list(&here, |name, kind, _| here.note_loose(name, kind, &mut beside));
-                }
-                self.loose_subagents(&here, &beside, &idle);
-                self.subagents_of(&here, &idle);
-            }
-            return below;
+            let idle = self.probe(&here);
+            self.subagents_beside_probed(&here, &idle);
+            return Vec::new();
         }
-        let mut beside = Beside::default();
-        self.list(&here, |name, kind, scanner| {
-            if !scanner.take_file(&here, name, kind) && !here.note_folder(name, kind, &mut below, &mut beside) {
+        self.scan_by_listing(&here)
+    }
+
+    fn open(&mut self, plan: &Plan<'_>, job: &Job) -> Option<OwnedFd> {
+        let path = if job.path.as_os_str().is_empty() { OsStr::new(".") } else { job.path.as_os_str() };
+        match walk::open_folder(plan.home.as_fd(), path) {
+            Ok(folder) => Some(folder),
+            Err(error) if walk::means_absent(error) => None,
+            Err(error) => {
+                self.problem(plan, job, None, error);
+                None
+            }
+        }
+    }
+
+    fn scan_by_listing(&mut self, here: &Here<'_, '_>) -> Vec<(usize, PathBuf)> {
+        let (mut below, mut beside, first_hit) = (Vec::new(), Beside::default(), self.hits.len());
+        self.list(here, |name, kind, scanner| {
+            if !scanner.take_file(here, name, kind) && !here.note_folder(name, kind, &mut below, &mut beside) {
                 here.note_loose(name, kind, &mut beside);
             }
         });
-        let idle = self.idle_since(&here, first_hit);
+        let idle = self.idle_since(here, first_hit);
         if !idle.is_empty() {
-            self.loose_subagents(&here, &beside, &idle);
-            let shown: Vec<(u32, usize, CString)> =
-                beside.subagents.into_iter().filter(|(id, ..)| idle.contains(id)).collect();
-            for (id, rule, name) in shown {
-                self.below(&here, id, &name, &here.node.names[rule], HitKind::Subagent);
+            self.loose_subagents(here, &beside, &idle);
+            for (id, rule, name) in beside.subagents.into_iter().filter(|(id, ..)| idle.binary_search(id).is_ok()) {
+                self.below(here, id, &name, &here.node.names[rule], HitKind::Subagent);
             }
         }
         below
@@ -211,7 +220,7 @@ impl Scanner {
     }
 
     fn stat(&mut self, here: &Here<'_, '_>, id: u32, name: &CStr, kind: HitKind) -> bool {
-        match walk::file_times(here.folder, name) {
+        match here.file_times(name) {
             Ok(FileTimes { is_file: false, .. }) => false,
             Ok(times) => {
                 self.hit(here, id, name.to_bytes(), kind, times.modified);
@@ -232,10 +241,11 @@ impl Scanner {
         self.hits.push(Hit { id, folder: here.index, kind, modified, name: at, length: name.len() as u16 });
     }
 
-    /// Asks for each wanted session by its only possible name.
-    fn probe(&mut self, here: &Here<'_, '_>) {
+    /// Asks for each wanted session by its only possible name; yields those that look idle.
+    fn probe(&mut self, here: &Here<'_, '_>) -> Vec<u32> {
+        let first_hit = self.hits.len();
         let mut name = Vec::with_capacity(64);
-        self.entries += here.plan.query.ids.len();
+        self.entries += here.plan.query.ids.len() * ENTRIES_PER_PROBE as usize;
         for rule in here.node.names.iter().filter(|rule| !rule.subagent) {
             for (id, session) in here.plan.query.ids.iter().enumerate() {
                 name.clear();
@@ -248,6 +258,7 @@ impl Scanner {
                 }
             }
         }
+        self.idle_since(here, first_hit)
     }
 
     /// Sessions found since `first_hit` whose transcript looks idle. Where a folder holds sub-agents alone nothing is known
@@ -265,8 +276,16 @@ impl Scanner {
         idle
     }
 
-    /// The sub-agents of sessions in a folder that was not listed.
-    fn subagents_of(&mut self, here: &Here<'_, '_>, idle: &[u32]) {
+    /// The sub-agents of `idle` sessions in a folder that was not listed.
+    fn subagents_beside_probed(&mut self, here: &Here<'_, '_>, idle: &[u32]) {
+        if idle.is_empty() {
+            return;
+        }
+        if !here.node.loose.is_empty() {
+            let mut beside = Beside::default();
+            self.list(here, |name, kind, _| here.note_loose(name, kind, &mut beside));
+            self.loose_subagents(here, &beside, idle);
+        }
         for rule in here.node.names.iter().filter(|rule| rule.subagent) {
             for &id in idle {
                 let mut name = Vec::with_capacity(64);
@@ -376,7 +395,23 @@ impl Scanner {
     }
 }
 
+/// Whether each wanted session is asked for by its whole path, because they are so few that this is cheaper than to open
+/// the folder. Whether a folder that no listing showed is there says whether the store is, so that is opened.
+fn is_probed_by_path(plan: &Plan<'_>, job: &Job) -> bool {
+    let node = &plan.tree.nodes[job.node];
+    let mut mains = node.names.iter().filter(|rule| !rule.subagent).peekable();
+    let is_file = mains.peek().is_some() && mains.all(|rule| rule.tail.is_empty());
+    plan.query.ids.len() <= FEW && !job.literal && node.can_be_probed() && is_file
+}
+
 impl Here<'_, '_> {
+    fn file_times(&self, name: &CStr) -> rustix::io::Result<FileTimes> {
+        if self.path.is_empty() {
+            return walk::file_times(self.folder, name);
+        }
+        walk::file_times(self.folder, OsStr::from_bytes(&[self.path, name.to_bytes()].concat()))
+    }
+
     fn probing_is_cheaper(&self) -> bool {
         let wanted = self.plan.query.ids.len() as u64;
         walk::folder_size(self.folder).is_ok_and(|size| wanted * ENTRIES_PER_PROBE < size / BYTES_PER_ENTRY)

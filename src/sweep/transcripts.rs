@@ -17,16 +17,15 @@ use crate::providers::index::Place;
 use crate::providers::row::WorkingFolder;
 
 /// How many transcripts a thread takes at a time.
-const CHUNK: usize = 64;
+const CHUNK: usize = 32;
 
 /// The working folders of the findings `doomed` (indexes in the plan's evidence), in their order: from the map's entry,
 /// else from the provider's store. Read now, because they are needed when the transcript may be gone.
 pub(super) fn working_folders(plan: &Plan<'_>, doomed: &[u32]) -> Vec<Option<Arc<str>>> {
     let of_entry = |finding: &u32| plan.document.cwd(plan.item_at(*finding).entry).map(Cow::into_owned);
-    let mut folders: Vec<Option<Arc<str>>> =
-        doomed.iter().map(|finding| of_entry(finding).map(Arc::from)).collect();
+    let mut folders: Vec<Option<Arc<str>>> = doomed.iter().map(|finding| of_entry(finding).map(Arc::from)).collect();
     let unknown = (0..doomed.len() as u32).filter(|at| folders[*at as usize].is_none());
-    let found = visit(plan, doomed, unknown, |last: &mut Last, visit| Some((visit.at, last.folder_of(plan, visit)?)));
+    let found = visit(plan, doomed, unknown, |last: &mut Last, visit| Some((visit.at, last.folder_of(plan, &visit)?)));
     for (at, folder) in found {
         folders[at as usize] = Some(folder);
     }
@@ -92,7 +91,7 @@ struct Last {
 }
 
 impl Last {
-    fn folder_of(&mut self, plan: &Plan<'_>, visit: Visit<'_>) -> Option<Arc<str>> {
+    fn folder_of(&mut self, plan: &Plan<'_>, visit: &Visit<'_>) -> Option<Arc<str>> {
         let rule = &plan.catalogue.get(usize::from(visit.provider)).0.working_folder;
         if let (WorkingFolder::File(_), Some((key, folder))) = (rule, &self.shared)
             && *key == visit.key

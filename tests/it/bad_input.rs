@@ -285,23 +285,28 @@ fn blind_scene() -> World {
     world
 }
 
-/// How a folder is looked into: where few sessions are wanted each is asked for by name, where many are it is listed.
-const MANNERS: [Manner; 2] = [Manner::Asked, Manner::Listed];
+/// How a folder is looked into: a handful of wanted sessions are asked for by their whole paths, some more by their names
+/// in the open folder, and where many are wanted the folder is listed.
+const MANNERS: [Manner; 3] = [Manner::ByPath, Manner::ByName, Manner::Listed];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Manner {
-    Asked,
+    ByPath,
+    ByName,
     Listed,
 }
 
 impl Manner {
-    /// Adds so many chats without a session to the end of the map that Claude's folders are listed.
+    /// Adds chats without a session to the end of the map until Claude's folders are looked into in this manner.
     fn set_up(self, world: &World) {
-        if self == Self::Listed {
-            let none: Value = (0..200_u32).map(|number| (number.to_string(), json!(id(number)))).collect();
-            let text = world.map_text();
-            world.map(&format!("{}, \"sonnet\": {none}}}", text.strip_suffix('}').unwrap()));
-        }
+        let count: u32 = match self {
+            Self::ByPath => return,
+            Self::ByName => 8,
+            Self::Listed => 200,
+        };
+        let none: Value = (0..count).map(|number| (number.to_string(), json!(id(number)))).collect();
+        let text = world.map_text();
+        world.map(&format!("{}, \"sonnet\": {none}}}", text.strip_suffix('}').unwrap()));
     }
 }
 
@@ -331,7 +336,8 @@ fn a_store_that_we_may_not_read_keeps_its_sessions() {
 fn a_project_folder_that_we_may_not_read_keeps_what_may_be_in_it() {
     // Even the one without sessions that we know of: it may hold a missing one, or a newer copy of an idle one.
     for (mode, folder) in [(0o000, "-other"), (0o444, "-work"), (0o311, "-other")] {
-        for manner in MANNERS {
+        // What may be asked for by its whole path need not be listed.
+        for manner in MANNERS.into_iter().filter(|manner| mode != 0o311 || *manner != Manner::ByPath) {
             let world = blind_scene();
             manner.set_up(&world);
             let path = world.home().join(".claude/projects").join(folder);
@@ -344,6 +350,17 @@ fn a_project_folder_that_we_may_not_read_keeps_what_may_be_in_it() {
             assert!(notes(&ran).contains(folder), "{}", notes(&ran));
         }
     }
+}
+
+#[test]
+fn a_project_folder_that_may_be_searched_answers_for_few_sessions_although_it_may_not_be_listed() {
+    let world = blind_scene();
+    let path = world.home().join(".claude/projects/-other");
+    let mut command = as_ordinary_user(&world, &world.command(&BLIND));
+    set_mode(&path, 0o311);
+    let ran = Ran::of(&mut command).ends_with(0);
+    set_mode(&path, 0o755);
+    assert_eq!(states(&ran), [pruned("idle"), pruned("missing"), pruned("idle")]);
 }
 
 #[test]
@@ -401,8 +418,9 @@ fn a_store_on_a_mount_that_vanished_keeps_its_sessions() {
     let scene = blind_scene();
     let home = scene.home().join(".claude");
     let project = home.join("projects/-work");
+    let transcript = format!("projects/-work/{CLAUDE_ID}.jsonl");
     // Folders are asked for by whole paths and relative to the open store.
-    let places: [(&str, &str); 7] = [
+    let places: [(&str, &str); 8] = [
         (home.to_str().unwrap(), "inject=open,openat:error=ESTALE"),
         (home.to_str().unwrap(), "inject=open,openat:error=ENOTCONN"),
         ("projects", "inject=openat:error=ESTALE"),
@@ -410,9 +428,13 @@ fn a_store_on_a_mount_that_vanished_keeps_its_sessions() {
         (project.to_str().unwrap(), "inject=getdents64:error=EIO"),
         (project.to_str().unwrap(), "inject=getdents64:error=ESTALE"),
         (project.to_str().unwrap(), "inject=statx:error=ETIMEDOUT"),
+        (&transcript, "inject=statx:error=ETIMEDOUT"),
     ];
     for (place, inject) in places {
         let text = scene.map_text();
+        if place != transcript {
+            Manner::ByName.set_up(&scene);
+        }
         let Some(mut command) = strace(&["-P", place, "-e", inject], &scene.command(&BLIND)) else { return };
         let ran = Ran::of(&mut command).ends_with(4);
         let found = states(&ran);
@@ -475,7 +497,8 @@ fn a_transcript_that_goes_between_listing_and_stat_is_missing_and_no_error() {
             ("openat", [pruned("idle"), pruned("idle"), missing()]),
         ] {
             let inject = format!("inject={calls}:error=ENOENT");
-            let paths = names.iter().flat_map(|name| ["-P", name]);
+            let by_path = format!("projects/-work/{CLAUDE_ID}.jsonl");
+            let paths = names.into_iter().chain([by_path.as_str()]).flat_map(|name| ["-P", name]);
             let options: Vec<&str> = paths.chain(["-e", &inject]).collect();
             let command = world.command(&["prune", "--dry-run", "--json"]);
             let Some(mut command) = strace(&options, &command) else { return };

@@ -231,4 +231,3 @@ pub(crate) fn home_for(finding: &Finding, catalogue: &Catalogue) -> PathBuf {
 pub(crate) fn path_text(path: PathBuf) -> String {
     path.into_os_string().into_string().unwrap_or_else(|path| path.to_string_lossy().into_owned())
 }
-

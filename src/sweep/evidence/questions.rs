@@ -64,12 +64,7 @@ impl<'d> Questions<'d> {
                 }
             }
             let count = questions.refs.len() - first;
-            questions.sought.push(Sought {
-                entry: index,
-                first: first as u32,
-                count: count as u16,
-                invalid: id.err(),
-            });
+            questions.sought.push(Sought { entry: index, first: first as u32, count: count as u16, invalid: id.err() });
         }
         questions
     }
