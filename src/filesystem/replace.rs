@@ -161,7 +161,7 @@ impl Prepared {
             watch(Step::Verified);
             let mut disturbed = guard.is_disturbed();
             if !disturbed {
-                std::thread::sleep(hold);
+                wait(hold);
                 watch(Step::Held);
                 disturbed = guard.is_disturbed();
             }
@@ -244,6 +244,13 @@ impl Prepared {
             cause: error.into(),
         }
     }
+}
+
+/// Sleeps for so long and no longer: left alone, the kernel adds 50 µs.
+fn wait(time: Duration) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    std::thread::sleep(time);
 }
 
 /// What shows that another program comes near the file.

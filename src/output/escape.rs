@@ -21,8 +21,9 @@ impl Escaped<'_> {
 
 impl Short<'_> {
     fn cut(&self) -> &str {
-        let end = self.0.char_indices().nth(self.1).map_or(self.0.len(), |(index, _)| index);
-        &self.0[..end]
+        let is_ascii = self.0.as_bytes().get(..self.1).is_some_and(<[u8]>::is_ascii);
+        let end = || self.0.char_indices().nth(self.1).map_or(self.0.len(), |(index, _)| index);
+        &self.0[..if is_ascii { self.1 } else { end() }]
     }
 
     /// Adds the escaped text to `line`.

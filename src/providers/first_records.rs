@@ -109,7 +109,10 @@ fn search<const HEAD: usize>(folder: BorrowedFd<'_>, name: &CStr, path: &[String
         // Not zeroed first: this is read for a hundred thousand files in one run.
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; HEAD];
         let (head, _) = rustix::io::read(file.as_fd(), &mut buffer)?;
-        match values(SliceRead::new(head), path)? {
+        if head.trim_ascii_start().is_empty() && head.len() < HEAD {
+            return Ok(Search::Absent);
+        }
+        match values(SliceRead::new(head), path, Start::AtValue)? {
             Values::Found(text) => return Ok(Search::Found(text)),
             Values::End if head.len() < HEAD => return Ok(Search::Absent),
             Values::End | Values::CutOff | Values::NoJson => {}
@@ -120,7 +123,7 @@ fn search<const HEAD: usize>(folder: BorrowedFd<'_>, name: &CStr, path: &[String
         file.rewind()?;
     }
     let mut source = content(file.try_clone()?, name.to_bytes()).take(FARTHEST);
-    let found = values(IoRead::new(BufReader::with_capacity(FOLDER_HEAD, &mut source)), path)?;
+    let found = values(IoRead::new(BufReader::with_capacity(FOLDER_HEAD, &mut source)), path, Start::Unknown)?;
     match found {
         Values::Found(text) => Ok(Search::Found(text)),
         Values::End if source.limit() > 0 => Ok(Search::Absent),
@@ -147,14 +150,24 @@ enum Values {
     NoJson,
 }
 
+/// Whether it is known that there is something to parse: to ask costs as much as to parse it.
+#[derive(PartialEq)]
+enum Start {
+    AtValue,
+    Unknown,
+}
+
 /// Looks for a field in values that stand one after the other, up to the first that has it.
-fn values<'de>(source: impl serde_json::de::Read<'de>, path: &[String]) -> io::Result<Values> {
+fn values<'de>(source: impl serde_json::de::Read<'de>, path: &[String], start: Start) -> io::Result<Values> {
     let mut parser = serde_json::Deserializer::new(source);
+    let mut is_at_value = start == Start::AtValue;
     loop {
-        match parser.end() {
-            Ok(()) => return Ok(Values::End),
-            Err(error) if error.is_io() => return Err(error.into()),
-            Err(_) => {} // There is more to parse.
+        if !std::mem::take(&mut is_at_value) {
+            match parser.end() {
+                Ok(()) => return Ok(Values::End),
+                Err(error) if error.is_io() => return Err(error.into()),
+                Err(_) => {} // There is more to parse.
+            }
         }
         let mut found = None;
         let result = Pick { path, found: &mut found }.deserialize(&mut parser);
