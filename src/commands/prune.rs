@@ -6,6 +6,7 @@ use super::cli::Prune;
 use super::map::{with_map, with_plan};
 use crate::context::Context;
 use crate::exit::ExitStatus;
+use crate::output::escape::Escaped;
 use crate::output::prune::PruneView;
 use crate::session_map::{MapError, Memory};
 use crate::sweep::apply::{How, apply};
@@ -35,6 +36,10 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
             };
             let view = PruneView { plan, map: map.path().to_string_lossy().into_owned(), applied: applied.as_ref() };
             context.output.show(&view)?;
+            if context.output.quiet && !context.output.json {
+                // An exit code that says "not all" without saying what would leave a person to guess.
+                plan.problems().for_each(|problem| log::error!("{}", Escaped(problem)));
+            }
             Ok(match () {
                 () if plan.is_partial() => ExitStatus::Partial,
                 () if arguments.exit_code && dry_run && plan.totals().pruned > 0 => ExitStatus::WorkToDo,

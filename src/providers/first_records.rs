@@ -151,7 +151,7 @@ enum Values {
 }
 
 /// Whether it is known that there is something to parse: to ask costs as much as to parse it.
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Start {
     AtValue,
     Unknown,

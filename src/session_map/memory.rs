@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::filesystem::write_own;
+use crate::filesystem::{remove_leftovers, write_own};
 
 /// What one map's runs remember. Written as one JSON document.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -103,6 +103,10 @@ impl Memory {
         let path = file(state, &self.map);
         let folder = path.parent().unwrap_or(state);
         fs_err::create_dir_all(folder)?;
+        // What a run left that was killed here.
+        if let Err(error) = remove_leftovers(folder, &[path.file_name().unwrap_or_default()]) {
+            log::debug!("left-over temporary files stay: {error}");
+        }
         let text = serde_json::to_vec(self)?;
         write_own(&path, &[&text], 0o600)
             .with_context(|| format!("cannot remember missing transcripts in {}", path.display()))

@@ -166,6 +166,11 @@ impl<'p> Plan<'p> {
         self.settle();
     }
 
+    /// What could not be read.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = &String> {
+        self.evidence.problems().iter().chain(&self.closer_notes)
+    }
+
     /// What could not be read, and what follows from the whole.
     pub(crate) fn notes(&self) -> impl Iterator<Item = &String> {
         self.evidence.notes.iter().chain(&self.closer_notes)

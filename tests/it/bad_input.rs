@@ -329,6 +329,11 @@ fn a_store_that_we_may_not_read_keeps_its_sessions() {
         assert_eq!(states(&ran), [kept("unknown"), kept("unknown"), pruned("idle")], "{folder}");
         assert!(notes(&ran).contains(folder), "{}", notes(&ran));
         assert_eq!(world.map_json()["claude-cli"], json!({"idle": CLAUDE_ID, "gone": MISSING_ID}));
+        let mut quiet = as_ordinary_user(&world, &world.command(&["prune", "-n", "--quiet"]));
+        set_mode(&path, 0o000);
+        let ran = Ran::of(&mut quiet).ends_with(4);
+        set_mode(&path, 0o755);
+        assert!(ran.stdout.is_empty() && ran.stderr.contains(path.to_str().unwrap()), "{ran:?}");
     }
 }
 

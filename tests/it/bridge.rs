@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::left_behind::id;
 use crate::machine::{cannot_run, copy_of, set_mode};
 use crate::world::{CLAUDE_ID, Ran, World};
 
@@ -18,12 +19,14 @@ fn example(language: &str) -> &'static str {
     block.split_once("```").unwrap().0
 }
 
-/// A pruned chat, and a `claude` and our binary where programs are looked for.
+/// A pruned chat, another one whose working folder is gone, and a `claude` and our binary where programs are looked for.
 fn scene() -> (World, Command) {
     let world = World::new();
     let line = json!({"type": "user", "cwd": world.root(), "sessionId": CLAUDE_ID});
     world.file(&format!(".claude/projects/-work/{CLAUDE_ID}.jsonl"), format!("{line}\n"), 30_000);
-    world.map(&format!(r#"{{"claude-cli": {{"old": "{CLAUDE_ID}"}}}}"#));
+    let elsewhere = json!({"type": "user", "cwd": world.root().join("gone"), "sessionId": id(1)});
+    world.file(&format!(".claude/projects/-gone/{}.jsonl", id(1)), format!("{elsewhere}\n"), 30_000);
+    world.map(&format!(r#"{{"claude-cli": {{"old": "{CLAUDE_ID}", "homeless": "{}"}}}}"#, id(1)));
     world.run(&["prune"]).ends_with(0);
     assert_eq!(world.map_json(), json!({"claude-cli": {}}));
     let programs = world.root().join("programs");
@@ -39,7 +42,8 @@ fn scene() -> (World, Command) {
     (world, command)
 }
 
-/// Runs `program` with the example; it prints what the CLI answered to the pruned chat, and to a chat that nobody knows.
+/// Runs `program` with the example; it prints what the CLI answered to the pruned chat, to a chat that nobody knows, and
+/// to the one whose working folder is gone.
 fn try_example(program: &str, file: &str, text: &str) {
     let (world, command) = scene();
     if Command::new(program).arg("--version").output().is_err() {
@@ -58,9 +62,9 @@ fn try_example(program: &str, file: &str, text: &str) {
     assert!(said.starts_with(&format!("{}\n", root.display())), "{said}");
     assert!(said.contains(&format!("[{CLAUDE_ID}]\n")), "{said}");
     assert!(said.ends_with(&format!("[--]\n[{MESSAGE}]\n")), "{said}");
-    assert_eq!(answers[1], Value::Null);
+    assert_eq!(answers[1..], [Value::Null, Value::Null]);
     assert_eq!(world.map_json(), json!({"claude-cli": {"old": CLAUDE_ID}}));
-    assert!(world.tombstones().is_empty(), "{:?}", world.tombstones());
+    assert_eq!(world.tombstones().len(), 1, "{:?}", world.tombstones());
 }
 
 #[test]
@@ -70,7 +74,8 @@ import sys
 text, session = sys.argv[1:]
 old = go_on("claude-cli", "old", text)
 record("claude-cli", "old", session)
-print(json.dumps([old.stdout, go_on("claude-cli", "nobody's", text)]))
+print(json.dumps([old.stdout, go_on("claude-cli", "nobody's", text),
+                  go_on("claude-cli", "homeless", text)]))
 "#;
     try_example("python3", "bridge.py", &(example("python").to_owned() + calls));
 }
@@ -81,7 +86,7 @@ fn the_node_example_resumes_and_records() {
 const [text, session] = process.argv.slice(2);
 const old = goOn("claude-cli", "old", text);
 record("claude-cli", "old", session);
-console.log(JSON.stringify([old.stdout, goOn("claude-cli", "nobody's", text)]));
+console.log(JSON.stringify([old.stdout, goOn("claude-cli", "nobody's", text), goOn("claude-cli", "homeless", text)]));
 "#;
     try_example("node", "bridge.mjs", &(example("js").to_owned() + calls));
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::left_behind::three_chats;
+use crate::left_behind::{id, nested, three_chats};
 use crate::machine::strace;
 use crate::tree::names_in;
 use crate::world::{CLAUDE_ID, Ran, World};
@@ -237,4 +237,23 @@ fn a_killed_run_leaves_no_lock() {
     assert!(names_in(&world.bridge()).len() > 3, "the lock's file and the temporary one are there");
     world.run(&["prune", "--wait", "never"]).ends_with(0);
     assert_tidy(&world, "after the next run");
+}
+
+#[test]
+fn what_a_killed_run_left_in_the_state_folder_goes_with_the_next_memory() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 1);
+    world.map(&nested(&[("claude-cli", "there", CLAUDE_ID), ("claude-cli", "gone", &id(1))]));
+    world.run(&["prune"]).ends_with(0);
+    let maps = world.home().join(".local/state/session-sweep/maps");
+    let names = || fs_err::read_dir(&maps).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let memory = names().pop().unwrap();
+    // The pid of a process that is gone.
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let left = format!(".{}.session-sweep-{}.tmp", memory.display(), ended.id());
+    fs_err::write(maps.join(left), "{").unwrap();
+    world.map(&nested(&[("claude-cli", "there", CLAUDE_ID), ("claude-cli", "other", &id(2))]));
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(names(), [memory]);
 }

@@ -300,6 +300,22 @@ fn an_open_copilot_session_is_replayed() {
 }
 
 #[test]
+fn a_session_that_may_be_open_is_continued_as_a_copy_or_not_at_all() {
+    let world = World::new();
+    world.file(&format!(".copilot/session-state/{CLAUDE_ID}/events.jsonl"), "{\"type\":\"session.start\"}\n", 600);
+    world.file(&format!(".copilot/session-state/{CLAUDE_ID}/inuse.x.lock"), "", 0);
+    world.claude(CLAUDE_ID, 600);
+    world.file(".claude/sessions/x.json", format!("{{\"sessionId\":\"{CLAUDE_ID}\"}}"), 0);
+    world.map(&nested(&[("copilot", "a", CLAUDE_ID), ("claude-cli", "a", CLAUDE_ID)]));
+    let answer = resolve(&world, "copilot", "a");
+    assert_advice(&answer, "mapped/replay", "names no process");
+    assert_eq!(answer["command"], Value::Null);
+    let answer = resolve(&world, "claude-cli", "a");
+    assert_eq!(verdict(&answer), "mapped/resume");
+    assert!(answer["command"].as_array().unwrap().contains(&json!("--fork-session")), "{answer}");
+}
+
+#[test]
 fn a_session_in_a_store_that_cannot_be_read_is_not_gone() {
     let world = World::new();
     world.claude(CLAUDE_ID, 600);

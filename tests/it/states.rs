@@ -715,6 +715,23 @@ fn an_old_time_in_the_map_makes_no_transcript_older() {
 }
 
 #[test]
+fn whether_a_home_is_the_right_one_shows_in_the_sessions_that_were_looked_for_there() {
+    let world = World::new();
+    world.claude(&id(9), 1);
+    let gone: Vec<String> = (1..=3).map(id).collect();
+    let three = |model| [(model, "a", gone[0].as_str()), (model, "b", &gone[1]), (model, "c", &gone[2])];
+    // One that is there, wherever it was found, shows that the stores are.
+    world.map(&nested(&[&three("my-gateway")[..], &[("my-gateway", "there", &id(9))]].concat()));
+    let document = world.json(&["prune", "--dry-run", "--missing", "prune"]);
+    assert_eq!((&document["summary"]["pruned"], &document["notes"]), (&json!(3), &json!([])), "{document}");
+    // But it says nothing for those that were looked for in one store alone.
+    world.map(&nested(&[&three("claude-cli")[..], &[("my-gateway", "there", &id(9))]].concat()));
+    let document = world.json(&["prune", "--dry-run", "--missing", "prune"]);
+    assert_eq!(document["summary"]["pruned"], 0, "{document}");
+    assert_verdict(&by_chat(&document)["a"], "missing/keep", "wrong home folder");
+}
+
+#[test]
 fn a_model_that_nobody_claims_is_searched_everywhere() {
     let world = World::new();
     world.claude(CLAUDE_ID, 600);

@@ -17,13 +17,13 @@ fn scene() -> World {
     world
 }
 
-/// A run, the call that is held up in it, and what is said when that takes long. Sessions are looked at by their names in
-/// an open folder, stores are read by whole paths.
+/// A run, the call that is held up in it, and what is said when that takes long. A single session is looked at by its path
+/// from the home, stores are read by whole paths.
 type Slow = (&'static [&'static str], String, &'static str);
 
 fn slow_runs(world: &World) -> [Slow; 3] {
-    let name = format!("{CLAUDE_ID}.jsonl");
-    let path = world.home().join(".claude/projects/-work").join(&name).to_str().unwrap().to_owned();
+    let name = format!("projects/-work/{CLAUDE_ID}.jsonl");
+    let path = world.home().join(".claude").join(&name).to_str().unwrap().to_owned();
     [
         (&["prune", "-n"], name.clone(), "looking at sessions"),
         (&["audit"], path, "reading stores"),

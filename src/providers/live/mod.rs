@@ -37,8 +37,6 @@ pub(crate) enum Liveness {
         pid: u32,
         /// When the process says it was last busy; a record is no heartbeat, so this may be long ago.
         last_activity: Option<DateTime<Utc>>,
-        /// What shows it, for the reason in a report.
-        evidence: String,
     },
     /// Something says that a process has it open, and it cannot be checked from here.
     Unverifiable {
@@ -174,8 +172,7 @@ impl LiveSessions {
             };
             match proc.start_time(pid) {
                 Ok(Some(start)) if start <= written + START_TOLERANCE => {
-                    let evidence = format!("process {pid} marks it as in use and still runs");
-                    self.add(session, Liveness::Live { pid, last_activity: None, evidence });
+                    self.add(session, Liveness::Live { pid, last_activity: None });
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -193,10 +190,7 @@ impl LiveSessions {
 /// the holder's open files decide, because they are compared by `stat` on both sides.
 fn holder(holders: &FxHashMap<FileOnDevice, u32>, file: (u64, u64), proc: &Proc) -> Option<Liveness> {
     let (major, minor) = (rustix::fs::major(file.0), rustix::fs::minor(file.0));
-    let live = |pid| {
-        let evidence = format!("process {pid} holds its lock");
-        Some(Liveness::Live { pid, last_activity: None, evidence })
-    };
+    let live = |pid| Some(Liveness::Live { pid, last_activity: None });
     if let Some(pid) = holders.get(&FileOnDevice { major, minor, inode: file.1 }) {
         return live(*pid);
     }

@@ -116,11 +116,7 @@ impl<'p> Host<'p> {
             });
         }
         match self.same_process(record, pid, started_at) {
-            Ok(true) => Some(Liveness::Live {
-                pid,
-                last_activity: record.last_activity,
-                evidence: format!("process {pid} has recorded it and still runs"),
-            }),
+            Ok(true) => Some(Liveness::Live { pid, last_activity: record.last_activity }),
             Ok(false) => None,
             Err(error) => Some(Liveness::Unverifiable {
                 reason: format!("process {pid} has recorded it and could not be examined: {error}"),

@@ -47,8 +47,9 @@ impl Judge<'_> {
     /// The finding of one mapping.
     pub(super) fn finding(&mut self, question: &Question<'_>, entry: &Entry<'_>) -> Finding {
         let refs = question.refs;
-        let provider = (refs.len() == 1).then(|| refs[0].provider);
-        let mut finding = Finding { entry: question.entry, provider, known: Known::Unknown(0), place: None };
+        let claimed = refs.len() == 1;
+        let provider = claimed.then(|| refs[0].provider);
+        let mut finding = Finding { entry: question.entry, provider, claimed, known: Known::Unknown(0), place: None };
         let recorded = match (question.invalid, entry.recorded) {
             (Some(invalid), _) => Err(invalid.to_string()),
             (None, Recorded::Unreadable(field)) => Err(format!("the map's `{field}` of this chat is no time")),
@@ -130,7 +131,7 @@ impl Judge<'_> {
     fn look_at_processes(&self, at: Ref, finding: &mut Finding, signs: &mut Signs) {
         let source = self.source(at);
         match source.live.get(self.session(at)) {
-            Some(Liveness::Live { pid, last_activity, .. }) => {
+            Some(Liveness::Live { pid, last_activity }) => {
                 finding.provider = Some(at.provider);
                 signs.holder = Some(*pid);
                 if let Some(time) = *last_activity {

@@ -68,6 +68,8 @@ pub(crate) struct Finding {
     pub(crate) entry: u32,
     /// Whose session it is, as far as that is known: index in the catalogue.
     pub(crate) provider: Option<u16>,
+    /// A provider claims the mapping's model, so the session was looked for with that one alone.
+    claimed: bool,
     known: Known,
     place: Option<Place>,
 }
@@ -84,6 +86,11 @@ impl Finding {
     /// Whether the session is there.
     pub(crate) const fn is_found(&self) -> bool {
         matches!(self.known, Known::Found(_))
+    }
+
+    /// Whose home is in doubt when the session is missing: the claiming provider's, or all of them.
+    fn group(&self) -> Option<u16> {
+        self.provider.filter(|_| self.claimed)
     }
 
     /// Whether the session's transcript is not there.
@@ -180,7 +187,7 @@ impl Evidence {
     fn note_mass_absence(&mut self, catalogue: &Catalogue) {
         let mut groups: FxHashMap<Option<u16>, (usize, usize)> = FxHashMap::default();
         for finding in &self.findings {
-            let (all, missing) = groups.entry(finding.provider).or_default();
+            let (all, missing) = groups.entry(finding.group()).or_default();
             match finding.known {
                 Known::Absent { .. } => (*all, *missing) = (*all + 1, *missing + 1),
                 Known::Unknown(_) => {}
@@ -192,9 +199,8 @@ impl Evidence {
             return;
         }
         for finding in &mut self.findings {
-            if let (Known::Absent { all_missing, .. }, true) =
-                (&mut finding.known, groups.contains_key(&finding.provider))
-            {
+            let is_one = groups.contains_key(&finding.group());
+            if let (Known::Absent { all_missing, .. }, true) = (&mut finding.known, is_one) {
                 *all_missing = true;
             }
         }
