@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use crate::left_behind::three_chats;
+use crate::left_behind::{id, nested, three_chats};
 use crate::machine::strace;
 use crate::tree::names_in;
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World, wait_until};
@@ -115,7 +115,7 @@ fn prune_while(change: impl FnOnce(&World)) -> (World, Ran) {
 
 fn prune_in_while(world: World, change: impl FnOnce(&World)) -> (World, Ran) {
     let lock = hold_lock(&world, "");
-    let mut command = world.command(&["prune", "--json", "--wait", "60s"]);
+    let mut command = world.command(&["prune", "--json", "--missing", "prune", "--wait", "60s"]);
     let ran = std::thread::scope(|threads| {
         let run = threads.spawn(|| Ran::of(&mut command));
         // The lock is opened when everything is decided.
@@ -208,6 +208,37 @@ fn a_session_that_is_used_while_the_run_waits_is_kept() {
         world.map_json(),
         json!({"claude-cli": {"a": CLAUDE_ID}, "codex-cli": {"b": CODEX_ID}, "gemini-cli": {}})
     );
+    assert_eq!(world.tombstones().len(), 1);
+}
+
+#[test]
+fn a_session_that_is_taken_up_in_any_way_while_the_run_waits_is_kept() {
+    let world = World::new();
+    let names = ["idle", "sub-agent", "copied", "locked", "reappeared"];
+    let ids: Vec<String> = (1..=5).map(id).collect();
+    for session in &ids[..3] {
+        world.claude(session, 300);
+    }
+    world.codex(&ids[3], 300);
+    let models = ["claude-cli", "claude-cli", "claude-cli", "codex-cli", "claude-cli"];
+    let mappings: Vec<_> = (0..5).map(|at| (models[at], names[at], ids[at].as_str())).collect();
+    world.map(&nested(&mappings));
+    let mut held = None;
+    let (world, ran) = prune_in_while(world, |world| {
+        // Longer than a plan counts as fresh.
+        std::thread::sleep(Duration::from_millis(100));
+        world.file(&format!(".claude/projects/-work/{}/subagents/agent-1.jsonl", ids[1]), "{}", 1);
+        world.file(&format!(".claude/projects/-elsewhere/{}.jsonl", ids[2]), "{}", 1);
+        let lock = File::open(world.file(&format!(".codex/thread-writer-locks/{}.lock", ids[3]), "", 0)).unwrap();
+        lock.lock().unwrap();
+        held = Some(lock);
+        world.claude(&ids[4], 1);
+    });
+    drop(held);
+    let document: Value = serde_json::from_str(&ran.ends_with(0).stdout).unwrap();
+    let entries = document["entries"].as_array().unwrap();
+    let actions = names.map(|name| &entries.iter().find(|entry| entry["chat"] == name).unwrap()["action"]);
+    assert_eq!(actions, ["prune", "keep", "keep", "keep", "keep"], "{document}");
     assert_eq!(world.tombstones().len(), 1);
 }
 
