@@ -14,7 +14,8 @@
 //! | `output` | one view per report, as text and JSON |
 //! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
 //!
-//! Left uses right, never back: commands → sweep → `session_map`, providers → policy, filesystem.
+//! Left uses right, never back: commands → sweep → `session_map`, providers → policy, filesystem. Everybody may start
+//! `threads`.
 
 #![cfg_attr(
     test,

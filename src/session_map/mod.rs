@@ -4,6 +4,7 @@
 //! it is; apart from removed or added members no byte changes; a mapping leaves the map only after its tombstone is
 //! durable; a change that another program makes at the same time is not lost; nothing to change, nothing written.
 
+mod add;
 mod edit;
 mod entry;
 mod memory;
@@ -11,6 +12,7 @@ mod memory;
 mod property_tests;
 mod shapes;
 mod tombstones;
+mod value;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,7 +26,8 @@ use crate::filesystem::{
     SnapshotError, create, has_leftovers, remove_leftovers,
 };
 
-pub(crate) use edit::{Edited, NewForm, NewMapping, TopPlace, new_map};
+pub(crate) use add::{NewForm, NewMapping, TopPlace, new_map};
+pub(crate) use edit::Edited;
 pub(crate) use entry::{Entry, Recorded};
 pub(crate) use memory::{Absent, Memory, Remembered, Tidied};
 pub(crate) use shapes::{Document, FLAT_MODEL};

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::edit::{NewForm, NewMapping};
+use super::add::{NewForm, NewMapping};
 use super::shapes::Document;
 
 const NOW: DateTime<Utc> = DateTime::from_timestamp(1_795_176_000, 0).expect("a valid time");

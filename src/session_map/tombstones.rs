@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::edit::TopPlace;
+use super::add::TopPlace;
 use crate::filesystem::{PendingAppend, Snapshot, SnapshotError, append, write_own};
 use crate::policy::timestamp::Timestamp;
 

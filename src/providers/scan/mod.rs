@@ -1,5 +1,7 @@
 //! One folder of a store: which wanted sessions have a file in it, and when that file last changed.
 
+mod subagents;
+
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -274,124 +276,6 @@ impl Scanner {
             recent.iter().filter(|hit| hit.modified < self.subagents_before).map(|hit| hit.id).collect();
         idle.sort_unstable();
         idle
-    }
-
-    /// The sub-agents of `idle` sessions in a folder that was not listed.
-    fn subagents_beside_probed(&mut self, here: &Here<'_, '_>, idle: &[u32]) {
-        if idle.is_empty() {
-            return;
-        }
-        if !here.node.loose.is_empty() {
-            let mut beside = Beside::default();
-            self.list(here, |name, kind, _| here.note_loose(name, kind, &mut beside));
-            self.loose_subagents(here, &beside, idle);
-        }
-        for rule in here.node.names.iter().filter(|rule| rule.subagent) {
-            for &id in idle {
-                let mut name = Vec::with_capacity(64);
-                rule.name.write_name(here.plan.query.ids[id as usize].as_str(), &mut name);
-                if let Ok(name) = CString::new(name) {
-                    self.below(here, id, &name, rule, HitKind::Subagent);
-                }
-            }
-        }
-    }
-
-    /// Files of sub-agents beside the transcripts: the recent ones are read to see whose they are. One that cannot be
-    /// read may be any idle session's.
-    fn loose_subagents(&mut self, here: &Here<'_, '_>, beside: &Beside, idle: &[u32]) {
-        for name in &beside.loose {
-            let known = self.problems.len();
-            self.loose_subagent(here, name);
-            if self.problems.len() > known {
-                for &id in idle {
-                    self.doubt_since(known, here, id);
-                }
-            }
-        }
-    }
-
-    fn loose_subagent(&mut self, here: &Here<'_, '_>, name: &CStr) {
-        let times = match walk::file_times(here.folder, name) {
-            Ok(times) if times.is_file && times.modified >= self.subagents_before => times,
-            Err(error) if !walk::means_absent(error) => return self.problem(here.plan, here.job, Some(name), error),
-            _ => return,
-        };
-        match field_at_head(here.folder, name, &here.plan.query.provider.id_field) {
-            Head::Found(parent) => {
-                if let Some(id) = here.plan.query.index_of(parent.as_bytes()) {
-                    self.hit(here, id, name.to_bytes(), HitKind::Subagent, times.modified);
-                }
-            }
-            Head::Absent => {}
-            Head::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Head::Unreadable(error) => self.problem(here.plan, here.job, Some(name), error),
-        }
-    }
-
-    /// Notes that a session's sub-agents could not all be looked at, if there are problems since `known`.
-    fn doubt_since(&mut self, known: usize, here: &Here<'_, '_>, id: u32) {
-        if let Some((_, problem)) = self.problems.get(known) {
-            self.doubts.push((here.job.plan, id, problem.clone()));
-        }
-    }
-
-    /// The files that `rule.tail` names below the folder `name`.
-    fn below(&mut self, here: &Here<'_, '_>, id: u32, name: &CStr, rule: &NameRule, kind: HitKind) {
-        let known = self.problems.len();
-        self.look_below(here, id, name, rule, kind);
-        if kind == HitKind::Subagent {
-            self.doubt_since(known, here, id);
-        }
-    }
-
-    fn look_below(&mut self, here: &Here<'_, '_>, id: u32, name: &CStr, rule: &NameRule, kind: HitKind) {
-        let mut at = name.to_bytes().to_vec();
-        let Some((file, folders)) = rule.tail.split_last() else { return };
-        // Patterns with a glob before the last component are refused where they are read.
-        for folder in folders {
-            at.push(b'/');
-            at.extend_from_slice(folder.literal().as_bytes());
-        }
-        if file.is_literal() {
-            at.push(b'/');
-            at.extend_from_slice(file.literal().as_bytes());
-            if let Ok(path) = CString::new(at) {
-                self.stat(here, id, &path, kind);
-            }
-            return;
-        }
-        let opened = match CString::new(at.clone()) {
-            Ok(path) => walk::open_folder(here.folder, path.as_c_str()),
-            Err(_) => return,
-        };
-        let folder = match opened {
-            Ok(folder) => folder,
-            Err(error) if walk::means_absent(error) => return,
-            Err(error) => return self.problem(here.plan, here.job, Some(name), error),
-        };
-        let inside = Here { folder: folder.as_fd(), ..*here };
-        let mut found = Vec::new();
-        self.list(&inside, |entry, kind, _| {
-            if kind != FileType::Directory && file.matches(entry.to_bytes()) {
-                found.push(entry.to_owned());
-            }
-        });
-        let mut newest: Option<(DateTime<Utc>, CString)> = None;
-        for entry in found {
-            match walk::file_times(folder.as_fd(), entry.as_c_str()) {
-                Ok(times) if times.is_file && newest.as_ref().is_none_or(|(time, _)| times.modified > *time) => {
-                    newest = Some((times.modified, entry));
-                }
-                Err(error) if !walk::means_absent(error) => self.problem(here.plan, here.job, Some(&entry), error),
-                _ => {}
-            }
-        }
-        if let Some((modified, entry)) = newest {
-            at.push(b'/');
-            at.extend_from_slice(entry.to_bytes());
-            self.hit(here, id, &at, kind, modified);
-        }
     }
 }
 

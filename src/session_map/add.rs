@@ -1,0 +1,304 @@
+//! Puts mappings into the map, where and as its other mappings are.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::edit::{Edited, JSON_SPACE};
+use super::entry::{Entry, Form, Span};
+use super::shapes::{Document, Level, LevelKind};
+use super::value::{object_changes, object_like};
+
+/// A mapping to be put into the map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewMapping<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) chat: &'a str,
+    pub(crate) session: &'a str,
+    /// Kept where mappings are objects.
+    pub(crate) cwd: Option<&'a str>,
+    /// How its value is written.
+    pub(crate) form: NewForm<'a>,
+    /// Where it once stood, for a map that has become empty since.
+    pub(crate) place: Option<TopPlace>,
+    /// Its model belongs to the provider whose chats flat maps of plain ids hold.
+    pub(crate) is_of_flat_provider: bool,
+    /// The instant to note in time fields.
+    pub(crate) now: chrono::DateTime<chrono::Utc>,
+}
+
+/// Where a mapping stood that was not below a model: an emptied map does not tell any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TopPlace {
+    /// At the top, under the chat's id.
+    Flat,
+    /// At the top, under the session's id.
+    Inverted,
+}
+
+/// How a new mapping's value is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NewForm<'a> {
+    /// As its siblings in the map are.
+    LikeSiblings,
+    /// The session's id alone.
+    PlainId,
+    /// This JSON text, as it once stood in the map.
+    Exactly(&'a str),
+}
+
+/// Why a mapping cannot be put in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EditError {
+    /// A flat map holds Claude's chats alone.
+    #[error("the map is flat (chats of Claude without a model level), so it cannot hold a chat of model `{0}`")]
+    FlatMap(String),
+    /// Lists of pairs and foreign wrappers are written by their own programs.
+    #[error("the map has no place that could take a chat of model `{0}` in the form its program writes")]
+    NoPlace(String),
+}
+
+impl<'t> Document<'t> {
+    /// The text with `mappings` added, whose chats are not in the map yet.
+    pub(crate) fn with_added(&self, mappings: &[NewMapping<'_>]) -> Result<Edited, EditError> {
+        let mut members: Vec<(usize, Vec<String>)> = Vec::new();
+        let mut models: Vec<(&str, Vec<String>)> = Vec::new();
+        for mapping in mappings {
+            match self.place_for(mapping)? {
+                Place::Level(level) => group(&mut members, level).push(self.member(&self.levels[level], mapping)),
+                Place::NewModel => group(&mut models, mapping.model).push(self.member(self.top()?, mapping)),
+            }
+        }
+        if !models.is_empty() {
+            let top = self.levels.iter().position(|level| level.name.is_none()).unwrap_or_default();
+            let wrapped = models
+                .iter()
+                .map(|(model, inner)| format!("{}{}", self.key(model), self.wrapped(&self.levels[top], inner)));
+            group(&mut members, top).extend(wrapped);
+        }
+        let mut insertions: Vec<_> =
+            members.iter().map(|(level, members)| self.insertion(&self.levels[*level], members)).collect();
+        insertions.sort_by_key(|(range, _)| range.start);
+        let edited = Edited::splice(self.text.len(), insertions);
+        // A name that is taken by something we do not understand would stand there twice.
+        match Document::parse(&edited.to_text(self.text), &|_| false) {
+            Ok(_) => Ok(edited),
+            Err(_) => Err(EditError::NoPlace(mappings.first().map_or("", |mapping| mapping.model).to_owned())),
+        }
+    }
+
+    /// The entry of `chat` under `model`. Where the map names no model, the chat alone decides.
+    pub(crate) fn find(&self, model: Option<&str>, chat: &str) -> Option<usize> {
+        let same = |own: Option<&str>| own.is_none() || model.is_none() || own == model;
+        let exact = self.entries.iter().position(|e| e.chat == chat && e.model.as_deref() == model);
+        exact.or_else(|| self.entries.iter().position(|e| e.chat == chat && same(e.model.as_deref())))
+    }
+
+    /// The text with the mapping at `index` leading to `mapping`'s session.
+    pub(crate) fn with_changed(&self, index: usize, mapping: &NewMapping<'_>) -> Edited {
+        let entry = &self.entries[index];
+        let value = self.value(entry);
+        if entry.form == Form::Id {
+            return Edited::splice(self.text.len(), [(entry.value.range(), self.quoted(mapping.session))]);
+        }
+        let changes = object_changes(value, entry.value.start as usize, mapping, &|text| self.quoted(text));
+        if entry.form == Form::Inverted {
+            let key = self.text[entry.member.range()].trim_start_matches('"');
+            let start = entry.member.start as usize;
+            let end = start + 2 + key.find('"').unwrap_or_default();
+            return Edited::splice(
+                self.text.len(),
+                std::iter::once((start..end, self.quoted(mapping.session))).chain(changes),
+            );
+        }
+        Edited::splice(self.text.len(), changes)
+    }
+
+    /// Where an entry stands, when that is not below a model or in a list.
+    pub(crate) fn top_place(entry: &Entry<'t>) -> Option<TopPlace> {
+        let place = if entry.form == Form::Inverted { TopPlace::Inverted } else { TopPlace::Flat };
+        entry.at_top.then_some(place)
+    }
+
+    fn top(&self) -> Result<&Level<'t>, EditError> {
+        let top = self.levels.iter().find(|level| level.name.is_none());
+        top.ok_or_else(|| EditError::NoPlace(String::new()))
+    }
+
+    /// Where a new mapping belongs.
+    fn place_for(&self, mapping: &NewMapping<'_>) -> Result<Place, EditError> {
+        let level = |kind: LevelKind, name: Option<&str>| {
+            self.levels.iter().position(|level| level.kind == kind && level.name.as_deref() == name)
+        };
+        if let Some(named) =
+            level(LevelKind::Model, Some(mapping.model)).or(level(LevelKind::Pairs, Some(mapping.model)))
+        {
+            return Ok(Place::Level(named));
+        }
+        if let Some(top) = level(LevelKind::Nested, None) {
+            let is_empty = self.entries.is_empty() && self.levels.len() == 1;
+            return Ok(if is_empty && mapping.place.is_some() { Place::Level(top) } else { Place::NewModel });
+        }
+        let Some(top) =
+            level(LevelKind::Flat, None).or(level(LevelKind::Inverted, None)).or(level(LevelKind::Pairs, None))
+        else {
+            return Err(EditError::NoPlace(mapping.model.to_owned()));
+        };
+        let ids = self.siblings(&self.levels[top]).any(|value| value.starts_with('"'));
+        if ids && !mapping.is_of_flat_provider {
+            return Err(EditError::FlatMap(mapping.model.to_owned()));
+        }
+        Ok(Place::Level(top))
+    }
+
+    /// A new member in the form of its level.
+    fn member(&self, level: &Level<'t>, mapping: &NewMapping<'_>) -> String {
+        let value = self.new_value(level, mapping);
+        match level.kind {
+            LevelKind::Inverted => format!("{}{value}", self.key(mapping.session)),
+            LevelKind::Pairs => {
+                let comma = if self.spaced() { ", " } else { "," };
+                format!("[{}{comma}{value}]", self.quoted(mapping.chat))
+            }
+            LevelKind::Nested if mapping.place == Some(TopPlace::Inverted) => {
+                format!("{}{value}", self.key(mapping.session))
+            }
+            LevelKind::Model | LevelKind::Flat | LevelKind::Nested => format!("{}{value}", self.key(mapping.chat)),
+        }
+    }
+
+    /// The values of the mappings in `level`.
+    fn siblings<'s>(&'s self, level: &'s Level<'t>) -> impl Iterator<Item = &'t str> + 's {
+        let inside = |span: Span| span.start >= level.span.start && span.end <= level.span.end;
+        self.entries.iter().filter(move |entry| inside(entry.member)).map(|entry| self.value(entry))
+    }
+
+    /// A value in the form of its siblings: a string, or an object with the fields that theirs have.
+    fn new_value(&self, level: &Level<'t>, mapping: &NewMapping<'_>) -> String {
+        match mapping.form {
+            NewForm::Exactly(value) => return value.to_owned(),
+            NewForm::PlainId => return self.quoted(mapping.session),
+            NewForm::LikeSiblings => {}
+        }
+        let last = self.siblings(level).last().or_else(|| self.entries.last().map(|entry| self.value(entry)));
+        match (last, mapping.cwd) {
+            (Some(sibling), _) if sibling.starts_with('{') => {
+                object_like(sibling, mapping, self.spaced(), &|text| self.quoted(text))
+            }
+            (None, Some(cwd)) => format!(
+                "{{{}{}, {}{}}}",
+                self.key("session_id"),
+                self.quoted(mapping.session),
+                self.key("cwd"),
+                self.quoted(cwd)
+            ),
+            _ => self.quoted(mapping.session),
+        }
+    }
+
+    /// The change that puts `members` at the end of `level`, with the white space that its neighbours have.
+    fn insertion(&self, level: &Level<'t>, members: &[String]) -> (Range<usize>, String) {
+        let range = level.span.range();
+        let inner = &self.text[range.start + 1..range.end - 1];
+        let trimmed = inner.trim_end_matches(JSON_SPACE);
+        if trimmed.is_empty() {
+            let text = match self.indent_of(range.start) {
+                Some(outer) => {
+                    let lead = format!("\n{outer}{}", self.unit());
+                    format!("{lead}{}\n{outer}", members.join(&format!(",{lead}")))
+                }
+                None => members.join(if self.spaced() { ", " } else { "," }),
+            };
+            return (range.start + 1..range.end - 1, text);
+        }
+        let at = range.start + 1 + trimmed.len();
+        let leading = &inner[..inner.len() - inner.trim_start_matches(JSON_SPACE).len()];
+        let space = if leading.is_empty() && self.spaced() { " " } else { leading };
+        let mut text = String::new();
+        for member in members {
+            text.push(',');
+            text.push_str(space);
+            text.push_str(member);
+        }
+        (at..at, text)
+    }
+
+    /// `members` as the content of a new object in `level`.
+    fn wrapped(&self, level: &Level<'t>, members: &[String]) -> String {
+        match self.indent_of(level.span.start as usize) {
+            Some(outer) => {
+                let unit = self.unit();
+                let lead = format!("\n{outer}{unit}{unit}");
+                format!("{{{lead}{}\n{outer}{unit}}}", members.join(&format!(",{lead}")))
+            }
+            None => format!("{{{}}}", members.join(if self.spaced() { ", " } else { "," })),
+        }
+    }
+
+    /// The white space at the start of the line of `position`, when the text is written over several lines.
+    fn indent_of(&self, position: usize) -> Option<&'t str> {
+        self.text.trim_end().contains('\n').then(|| {
+            let line = &self.text[self.text[..position].rfind('\n').map_or(0, |newline| newline + 1)..];
+            &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
+        })
+    }
+
+    /// One step of indentation: what stands before the first indented line.
+    fn unit(&self) -> &'t str {
+        let line = self.text.split('\n').nth(1).unwrap_or_default();
+        let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+        if indent.is_empty() { "  " } else { indent }
+    }
+
+    /// Whether the text has a space after its colons and commas, as Python writes and JavaScript does not.
+    fn spaced(&self) -> bool {
+        self.text.find("\":").is_none_or(|colon| self.text[colon + 2..].starts_with([' ', '\n']))
+    }
+
+    fn key(&self, key: &str) -> String {
+        let colon = if self.spaced() { ": " } else { ":" };
+        format!("{}{colon}", self.quoted(key))
+    }
+
+    /// `text` as a JSON string, in ASCII when the rest of the map is.
+    fn quoted(&self, text: &str) -> String {
+        let quoted = serde_json::Value::from(text).to_string();
+        if quoted.is_ascii() || !self.text.is_ascii() {
+            return quoted;
+        }
+        let mut escaped = String::with_capacity(quoted.len() * 2);
+        for unit in quoted.encode_utf16() {
+            match u8::try_from(unit) {
+                Ok(byte) if byte.is_ascii() => escaped.push(byte as char),
+                // Writing to a string does not fail.
+                _ => drop(write!(escaped, "\\u{unit:04x}")),
+            }
+        }
+        escaped
+    }
+}
+
+/// Where a new mapping belongs.
+enum Place {
+    /// Into this level.
+    Level(usize),
+    /// Into a new level under the top.
+    NewModel,
+}
+
+/// The list that belongs to `key`, made when there is none.
+fn group<K: PartialEq, V>(groups: &mut Vec<(K, Vec<V>)>, key: K) -> &mut Vec<V> {
+    let index = groups.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+        groups.push((key, Vec::new()));
+        groups.len() - 1
+    });
+    &mut groups[index].1
+}
+
+/// A new map that holds `mapping` alone, in the nested form that the current bridge writes.
+pub(crate) fn new_map(mapping: &NewMapping<'_>) -> Result<String, EditError> {
+    let empty = Document::parse("{}\n", &|_| true).map_err(|_| EditError::NoPlace(mapping.model.to_owned()))?;
+    Ok(empty.with_added(std::slice::from_ref(mapping))?.to_text(empty.text))
+}
