@@ -6,7 +6,7 @@ use super::cli::MapArgs;
 use crate::context::{Context, MAP_NAME};
 use crate::filesystem::Snapshot;
 use crate::output::progress::with_spinner;
-use crate::policy::mapping::{Action, State, Thresholds};
+use crate::policy::mapping::Thresholds;
 use crate::session_map::{Document, MapError, Memory, SessionMap};
 use crate::sweep::evidence::{Evidence, Look};
 use crate::sweep::plan::Plan;
@@ -56,21 +56,13 @@ pub(super) fn with_plan<T>(
     let oldest = chrono::DateTime::<chrono::Utc>::MIN_UTC;
     let limit = thresholds.idle.and_then(|idle| chrono::TimeDelta::from_std(idle).ok());
     let idle_before = limit.and_then(|limit| context.now.checked_sub_signed(limit)).unwrap_or(oldest);
-    let look = Look { idle_before, activity: settings.activity, everywhere: false };
-    let gather = |selected: &[u32], look| Evidence::gather(document, selected, &context.catalogue, look);
+    let look = Look { idle_before, activity: settings.activity };
     // All of them are looked at, also where only some are asked for: whether a home is the right one shows in all.
     let all: Vec<u32> = (0..document.entries.len() as u32).collect();
-    let mut evidence = with_spinner(context.output.quiet, "looking at sessions", || gather(&all, look));
+    let gather = || Evidence::gather(document, &all, &context.catalogue, look);
+    let mut evidence = with_spinner(context.output.quiet, "looking at sessions", gather);
     evidence.keep_only(&selected);
-    let mut plan = Plan::decide(document, &evidence, &context.catalogue, memory, thresholds, context.now);
-    let doomed: Vec<u32> = plan
-        .items_with(|state, action| (state, action) == (State::Missing, Action::Prune))
-        .map(|item| item.finding.entry)
-        .collect();
-    if !doomed.is_empty() {
-        // Before anything goes because it is missing, it is looked for where it should not be, too.
-        plan.look_closer(&gather(&doomed, Look { everywhere: true, ..look }));
-    }
+    let plan = Plan::decide(document, &evidence, &context.catalogue, memory, thresholds, context.now);
     work(&plan)
 }
 

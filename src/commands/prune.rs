@@ -1,6 +1,6 @@
 //! `session-sweep prune`: remove idle mappings from a bridge's session map.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::cli::Prune;
 use super::map::{with_map, with_plan};
@@ -35,13 +35,18 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
                 Some(apply(plan, &map, snapshot, &memory, &how)?)
             };
             let view = PruneView { plan, map: map.path().to_string_lossy().into_owned(), applied: applied.as_ref() };
-            context.output.show(&view)?;
+            context.output.show(&view).with_context(|| match &applied {
+                Some(applied) => format!("{} mappings were pruned, which could not be reported", applied.pruned),
+                None => "the preview could not be shown".to_owned(),
+            })?;
+            let late = applied.iter().flat_map(|applied| &applied.problems);
+            let problems: Vec<&String> = plan.evidence.problems().iter().chain(late).collect();
             if context.output.quiet && !context.output.json {
                 // An exit code that says "not all" without saying what would leave a person to guess.
-                plan.problems().for_each(|problem| log::error!("{}", Escaped(problem)));
+                problems.iter().for_each(|problem| log::error!("{}", Escaped(problem)));
             }
             Ok(match () {
-                () if plan.is_partial() => ExitStatus::Partial,
+                () if !problems.is_empty() => ExitStatus::Partial,
                 () if arguments.exit_code && dry_run && plan.totals().pruned > 0 => ExitStatus::WorkToDo,
                 () => ExitStatus::Done,
             })

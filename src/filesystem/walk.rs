@@ -16,11 +16,10 @@ pub(crate) struct Lister {
     buffer: Vec<MaybeUninit<u8>>,
 }
 
-/// A file's time of last change, size and type.
+/// A file's time of last change and type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileTimes {
     pub(crate) modified: DateTime<Utc>,
-    pub(crate) bytes: u64,
     pub(crate) is_file: bool,
 }
 
@@ -56,13 +55,13 @@ pub(crate) fn open_folder_path(path: &std::path::Path) -> Result<OwnedFd> {
     open_folder(CWD.as_fd(), path)
 }
 
-/// Time, size and type of a file, links followed; from the cache of a network file system where it has one.
+/// Time and type of a file, links followed; from the cache of a network file system where it has one.
 pub(crate) fn file_times(at: BorrowedFd<'_>, path: impl rustix::path::Arg) -> Result<FileTimes> {
     let flags = AtFlags::STATX_DONT_SYNC;
-    let stat = rustix::fs::statx(at, path, flags, StatxFlags::MTIME | StatxFlags::SIZE | StatxFlags::TYPE)?;
+    let stat = rustix::fs::statx(at, path, flags, StatxFlags::MTIME | StatxFlags::TYPE)?;
     let modified = DateTime::from_timestamp(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec).ok_or(Errno::OVERFLOW)?;
     let is_file = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
-    Ok(FileTimes { modified, bytes: stat.stx_size, is_file })
+    Ok(FileTimes { modified, is_file })
 }
 
 /// A folder's own size in bytes, which grows with the number of its entries.

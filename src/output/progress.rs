@@ -1,9 +1,15 @@
 //! A sign of life on stderr for what takes longer than a second, where stderr is a terminal.
 
 use std::io::IsTerminal as _;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread::Builder;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// What takes less time needs no sign of life.
+const PATIENCE: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(100);
 
 /// Shows a spinner with `message` once `work` has taken a second, and takes it away again.
 pub(crate) fn with_spinner<T>(quiet: bool, message: &'static str, work: impl FnOnce() -> T) -> T {
@@ -12,15 +18,17 @@ pub(crate) fn with_spinner<T>(quiet: bool, message: &'static str, work: impl FnO
     }
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {
-        scope.spawn(move || {
-            if is_done.recv_timeout(Duration::from_secs(1)) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+        // Where no more threads can be made there is no sign of life.
+        let _ = Builder::new().spawn_scoped(scope, move || {
+            if is_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
             let bar = ProgressBar::new_spinner().with_message(message);
             bar.set_style(ProgressStyle::default_spinner());
-            bar.enable_steady_tick(Duration::from_millis(100));
-            // Until the work's end drops or uses the sender.
-            let _ = is_done.recv();
+            // Until the work's end drops the sender.
+            while is_done.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                bar.tick();
+            }
             bar.finish_and_clear();
         });
         let result = work();

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
+use rustc_hash::FxHashMap;
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, SerializeStruct as _, Serializer};
 
 use super::View;
@@ -30,6 +31,11 @@ impl PruneView<'_> {
         totals
     }
 
+    /// What could not be read, in either look, and what follows from the whole.
+    fn notes(&self) -> impl Iterator<Item = &String> {
+        self.plan.evidence.notes.iter().chain(self.applied.iter().flat_map(|applied| &applied.problems))
+    }
+
     /// The action as it came out: a mapping that changed meanwhile was left alone.
     fn action(&self, item: &Item<'_>) -> Action {
         let changed = |applied: &Applied| applied.changed_meanwhile.contains(&item.finding.entry);
@@ -40,7 +46,7 @@ impl PruneView<'_> {
         if self.action(item) == item.verdict.action {
             return self.plan.reason(item);
         }
-        "the mapping changed or was used meanwhile".into()
+        "the mapping changed or was used meanwhile, or could not be looked at again".into()
     }
 
     /// One mapping's line, into `line`: a hundred thousand of them are written in one run.
@@ -88,14 +94,18 @@ impl PruneView<'_> {
     /// Why mappings were kept that are neither active nor in use, each reason once.
     fn kept_reasons(&self) -> Vec<(String, usize)> {
         let mut reasons: Vec<(String, usize)> = Vec::new();
+        let mut places: FxHashMap<String, usize> = FxHashMap::default();
         for item in self.plan.items_with(|state, _| !is_alive(state)) {
             if self.action(&item) == Action::Prune {
                 continue;
             }
-            let reason = self.reason(&item);
-            match reasons.iter_mut().find(|(known, _)| *known == reason) {
-                Some((_, count)) => *count += 1,
-                None => reasons.push((reason.into_owned(), 1)),
+            let reason = self.reason(&item).into_owned();
+            match places.get(&reason) {
+                Some(place) => reasons[*place].1 += 1,
+                None => {
+                    places.insert(reason.clone(), reasons.len());
+                    reasons.push((reason, 1));
+                }
             }
         }
         reasons
@@ -126,7 +136,7 @@ impl View for PruneView<'_> {
             1 => writeln!(out, "1 member of the map is no mapping that we know; it stays")?,
             count => writeln!(out, "{count} members of the map are no mapping that we know; they stay")?,
         }
-        for note in self.plan.notes() {
+        for note in self.notes() {
             writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(note))?;
         }
         let totals = self.totals();
@@ -174,7 +184,7 @@ impl Serialize for PruneView<'_> {
         document.serialize_field("entries", &Entries(self))?;
         document.serialize_field("summary", &self.totals())?;
         document.serialize_field("not_understood", &self.plan.document.not_understood)?;
-        document.serialize_field("notes", &self.plan.notes().collect::<Vec<_>>())?;
+        document.serialize_field("notes", &self.notes().collect::<Vec<_>>())?;
         document.end()
     }
 }

@@ -151,8 +151,6 @@ pub(crate) enum Reason<'a> {
     FutureTime,
     /// It could not be examined.
     CouldNotLook(&'a str),
-    /// A closer look found it outside the folders in which it was to be expected.
-    FoundElsewhere,
     /// Missing, and the user wants missing ones kept.
     MissingKept,
     /// Missing for the first time in this run.

@@ -36,10 +36,8 @@ const FOLDERS_PER_THREAD: usize = 8;
 /// How far to look.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Depth {
-    /// Look for sub-agents where the main transcript is older than this.
-    pub(crate) subagents_before: DateTime<Utc>,
-    /// Open every day folder, also those in which a UUIDv7 cannot have been made.
-    pub(crate) all_days: bool,
+    /// Look for sub-agents where the main transcript is older than this; `None` for all, where times are not believed.
+    pub(crate) subagents_before: Option<DateTime<Utc>>,
 }
 
 /// One provider's store as found.
@@ -49,12 +47,10 @@ pub(crate) struct Store {
     pub(crate) found: Vec<Option<Found>>,
     /// Whether the store's folder is there.
     pub(crate) present: bool,
-    /// Only the days that the ids name were opened.
-    pub(crate) narrowed: bool,
     /// What could not be read, each as path and reason.
     pub(crate) problems: Vec<String>,
     /// Why the sub-agents of a session, by its index, could not all be looked at.
-    pub(crate) doubts: FxHashMap<u32, String>,
+    pub(crate) doubts: FxHashMap<u32, Arc<str>>,
     /// Every folder of the walk, by its whole path.
     folders: Arc<[PathBuf]>,
     /// The names that each thread of the walk found.
@@ -114,7 +110,7 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
 pub(crate) fn gather_beside<T: Send>(
     queries: &[Query<'_>],
     depth: Depth,
-    other: Option<impl FnOnce() -> T + Send>,
+    other: Option<impl Fn() -> T + Sync>,
 ) -> (Vec<Store>, Option<T>) {
     let mut stores: Vec<Store> = queries.iter().map(Store::empty).collect();
     let mut plans = Vec::new();
@@ -133,11 +129,15 @@ pub(crate) fn gather_beside<T: Send>(
         }
     }
     let mut scanner = Scanner::new(depth.subagents_before);
-    let (jobs, leaves, narrowed) = inner_folders(&plans, depth.all_days, &mut scanner);
-    for plan in narrowed {
-        stores[store_of[plan]].narrowed = true;
+    let mut folders = Folders::of(&plans);
+    let leaves = folders.open_up(&plans, 0, &mut scanner);
+    let (mut scanners, other) = scan_leaves(&plans, &folders.jobs, &leaves, scanner, other);
+    if let Some(first) = folders.take_up_put_off(&plans, &scanners) {
+        let mut scanner = Scanner::new(depth.subagents_before);
+        let leaves = folders.open_up(&plans, first, &mut scanner);
+        scanners.extend(scan_leaves(&plans, &folders.jobs, &leaves, scanner, None::<fn()>).0);
     }
-    let (scanners, other) = scan_leaves(&plans, &jobs, &leaves, scanner, other);
+    let jobs = folders.jobs;
     let plan_of: Vec<usize> = jobs.iter().map(|job| job.plan).collect();
     let folders: Arc<[PathBuf]> = jobs.iter().map(|job| plans[job.plan].query.home.join(&job.path)).collect();
     let mut names = Vec::with_capacity(scanners.len());
@@ -150,7 +150,7 @@ pub(crate) fn gather_beside<T: Send>(
             stores[store_of[plan]].present = true;
         }
         for (plan, problem) in scanner.problems {
-            stores[store_of[plan]].problems.push(problem);
+            stores[store_of[plan]].problems.push(problem.to_string());
         }
         for (plan, id, why) in scanner.doubts {
             stores[store_of[plan]].doubts.insert(id, why);
@@ -165,45 +165,88 @@ pub(crate) fn gather_beside<T: Send>(
     (stores, other)
 }
 
-/// Opens the folders that lead to others. Yields all folders, the indexes of those still to be scanned, and the plans
-/// whose days were narrowed.
-fn inner_folders(plans: &[Plan<'_>], all_days: bool, scanner: &mut Scanner) -> (Vec<Job>, Vec<usize>, HashSet<usize>) {
-    let root = |plan| Job { plan, node: 0, path: PathBuf::new(), literal: true, date: (0, 0) };
-    let mut jobs: Vec<Job> = (0..plans.len()).map(root).collect();
-    // Per plan, the days that can hold its sessions: decided when the folders around the days have been looked at.
-    let days: Vec<OnceCell<Option<HashSet<NaiveDate>>>> = vec![OnceCell::new(); plans.len()];
-    let (mut leaves, mut narrowed) = (Vec::new(), HashSet::new());
-    let mut next = 0;
-    while next < jobs.len() {
-        let plan = &plans[jobs[next].plan];
-        let node = &plan.tree.nodes[jobs[next].node];
-        if node.children.is_empty() {
-            leaves.push(next);
-        } else {
-            let listed = if node.is_listed() { scanner.scan(plan, next, &jobs[next]) } else { Vec::new() };
-            let literal = node.children.iter().filter(|(folder, _)| folder.is_literal());
-            let passed = literal.map(|(folder, child)| (*child, PathBuf::from(folder.literal()), true));
-            for (child, name, literal) in passed.chain(listed.into_iter().map(|(child, name)| (child, name, false))) {
-                let folder = node.children.iter().find(|(_, node)| *node == child).map(|(folder, _)| folder);
-                let is_dated = folder.is_some_and(Folder::is_dated) && !all_days;
-                let days = is_dated.then(|| {
-                    days[jobs[next].plan].get_or_init(|| {
-                        let here = scanner.hits.iter().filter(|hit| jobs[hit.folder as usize].plan == jobs[next].plan);
-                        let known: FxHashSet<u32> = here.map(|hit| hit.id).collect();
-                        plan.query.possible_days(&|id| known.contains(&id))
-                    })
-                });
-                match jobs[next].child(child, folder, &name, literal, days.and_then(Option::as_ref)) {
-                    Some(job) => jobs.push(job),
-                    None => {
-                        narrowed.insert(jobs[next].plan);
-                    }
+/// The folders of a walk, in the order in which they are met.
+struct Folders {
+    jobs: Vec<Job>,
+    /// Those of days in which no wanted session can have been begun.
+    put_off: Vec<Job>,
+    /// Per plan, the days that can hold its sessions: decided when the folders around the days have been looked at.
+    days: Vec<OnceCell<Option<HashSet<NaiveDate>>>>,
+}
+
+impl Folders {
+    /// The homes alone.
+    fn of(plans: &[Plan<'_>]) -> Self {
+        let root = |plan| Job { plan, node: 0, path: PathBuf::new(), literal: true, date: (0, 0) };
+        let jobs = (0..plans.len()).map(root).collect();
+        Self { jobs, put_off: Vec::new(), days: vec![OnceCell::new(); plans.len()] }
+    }
+
+    /// Opens the folders from `first` on that lead to others; yields those still to be scanned.
+    fn open_up(&mut self, plans: &[Plan<'_>], first: usize, scanner: &mut Scanner) -> Vec<usize> {
+        let mut leaves = Vec::new();
+        let mut next = first;
+        while next < self.jobs.len() {
+            let plan = &plans[self.jobs[next].plan];
+            let node = &plan.tree.nodes[self.jobs[next].node];
+            if node.children.is_empty() {
+                leaves.push(next);
+            } else {
+                let listed = if node.is_listed() { scanner.scan(plan, next, &self.jobs[next]) } else { Vec::new() };
+                let literal = node.children.iter().filter(|(folder, _)| folder.is_literal());
+                let passed = literal.map(|(folder, child)| (*child, PathBuf::from(folder.literal()), true));
+                let listed = listed.into_iter().map(|(child, name)| (child, name, false));
+                for (child, name, literal) in passed.chain(listed) {
+                    self.add_child(plan, next, child, &name, literal, scanner);
                 }
             }
+            next += 1;
         }
-        next += 1;
+        leaves
     }
-    (jobs, leaves, narrowed)
+
+    fn add_child(
+        &mut self,
+        plan: &Plan<'_>,
+        parent: usize,
+        node: usize,
+        name: &Path,
+        literal: bool,
+        scanner: &Scanner,
+    ) {
+        let parent = &self.jobs[parent];
+        let folder = plan.tree.folder_of(node);
+        let job = parent.child(node, folder, name, literal);
+        let is_possible = match folder.filter(|folder| folder.is_dated()) {
+            Some(folder) => {
+                let days = self.days[parent.plan].get_or_init(|| {
+                    let here = scanner.hits.iter().filter(|hit| self.jobs[hit.folder as usize].plan == parent.plan);
+                    let known: FxHashSet<u32> = here.map(|hit| hit.id).collect();
+                    plan.query.possible_days(&|id| known.contains(&id))
+                });
+                days.as_ref().is_none_or(|days| job.can_hold(days, folder))
+            }
+            None => true,
+        };
+        if is_possible { self.jobs.push(job) } else { self.put_off.push(job) }
+    }
+
+    /// Where a session was found in none of the days that its id tells, it is looked for in all others, too: a clock may
+    /// have been wrong. Yields the first of the folders that are to be opened for that.
+    fn take_up_put_off(&mut self, plans: &[Plan<'_>], scanners: &[Scanner]) -> Option<usize> {
+        if self.put_off.is_empty() {
+            return None;
+        }
+        let mut found: Vec<FxHashSet<u32>> = vec![FxHashSet::default(); plans.len()];
+        for hit in scanners.iter().flat_map(|scanner| &scanner.hits).filter(|hit| hit.kind == HitKind::Transcript) {
+            found[self.jobs[hit.folder as usize].plan].insert(hit.id);
+        }
+        let all_found = |plan: usize| found[plan].len() == plans[plan].query.ids.len();
+        let first = self.jobs.len();
+        self.jobs.extend(std::mem::take(&mut self.put_off).into_iter().filter(|job| !all_found(job.plan)));
+        self.days = vec![OnceCell::from(None); plans.len()];
+        (self.jobs.len() > first).then_some(first)
+    }
 }
 
 /// Scans the folders that hold transcripts: alone as long as there is little to see, then on several threads. A thread
@@ -213,7 +256,7 @@ fn scan_leaves<T: Send>(
     jobs: &[Job],
     leaves: &[usize],
     mut first: Scanner,
-    other: Option<impl FnOnce() -> T + Send>,
+    other: Option<impl Fn() -> T + Sync>,
 ) -> (Vec<Scanner>, Option<T>) {
     let next = AtomicUsize::new(0);
     let scan_next = |scanner: &mut Scanner| match leaves.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -231,18 +274,19 @@ fn scan_leaves<T: Send>(
     // A thread that died looked at folders whose result is lost: say so instead of calling sessions missing.
     let lost = || Scanner::lost(before, plans.len());
     std::thread::scope(|scope| {
-        let helper = other.map(|other| spawn_beside(scope, || (other(), work(Scanner::new(before)))));
+        let other = other.as_ref();
+        let helper = other.and_then(|other| spawn_beside(scope, move || (other(), work(Scanner::new(before)))));
         while first.entries < ENTRIES_BEFORE_THREADS && scan_next(&mut first) {}
         let left = leaves.len().saturating_sub(next.load(Ordering::Relaxed));
         let busy = 1 + usize::from(helper.is_some());
         let more = busy..useful(left / FOLDERS_PER_THREAD);
-        let more: Vec<_> = more.map(|_| spawn_beside(scope, || work(Scanner::new(before)))).collect();
+        let more: Vec<_> = more.filter_map(|_| spawn_beside(scope, || work(Scanner::new(before)))).collect();
         let mut scanners = vec![work(first)];
         scanners.extend(more.into_iter().map(|handle| handle.join().unwrap_or_else(|_| lost())));
         let (other, scanner) = match helper.map(ScopedJoinHandle::join) {
             Some(Ok((other, scanner))) => (Some(other), Some(scanner)),
             Some(Err(_)) => (None, Some(lost())),
-            None => (None, None),
+            None => (other.map(|other| other()), None),
         };
         scanners.extend(scanner);
         (scanners, other)
@@ -261,7 +305,6 @@ impl Store {
         Self {
             found: vec![None; query.ids.len()],
             present: false,
-            narrowed: false,
             problems: Vec::new(),
             doubts: FxHashMap::default(),
             folders: Arc::new([]),
@@ -305,7 +348,9 @@ impl Store {
     pub(crate) fn copies(&self, index: usize) -> Vec<(Place, DateTime<Utc>)> {
         let newest = self.found[index].map(|found| (found.transcript, found.modified));
         let older = self.older.iter().filter(|(id, ..)| *id as usize == index);
-        newest.into_iter().chain(older.map(|&(_, place, modified)| (place, modified))).collect()
+        let mut copies: Vec<_> = newest.into_iter().chain(older.map(|&(_, place, time)| (place, time))).collect();
+        copies.sort_by_key(|(place, modified)| (Reverse(*modified), place.folder));
+        copies
     }
 
     fn add(&mut self, hit: &Hit, list: u16) {
@@ -343,33 +388,28 @@ impl<'a> Plan<'a> {
 }
 
 impl Job {
-    /// The job for a folder below; `None` when no wanted session can be in it.
-    fn child(
-        &self,
-        node: usize,
-        folder: Option<&Folder>,
-        name: &Path,
-        literal: bool,
-        days: Option<&HashSet<NaiveDate>>,
-    ) -> Option<Self> {
+    /// The job for a folder below.
+    fn child(&self, node: usize, folder: Option<&Folder>, name: &Path, literal: bool) -> Self {
         let number = || name.to_str().and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
-        let (mut date, mut possible) = (self.date, true);
+        let date = match folder {
+            Some(Folder::Year) => (number() as i32, 0),
+            Some(Folder::Month) => (self.date.0, number()),
+            _ => self.date,
+        };
+        Self { plan: self.plan, node, path: self.path.join(name), literal: literal && self.literal, date }
+    }
+
+    /// Whether one of these days can be in this folder, which is named by a part of a date.
+    fn can_hold(&self, days: &HashSet<NaiveDate>, folder: &Folder) -> bool {
+        let (year, month) = self.date;
+        let number = || self.path.file_name()?.to_str()?.parse::<u32>().ok();
         match folder {
-            Some(Folder::Year) => {
-                date.0 = number() as i32;
-                possible = days.is_none_or(|days| days.iter().any(|day| day.year() == date.0));
+            Folder::Year => days.iter().any(|day| day.year() == year),
+            Folder::Month => days.iter().any(|day| (day.year(), day.month()) == self.date),
+            _ => {
+                let day = number().and_then(|day| NaiveDate::from_ymd_opt(year, month, day));
+                day.is_none_or(|day| days.contains(&day))
             }
-            Some(Folder::Month) => {
-                date.1 = number();
-                possible = days.is_none_or(|days| days.iter().any(|day| (day.year(), day.month()) == date));
-            }
-            Some(Folder::Day) => {
-                let day = NaiveDate::from_ymd_opt(date.0, date.1, number());
-                possible = days.is_none_or(|days| day.is_none_or(|day| days.contains(&day)));
-            }
-            _ => {}
         }
-        let literal = literal && self.literal;
-        possible.then(|| Self { plan: self.plan, node, path: self.path.join(name), literal, date })
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Query<'a> {
     pub(crate) ids: Vec<SessionId<'a>>,
     /// Indexes in `ids`, hashed by the whole id.
     by_id: HashTable<u32>,
-    /// The lengths that they have.
+    /// The lengths that they have, the longest first.
     id_lengths: Vec<usize>,
 }
 
@@ -51,8 +51,9 @@ impl<'a> Query<'a> {
                 let index = ids.len() as u32;
                 free.insert(index);
                 ids.push(id);
-                if !self.id_lengths.contains(&text.len()) {
-                    self.id_lengths.push(text.len());
+                // The longest first: a short id may be the end of a long one.
+                if let Err(at) = self.id_lengths.binary_search_by(|known| text.len().cmp(known)) {
+                    self.id_lengths.insert(at, text.len());
                 }
                 index
             }
@@ -83,7 +84,7 @@ impl<'a> Query<'a> {
     }
 
     /// The days in which the wanted sessions can have been begun, when every id tells; a day more on each side for the
-    /// time zone. Sessions that are `known` to lie elsewhere ask for no day.
+    /// time zone. Sessions that are `known` to lie elsewhere ask for no day: Codex keeps a session in one place.
     pub(super) fn possible_days(&self, known: &dyn Fn(u32) -> bool) -> Option<HashSet<NaiveDate>> {
         let mut days = HashSet::new();
         for (id, index) in self.ids.iter().zip(0..) {

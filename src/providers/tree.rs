@@ -41,6 +41,12 @@ impl Tree {
         tree
     }
 
+    /// What leads to this node.
+    pub(super) fn folder_of(&self, node: usize) -> Option<&Folder> {
+        let children = self.nodes.iter().flat_map(|parent| &parent.children);
+        children.into_iter().find(|(_, child)| *child == node).map(|(folder, _)| folder)
+    }
+
     fn insert(&mut self, pattern: &PathPattern, subagent: bool) {
         let mut at = 0;
         for folder in &pattern.folders {

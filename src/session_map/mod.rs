@@ -16,6 +16,7 @@ mod value;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::thread::{Builder, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -259,11 +260,17 @@ fn replace(
     };
     // Both must be on the disk before the map changes; the disk takes them together.
     let (tombstones, map) = std::thread::scope(|scope| {
-        let tombstones = scope.spawn(|| pending.sync());
+        let tombstones = Builder::new().spawn_scoped(scope, || pending.sync());
         let map = prepared.sync();
-        (tombstones.join(), map)
+        (tombstones.ok().map(ScopedJoinHandle::join), map)
     });
-    tombstones.map_err(|_| MapError::Write(anyhow!("a thread died while flushing the tombstones")))??;
+    match tombstones {
+        Some(synced) => {
+            synced.map_err(|_| MapError::Write(anyhow!("a thread died while flushing the tombstones")))??
+        }
+        // No more threads can be made: one after the other, then.
+        None => pending.sync()?,
+    }
     if let Err(error) = map {
         pending.undo();
         return Err(error.into());

@@ -24,6 +24,8 @@ pub(crate) struct Applied {
     pub(crate) pruned: usize,
     /// Planned entries that were no longer there, or no longer the same, when the map was changed.
     pub(crate) changed_meanwhile: FxHashSet<u32>,
+    /// What could not be looked at again before the map was changed.
+    pub(crate) problems: Vec<String>,
 }
 
 /// How to apply.
@@ -80,6 +82,7 @@ pub(crate) fn apply(
                 if same { plan.document.without(entries) } else { map.parse(bytes, how.is_model)?.without(entries) };
             Ok(Some(Change { edited, pending: Some(pending) }))
         })?;
+        applied.problems = recheck.problems;
         if changed {
             let added = map.tombstones().bytes().saturating_sub(buried_before);
             tidied = tidy(map, tidied, added, plan.now, how);

@@ -20,7 +20,7 @@ pub(super) fn map<I: Sync, S: Default, T: Send>(
         done
     };
     std::thread::scope(|scope| {
-        let more: Vec<_> = (1..useful(items.len() / chunk)).map(|_| spawn_beside(scope, run)).collect();
+        let more: Vec<_> = (1..useful(items.len() / chunk)).filter_map(|_| spawn_beside(scope, run)).collect();
         let mut done = run();
         for handle in more {
             done.extend(handle.join().unwrap_or_default());

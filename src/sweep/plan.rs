@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::evidence::{Evidence, Finding, home_for, path_text};
 use crate::policy::choices::ActivitySource;
 use crate::policy::duration::{format_age, format_duration};
-use crate::policy::mapping::{Action, FUTURE_TOLERANCE, Facts, Reason, State, Thresholds, Verdict, decide};
+use crate::policy::mapping::{Action, FUTURE_TOLERANCE, Reason, State, Thresholds, Verdict, decide};
 use crate::policy::timestamp::Timestamp;
 use crate::providers::Catalogue;
 use crate::session_map::{Absent, Document, Entry, Memory};
@@ -23,21 +23,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) now: DateTime<Utc>,
     /// Since when missing ones have been missing, by entry.
     since: FxHashMap<u32, DateTime<Utc>>,
-    /// What a closer look found out about entries that seemed missing.
-    closer: FxHashMap<u32, Closer>,
-    /// What could not be read in that look.
-    closer_notes: Vec<String>,
     /// State and action per finding: what most questions ask for, in two bytes.
     outcomes: Vec<(State, Action)>,
-}
-
-/// What a closer look found out.
-#[derive(Debug)]
-enum Closer {
-    /// It is there.
-    Found,
-    /// It could not be looked for, and why.
-    Unknown(String),
 }
 
 /// One mapping of the plan.
@@ -76,17 +63,7 @@ impl<'p> Plan<'p> {
             Some((finding.entry, Evidence::missing_since(finding, entry, &remembered, catalogue)?))
         };
         let since = evidence.findings.iter().filter(|finding| finding.is_missing()).filter_map(since).collect();
-        let mut plan = Self {
-            document,
-            evidence,
-            catalogue,
-            thresholds,
-            now,
-            since,
-            closer: FxHashMap::default(),
-            closer_notes: Vec::new(),
-            outcomes: Vec::new(),
-        };
+        let mut plan = Self { document, evidence, catalogue, thresholds, now, since, outcomes: Vec::new() };
         plan.settle();
         plan
     }
@@ -118,13 +95,6 @@ impl<'p> Plan<'p> {
     }
 
     fn verdict(&self, finding: &Finding) -> Verdict<'_> {
-        if let Some(closer) = self.closer.get(&finding.entry) {
-            let reason = match closer {
-                Closer::Found => Reason::FoundElsewhere,
-                Closer::Unknown(why) => Reason::CouldNotLook(why),
-            };
-            return Verdict { state: State::Unknown, action: Action::Keep, reason, last_activity: None };
-        }
         let since = if finding.is_missing() { self.since.get(&finding.entry).copied() } else { None };
         decide(self.evidence.facts(finding, since), &self.thresholds, self.now)
     }
@@ -152,30 +122,6 @@ impl<'p> Plan<'p> {
         self.now.checked_sub_signed(limit)
     }
 
-    /// Keeps those missing mappings that a closer look found after all, or could not look for.
-    pub(crate) fn look_closer(&mut self, closer: &Evidence) {
-        for finding in closer.findings.iter().filter(|finding| !finding.is_missing()) {
-            let outcome = match closer.facts(finding, None) {
-                Facts::Unknown(why) => Closer::Unknown(why.to_owned()),
-                _ => Closer::Found,
-            };
-            self.closer.insert(finding.entry, outcome);
-        }
-        let known = self.evidence.problems();
-        self.closer_notes = closer.problems().iter().filter(|note| !known.contains(note)).cloned().collect();
-        self.settle();
-    }
-
-    /// What could not be read.
-    pub(crate) fn problems(&self) -> impl Iterator<Item = &String> {
-        self.evidence.problems().iter().chain(&self.closer_notes)
-    }
-
-    /// What could not be read, and what follows from the whole.
-    pub(crate) fn notes(&self) -> impl Iterator<Item = &String> {
-        self.evidence.notes.iter().chain(&self.closer_notes)
-    }
-
     /// How many mappings are in which state.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals { checked: self.evidence.findings.len(), ..Totals::default() };
@@ -195,7 +141,7 @@ impl<'p> Plan<'p> {
 
     /// Whether something could not be looked at, so that "nothing to do" would not be true.
     pub(crate) fn is_partial(&self) -> bool {
-        !self.evidence.is_complete() || !self.closer_notes.is_empty()
+        !self.evidence.is_complete()
     }
 
     /// What the next run has to know about missing mappings: of those that this run did not look at what it knew before.
@@ -255,7 +201,6 @@ impl<'p> Plan<'p> {
             Reason::HeldBy(pid) => format!("process {pid} has this session open").into(),
             Reason::FutureTime => "its last activity lies in the future: a clock is wrong".into(),
             Reason::CouldNotLook(why) => why.to_owned().into(),
-            Reason::FoundElsewhere => "found in a folder where it does not belong".into(),
             Reason::MissingKept => "no transcript; missing ones are kept".into(),
             Reason::MissingFirst => "no transcript; first seen missing now".into(),
             Reason::MissingTooShort(age) => format!("no transcript for {}, not long enough", format_age(age)).into(),

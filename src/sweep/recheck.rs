@@ -21,12 +21,20 @@ pub(super) struct Recheck<'p> {
     /// Since then somebody else had the lock.
     waited: bool,
     alive: FxHashSet<u32>,
+    /// What could not be looked at again.
+    pub(super) problems: Vec<String>,
 }
 
 impl<'p> Recheck<'p> {
     /// For a plan whose lock took so long.
     pub(super) fn new(plan: &'p Plan<'p>, waited: Duration) -> Self {
-        Self { plan, looked: plan.evidence.begun, waited: waited >= FRESH, alive: FxHashSet::default() }
+        Self {
+            plan,
+            looked: plan.evidence.begun,
+            waited: waited >= FRESH,
+            alive: FxHashSet::default(),
+            problems: Vec::new(),
+        }
     }
 
     /// Those of `doomed` that are in use again, or that cannot be told any more.
@@ -40,16 +48,21 @@ impl<'p> Recheck<'p> {
         &self.alive
     }
 
+    /// Those whose transcript is not as it was. What has none is told by a whole look alone.
     fn changed(&self, doomed: &[u32]) -> FxHashSet<u32> {
-        let idle_before = self.plan.idle_before();
-        idle_before.map(|before| transcripts::changed(self.plan, doomed, before)).unwrap_or_default()
+        let Some(idle_before) = self.plan.idle_before() else { return FxHashSet::default() };
+        let unchanged = transcripts::unchanged(self.plan, doomed, idle_before);
+        let has_file = |index: &u32| self.plan.evidence.place(self.plan.item_at(*index).finding).is_some();
+        doomed.iter().copied().filter(|index| has_file(index) && !unchanged.contains(index)).collect()
     }
 
     /// The whole look once more, also at those that stay: whether a home is the right one shows in all.
-    fn look_again(&self, doomed: &[u32]) -> FxHashSet<u32> {
+    fn look_again(&mut self, doomed: &[u32]) -> FxHashSet<u32> {
         let plan = self.plan;
         let all: Vec<u32> = (0..plan.document.entries.len() as u32).collect();
         let again = Evidence::gather(plan.document, &all, plan.catalogue, plan.evidence.look);
+        let known = plan.evidence.problems();
+        self.problems = again.problems().iter().filter(|problem| !known.contains(problem)).cloned().collect();
         let entry = |index: u32| plan.evidence.findings[index as usize].entry;
         let is_alive = |index: &u32| !plan.condemns(&again, &again.findings[entry(*index) as usize]);
         doomed.iter().copied().filter(is_alive).collect()

@@ -20,9 +20,13 @@ use crate::providers::row::WorkingFolder;
 const CHUNK: usize = 32;
 
 /// The working folders of the findings `doomed` (indexes in the plan's evidence), in their order: from the map's entry,
-/// else from the provider's store. Read now, because they are needed when the transcript may be gone.
+/// else from the provider's database or store. Read now, because they are needed when the transcript may be gone.
 pub(super) fn working_folders(plan: &Plan<'_>, doomed: &[u32]) -> Vec<Option<Arc<str>>> {
-    let of_entry = |finding: &u32| plan.document.cwd(plan.item_at(*finding).entry).map(Cow::into_owned);
+    let of_entry = |finding: &u32| {
+        let item = plan.item_at(*finding);
+        let of_database = || plan.evidence.folder(item.finding).map(|folder| path_text(folder.to_owned()));
+        plan.document.cwd(item.entry).map(Cow::into_owned).or_else(of_database)
+    };
     let mut folders: Vec<Option<Arc<str>>> = doomed.iter().map(|finding| of_entry(finding).map(Arc::from)).collect();
     let unknown = (0..doomed.len() as u32).filter(|at| folders[*at as usize].is_none());
     let found = visit(plan, doomed, unknown, |last: &mut Last, visit| Some((visit.at, last.folder_of(plan, &visit)?)));
@@ -32,15 +36,15 @@ pub(super) fn working_folders(plan: &Plan<'_>, doomed: &[u32]) -> Vec<Option<Arc
     folders
 }
 
-/// Those of `doomed` whose transcript has changed since it was looked at. Times before `idle_before` are as they were;
-/// where records decided, a file's time was a lie before and must be another one now.
-pub(super) fn changed(plan: &Plan<'_>, doomed: &[u32], idle_before: DateTime<Utc>) -> FxHashSet<u32> {
-    let is_used = |(): &mut (), visit: Visit<'_>| {
+/// Those of `doomed` whose transcript is as it was, and certain to be. Times before `idle_before` are; where records
+/// decided, a file's time was a lie before and must be the same one now.
+pub(super) fn unchanged(plan: &Plan<'_>, doomed: &[u32], idle_before: DateTime<Utc>) -> FxHashSet<u32> {
+    let is_idle = |(): &mut (), visit: Visit<'_>| {
         let times = walk::file_times(visit.folder, visit.name).ok()?;
         let known = plan.evidence.file_time(plan.item_at(doomed[visit.at as usize]).finding).unwrap_or(idle_before);
-        (times.modified > known).then_some(visit.at)
+        (times.modified <= known).then_some(visit.at)
     };
-    visit(plan, doomed, 0..doomed.len() as u32, is_used).into_iter().map(|at| doomed[at as usize]).collect()
+    visit(plan, doomed, 0..doomed.len() as u32, is_idle).into_iter().map(|at| doomed[at as usize]).collect()
 }
 
 /// A transcript in its open folder.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::left_behind::id;
-use crate::machine::{as_ordinary_user, set_mode, strace};
+use crate::machine::{as_ordinary_user, set_mode, strace, without_threads};
 use crate::tree::{assert_untouched, tree_of};
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World, touch};
 
@@ -779,4 +779,17 @@ fn a_store_with_100_000_junk_names_is_looked_through() {
         assert_eq!(document["summary"]["missing"], count - 1);
     }
     world.run(&["audit"]).ends_with(0);
+}
+
+#[test]
+fn where_no_threads_can_be_made_the_work_is_done_without() {
+    let world = blind_scene();
+    let run = |arguments: &[&str]| {
+        let mut command = without_threads(&world, &world.command(arguments))?;
+        Some(Ran::of(&mut command).ends_with(0).stdout)
+    };
+    let Some(preview) = run(&["prune", "-n"]) else { return };
+    assert_eq!(preview, world.run(&["prune", "-n"]).stdout);
+    assert_eq!(run(&["prune"]).unwrap(), preview.replace("would prune", "pruned").replace("would be pruned", "pruned"));
+    assert_eq!(world.tombstones().len(), 2);
 }

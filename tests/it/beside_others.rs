@@ -243,26 +243,48 @@ fn a_session_that_is_taken_up_in_any_way_while_the_run_waits_is_kept() {
 }
 
 #[test]
-fn a_session_that_is_used_after_a_slow_look_is_kept() {
-    let world = three_chats();
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("trace");
-    let name = format!("{CLAUDE_ID}.jsonl");
-    // Looked at, then held up for half a second before its working folder is read.
-    let calls = "trace=statx,newfstatat,openat";
-    let inject = "inject=openat:delay_enter=500000";
-    let options = ["-P", &name, "-e", calls, "-e", inject, "-o", log.to_str().unwrap()];
-    let Some(mut command) = strace(&options, &world.command(&["prune", "--json"])) else { return };
-    let ran = std::thread::scope(|threads| {
-        let run = threads.spawn(|| Ran::of(&mut command));
-        wait_until(|| fs_err::read_to_string(&log).is_ok_and(|text| text.contains(&name)));
-        world.claude(CLAUDE_ID, 1);
-        run.join().unwrap()
+fn a_session_that_is_used_after_a_slow_look_or_cannot_be_seen_any_more_is_kept() {
+    let used = |world: &World| drop(world.claude(CLAUDE_ID, 1));
+    // As when a CLI brings a compressed transcript back under its old name.
+    let renamed = |world: &World| {
+        let path = world.home().join(format!(".claude/projects/-work/{CLAUDE_ID}.jsonl"));
+        fs_err::rename(&path, path.with_extension("other")).unwrap();
+    };
+    for change in [&used as &(dyn Fn(&World) + Sync), &renamed] {
+        let world = three_chats();
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("trace");
+        let name = format!("{CLAUDE_ID}.jsonl");
+        // Looked at, then held up for half a second before its working folder is read.
+        let calls = "trace=statx,newfstatat,openat";
+        let inject = "inject=openat:delay_enter=500000";
+        let options = ["-P", &name, "-e", calls, "-e", inject, "-o", log.to_str().unwrap()];
+        let Some(mut command) = strace(&options, &world.command(&["prune", "--json"])) else { return };
+        let ran = std::thread::scope(|threads| {
+            let run = threads.spawn(|| Ran::of(&mut command));
+            wait_until(|| fs_err::read_to_string(&log).is_ok_and(|text| text.contains(&name)));
+            change(&world);
+            run.join().unwrap()
+        });
+        let document: Value = serde_json::from_str(&ran.ends_with(0).stdout).unwrap();
+        let kept = &document["entries"][0];
+        assert_eq!((&kept["chat"], &kept["action"]), (&json!("a"), &json!("keep")), "{kept}");
+        assert_eq!(world.map_json()["claude-cli"], json!({"a": CLAUDE_ID}));
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_again_after_a_wait_is_kept_and_said_so() {
+    let (world, ran) = prune_while(|world| {
+        // Longer than a plan counts as fresh.
+        std::thread::sleep(Duration::from_millis(100));
+        // It may be a newer copy.
+        world.file(&format!(".gemini/tmp/work/chats/session-2026-11-20T09-29-{}.json", &GEMINI_ID[..8]), "{}", 600);
     });
-    let document: Value = serde_json::from_str(&ran.ends_with(0).stdout).unwrap();
-    let used = &document["entries"][0];
-    assert_eq!((&used["chat"], &used["action"]), (&json!("a"), &json!("keep")), "{used}");
-    assert_eq!(world.map_json()["claude-cli"], json!({"a": CLAUDE_ID}));
+    let document: Value = serde_json::from_str(&ran.ends_with(4).stdout).unwrap();
+    assert_eq!(document["entries"][2]["action"], "keep", "{document}");
+    assert!(document["notes"][0].as_str().unwrap().contains("it holds no session id"), "{document}");
+    assert_eq!(world.map_json()["gemini-cli"]["c"]["sessionId"], GEMINI_ID);
 }
 
 #[test]

@@ -45,6 +45,19 @@ pub(crate) fn as_ordinary_user(world: &World, command: &Command) -> Command {
     theirs
 }
 
+/// The command as a user who may have no more processes and threads, or nothing (said loudly) where there is no prlimit.
+#[track_caller]
+pub(crate) fn without_threads(world: &World, command: &Command) -> Option<Command> {
+    let theirs = as_ordinary_user(world, command);
+    let mut limited = Command::new(installed("prlimit")?);
+    limited.args(["--nproc=1", "--"]).arg(theirs.get_program()).args(theirs.get_args());
+    settle_as(&mut limited, &theirs);
+    if is_root() {
+        limited.uid(NOBODY).gid(NOBODY);
+    }
+    Some(limited)
+}
+
 /// The command under strace with `options`, or nothing (said loudly) where there is no strace.
 #[track_caller]
 pub(crate) fn strace(options: &[&str], command: &Command) -> Option<Command> {

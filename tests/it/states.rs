@@ -240,6 +240,11 @@ fn a_codex_session_is_in_use_while_a_process_has_its_rollout_open() {
     assert_eq!(world.verdict("a", &[]), "in-use/keep");
     world.end_child(pid);
     wait_until(|| world.verdict("a", &[]) == "idle/prune");
+    // Also an older copy: it is the one that is written to.
+    let archived = format!(".codex/archived_sessions/rollout-2026-11-20T09-27-49-{CODEX_ID}.jsonl");
+    let older = File::open(world.file(&archived, "{}\n", 600)).unwrap();
+    let pid = world.child(Command::new("sleep").arg("1000").stdin(older));
+    wait_until(|| world.entries(&[])["a"]["reason"].as_str().unwrap().contains(&format!("process {pid}")));
 }
 
 #[test]
@@ -498,19 +503,23 @@ fn a_missing_session_that_the_map_says_was_used_is_kept() {
 }
 
 #[test]
-fn before_anything_goes_as_missing_it_is_looked_for_in_every_day() {
+fn a_session_that_is_in_none_of_the_days_that_its_id_tells_is_looked_for_in_all_of_them() {
     let world = World::new();
     let other = "01a1f848-a839-76b1-8ae4-fec190f7342f";
     world.codex(other, 1);
-    // Made on 2026-11-20, kept in a folder of another year, as after a restore by hand.
+    // Made on 2026-11-20, kept in a folder of another year, as by a machine whose clock was wrong.
     let line = format!("{{\"type\":\"session_meta\",\"payload\":{{\"id\":\"{CODEX_ID}\"}}}}\n");
-    let path = format!(".codex/sessions/2019/01/02/rollout-2019-01-02T00-00-00-{CODEX_ID}.jsonl");
-    world.file(&path, line, 600);
+    let path = |day| format!(".codex/sessions/{day}/rollout-2019-01-02T00-00-00-{CODEX_ID}.jsonl");
     world.map(&nested(&[("codex-cli", "there", other), ("codex-cli", "astray", CODEX_ID)]));
-    assert_verdict(&world.entries(&["--missing", "prune"])["astray"], "unknown/keep", "does not belong");
-    world.run(&["prune", "--missing", "prune"]).ends_with(0);
-    assert_eq!(world.map_json()["codex-cli"]["astray"], CODEX_ID);
-    fs_err::remove_file(world.home().join(path)).unwrap();
+    for day in ["2019/01/02", "2026/01/02", "2026/11/02"] {
+        for (minutes, expected) in [(1, "active/keep"), (600, "idle/prune")] {
+            let rollout = world.file(&path(day), &line, minutes);
+            let entry = &world.entries(&["--missing", "prune"])["astray"];
+            assert_verdict(entry, expected, "");
+            assert_eq!(entry["transcript"], rollout.to_str().unwrap());
+        }
+        fs_err::remove_file(world.home().join(path(day))).unwrap();
+    }
     assert_eq!(world.verdict("astray", &["--missing", "prune"]), "missing/prune");
 }
 
@@ -593,6 +602,17 @@ fn work_of_sub_agents_keeps_their_parent() {
         assert_eq!(entries[chat]["idle_seconds"], seconds, "{chat}");
     }
     assert_verdict(&entries["alone"], "idle/prune", "");
+    // Where all are idle the newest still tells since when.
+    let entries = world.entries(&["--idle", "20m"]);
+    for (chat, minutes) in [("below", 30), ("beside", 31), ("gemini", 32), ("alone", 600)] {
+        assert_verdict(&entries[chat], "idle/prune", "");
+        assert_eq!(entries[chat]["idle_seconds"], minutes * 60, "{chat}");
+    }
+    // Where file times are not believed all of them are read.
+    let entries = world.entries(&["--activity", "content"]);
+    for (chat, minutes) in [("below", 30), ("beside", 31), ("gemini", 32), ("alone", 600)] {
+        assert_eq!(entries[chat]["idle_seconds"], minutes * 60, "{chat}");
+    }
     // Beside a main transcript that was used within the threshold nobody looks for sub-agents.
     let entries = world.entries(&["--idle", "11h"]);
     for chat in ["below", "beside", "gemini", "alone"] {
@@ -605,6 +625,34 @@ fn a_sub_agents_time_in_the_future_makes_the_session_unknown() {
     let world = idle_claude();
     world.file(&format!(".claude/projects/-work/{CLAUDE_ID}/subagents/agent-1.jsonl"), "{}\n", -60);
     assert_verdict(&world.entries(&[])["a"], "unknown/keep", "future");
+}
+
+#[test]
+fn a_short_id_is_not_taken_for_the_end_of_a_long_one() {
+    let world = World::new();
+    let rollout = world.codex(CODEX_ID, 600);
+    let end = CODEX_ID.rsplit_once('-').unwrap().1;
+    for mappings in [[("a", end), ("b", CODEX_ID)], [("b", CODEX_ID), ("a", end)]] {
+        world.map(&nested(&mappings.map(|(chat, session)| ("codex-cli", chat, session))));
+        let entries = world.entries(&[]);
+        assert_eq!(entries["b"]["transcript"], rollout.to_str().unwrap());
+        assert_eq!(verdict(&entries["a"]), "missing/keep");
+    }
+}
+
+#[test]
+fn what_could_not_be_seen_of_processes_is_no_matter_for_an_active_session() {
+    let world = World::new();
+    world.claude(&id(1), 1);
+    world.claude(&id(2), 600);
+    let records = world.home().join(".claude/sessions");
+    fs_err::create_dir_all(&records).unwrap();
+    fs_err::set_permissions(&records, std::fs::Permissions::from_mode(0o000)).unwrap();
+    world.map(&nested(&[("claude-cli", "active", &id(1)), ("claude-cli", "idle", &id(2))]));
+    let ran = world.run_unprivileged(&["prune", "-n", "--json"]).ends_with(4);
+    let entries = by_chat(&serde_json::from_str(&ran.stdout).unwrap());
+    assert_verdict(&entries["active"], "active/keep", "");
+    assert_verdict(&entries["idle"], "unknown/keep", "could not look for live processes");
 }
 
 #[test]
@@ -892,6 +940,8 @@ fn opencode_sessions_are_read_from_their_database() {
     assert_eq!(verdicts, ["active/keep", "idle/prune", "active/keep", "missing/keep"]);
     assert_eq!(entries["idle"]["source"], "database");
     assert_eq!(entries["parent"]["idle_seconds"], 360);
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(world.tombstones()[0]["cwd"], "/work");
 }
 
 #[test]
@@ -931,7 +981,7 @@ fn what_is_not_found_where_not_all_places_are_known_is_unknown() {
 }
 
 #[test]
-fn a_closer_look_that_cannot_look_is_said_so() {
+fn a_day_that_cannot_be_looked_into_is_said_so() {
     let world = World::new();
     world.codex(CODEX_ID, 5);
     world.map(&nested(&[("codex-cli", "a", "01a05921-24dd-7ab7-a1ef-f2deedeb56a7"), ("codex-cli", "b", CODEX_ID)]));

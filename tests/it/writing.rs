@@ -1,5 +1,6 @@
 //! Promises about writing: all of it or nothing, nowhere else, and not at all where nothing is to be written.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -127,6 +128,21 @@ fn assert_refused(world: &World, ran: Ran, before: &[(String, Vec<u8>)], words: 
     let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(before), names(&bridge_of(world)));
     assert!(before == bridge_of(world), "a file changed");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_says_what_was_done() {
+    let world = three_chats();
+    let mut command = world.command(&["prune"]);
+    command.stdout(File::options().write(true).open("/dev/full").unwrap());
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("2 mappings were pruned, which could not be reported") && said.contains("No space"),
+        "{said}"
+    );
+    assert_eq!(world.tombstones().len(), 2);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rustix::fs::FileType;
@@ -54,10 +55,10 @@ pub(super) struct Scanner {
     /// Plans whose store's folder was opened.
     pub(super) present: Vec<usize>,
     /// What could not be read, by plan.
-    pub(super) problems: Vec<(usize, String)>,
+    pub(super) problems: Vec<(usize, Arc<str>)>,
     /// Sessions whose sub-agents could not all be looked at, by plan and id, with the reason.
-    pub(super) doubts: Vec<(usize, u32, String)>,
-    pub(super) subagents_before: DateTime<Utc>,
+    pub(super) doubts: Vec<(usize, u32, Arc<str>)>,
+    pub(super) subagents_before: Option<DateTime<Utc>>,
 }
 
 /// The folder at hand.
@@ -79,8 +80,16 @@ struct Beside {
     loose: Vec<CString>,
 }
 
+/// Sessions of one folder that look idle.
+struct Idle {
+    /// In ascending order.
+    ids: Vec<u32>,
+    /// The oldest time among them: a sub-agent's file that is older changes nothing.
+    oldest: DateTime<Utc>,
+}
+
 impl Scanner {
-    pub(super) fn new(subagents_before: DateTime<Utc>) -> Self {
+    pub(super) fn new(subagents_before: Option<DateTime<Utc>>) -> Self {
         Self {
             lister: Lister::new(),
             names: Vec::new(),
@@ -94,9 +103,9 @@ impl Scanner {
     }
 
     /// Stands for a thread that died: every store of the walk counts as not completely read.
-    pub(super) fn lost(subagents_before: DateTime<Utc>, plans: usize) -> Self {
+    pub(super) fn lost(subagents_before: Option<DateTime<Utc>>, plans: usize) -> Self {
         let mut scanner = Self::new(subagents_before);
-        scanner.problems = (0..plans).map(|plan| (plan, "a thread of the walk died".to_owned())).collect();
+        scanner.problems = (0..plans).map(|plan| (plan, Arc::from("a thread of the walk died"))).collect();
         scanner
     }
 
@@ -106,7 +115,7 @@ impl Scanner {
         if is_probed_by_path(plan, job) {
             let path = [job.path.as_os_str().as_bytes(), b"/"].concat();
             let idle = self.probe(&Here { plan, node, job, index, folder: plan.home.as_fd(), path: &path });
-            if !idle.is_empty()
+            if !idle.ids.is_empty()
                 && let Some(folder) = self.open(plan, job)
             {
                 let here = Here { plan, node, job, index, folder: folder.as_fd(), path: b"" };
@@ -133,7 +142,7 @@ impl Scanner {
             Ok(folder) => Some(folder),
             Err(error) if walk::means_absent(error) => None,
             Err(error) => {
-                self.problem(plan, job, None, error);
+                self.problem(plan, job, b"", error);
                 None
             }
         }
@@ -141,30 +150,33 @@ impl Scanner {
 
     fn scan_by_listing(&mut self, here: &Here<'_, '_>) -> Vec<(usize, PathBuf)> {
         let (mut below, mut beside, first_hit) = (Vec::new(), Beside::default(), self.hits.len());
-        self.list(here, |name, kind, scanner| {
+        self.list(here, b"", |name, kind, scanner| {
             if !scanner.take_file(here, name, kind) && !here.note_folder(name, kind, &mut below, &mut beside) {
                 here.note_loose(name, kind, &mut beside);
             }
         });
         let idle = self.idle_since(here, first_hit);
-        if !idle.is_empty() {
+        if !idle.ids.is_empty() {
             self.loose_subagents(here, &beside, &idle);
-            for (id, rule, name) in beside.subagents.into_iter().filter(|(id, ..)| idle.binary_search(id).is_ok()) {
+            let is_idle = |id: &u32| idle.ids.binary_search(id).is_ok();
+            for (id, rule, name) in beside.subagents.into_iter().filter(|(id, ..)| is_idle(id)) {
                 self.below(here, id, &name, &here.node.names[rule], HitKind::Subagent);
             }
         }
         below
     }
 
-    fn problem(&mut self, plan: &Plan<'_>, job: &Job, name: Option<&CStr>, error: impl std::fmt::Display) {
+    /// Notes what could not be looked at: the folder of `job`, or what `name` leads to from there.
+    fn problem(&mut self, plan: &Plan<'_>, job: &Job, name: &[u8], error: impl std::fmt::Display) {
         let mut path = plan.query.home.join(&job.path);
-        if let Some(name) = name {
-            path.push(OsStr::from_bytes(name.to_bytes()));
+        if !name.is_empty() {
+            path.push(OsStr::from_bytes(name));
         }
-        self.problems.push((job.plan, format!("{}: {error}", path.display())));
+        self.problems.push((job.plan, format!("{}: {error}", path.display()).into()));
     }
 
-    fn list(&mut self, here: &Here<'_, '_>, mut visit: impl FnMut(&CStr, FileType, &mut Self)) {
+    /// Lists the open folder of `here`, which `name` leads to from the folder of its job.
+    fn list(&mut self, here: &Here<'_, '_>, name: &[u8], mut visit: impl FnMut(&CStr, FileType, &mut Self)) {
         let mut lister = std::mem::replace(&mut self.lister, Lister::new());
         let outcome = lister.list(here.folder, |name, kind| {
             self.entries += 1;
@@ -172,7 +184,7 @@ impl Scanner {
         });
         self.lister = lister;
         if let Err(error) = outcome {
-            self.problem(here.plan, here.job, None, error);
+            self.problem(here.plan, here.job, name, error);
         }
     }
 
@@ -214,10 +226,15 @@ impl Scanner {
             }
             Head::Absent => {
                 // Without an id inside it may be any of them: they are not proven missing.
-                self.problem(here.plan, here.job, Some(name), "it holds no session id, so it may be any session's");
+                self.problem(
+                    here.plan,
+                    here.job,
+                    name.to_bytes(),
+                    "it holds no session id, so it may be any session's",
+                );
             }
             Head::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Head::Unreadable(error) => self.problem(here.plan, here.job, Some(name), error),
+            Head::Unreadable(error) => self.problem(here.plan, here.job, name.to_bytes(), error),
         }
     }
 
@@ -231,7 +248,7 @@ impl Scanner {
             // Gone between listing and stat, or a link that leads nowhere.
             Err(error) if walk::means_absent(error) => false,
             Err(error) => {
-                self.problem(here.plan, here.job, Some(name), error);
+                self.problem(here.plan, here.job, name.to_bytes(), error);
                 false
             }
         }
@@ -244,7 +261,7 @@ impl Scanner {
     }
 
     /// Asks for each wanted session by its only possible name; yields those that look idle.
-    fn probe(&mut self, here: &Here<'_, '_>) -> Vec<u32> {
+    fn probe(&mut self, here: &Here<'_, '_>) -> Idle {
         let first_hit = self.hits.len();
         let mut name = Vec::with_capacity(64);
         self.entries += here.plan.query.ids.len() * ENTRIES_PER_PROBE as usize;
@@ -265,17 +282,19 @@ impl Scanner {
 
     /// Sessions found since `first_hit` whose transcript looks idle. Where a folder holds sub-agents alone nothing is known
     /// of their parents yet, so any may be.
-    fn idle_since(&self, here: &Here<'_, '_>, first_hit: usize) -> Vec<u32> {
+    fn idle_since(&self, here: &Here<'_, '_>, first_hit: usize) -> Idle {
         let node = here.node;
         let holds_any = !node.names.is_empty() || !node.loose.is_empty();
         if holds_any && node.names.iter().all(|rule| rule.subagent) {
-            return (0..here.plan.query.ids.len() as u32).collect();
+            return Idle { ids: (0..here.plan.query.ids.len() as u32).collect(), oldest: DateTime::<Utc>::MIN_UTC };
         }
-        let recent = &self.hits[first_hit..];
-        let mut idle: Vec<u32> =
-            recent.iter().filter(|hit| hit.modified < self.subagents_before).map(|hit| hit.id).collect();
-        idle.sort_unstable();
-        idle
+        let looks_idle = |hit: &&Hit| self.subagents_before.is_none_or(|before| hit.modified < before);
+        let idle = || self.hits[first_hit..].iter().filter(looks_idle);
+        let mut ids: Vec<u32> = idle().map(|hit| hit.id).collect();
+        ids.sort_unstable();
+        // Where times are not believed none is too old.
+        let oldest = self.subagents_before.and_then(|_| idle().map(|hit| hit.modified).min());
+        Idle { ids, oldest: oldest.unwrap_or(DateTime::<Utc>::MIN_UTC) }
     }
 }
 

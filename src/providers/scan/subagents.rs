@@ -2,28 +2,29 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rustix::fs::FileType;
 
-use super::{Beside, Here, HitKind, Scanner};
+use super::{Beside, Here, HitKind, Idle, Scanner};
 use crate::filesystem::walk;
 use crate::providers::first_records::{Head, field_at_head};
 use crate::providers::tree::NameRule;
 
 impl Scanner {
     /// The sub-agents of `idle` sessions in a folder that was not listed.
-    pub(super) fn subagents_beside_probed(&mut self, here: &Here<'_, '_>, idle: &[u32]) {
-        if idle.is_empty() {
+    pub(super) fn subagents_beside_probed(&mut self, here: &Here<'_, '_>, idle: &Idle) {
+        if idle.ids.is_empty() {
             return;
         }
         if !here.node.loose.is_empty() {
             let mut beside = Beside::default();
-            self.list(here, |name, kind, _| here.note_loose(name, kind, &mut beside));
+            self.list(here, b"", |name, kind, _| here.note_loose(name, kind, &mut beside));
             self.loose_subagents(here, &beside, idle);
         }
         for rule in here.node.names.iter().filter(|rule| rule.subagent) {
-            for &id in idle {
+            for &id in &idle.ids {
                 let mut name = Vec::with_capacity(64);
                 rule.name.write_name(here.plan.query.ids[id as usize].as_str(), &mut name);
                 if let Ok(name) = CString::new(name) {
@@ -33,24 +34,24 @@ impl Scanner {
         }
     }
 
-    /// Files of sub-agents beside the transcripts: the recent ones are read to see whose they are. One that cannot be
-    /// read may be any idle session's.
-    pub(super) fn loose_subagents(&mut self, here: &Here<'_, '_>, beside: &Beside, idle: &[u32]) {
+    /// Files of sub-agents beside the transcripts: those that are recent enough are read to see whose they are. One that
+    /// cannot be read may be any idle session's.
+    pub(super) fn loose_subagents(&mut self, here: &Here<'_, '_>, beside: &Beside, idle: &Idle) {
+        let known = self.problems.len();
         for name in &beside.loose {
-            let known = self.problems.len();
-            self.loose_subagent(here, name);
-            if self.problems.len() > known {
-                for &id in idle {
-                    self.doubt_since(known, here, id);
-                }
-            }
+            self.loose_subagent(here, name, idle.oldest);
+        }
+        for &id in &idle.ids {
+            self.doubt_since(known, here, id);
         }
     }
 
-    fn loose_subagent(&mut self, here: &Here<'_, '_>, name: &CStr) {
+    fn loose_subagent(&mut self, here: &Here<'_, '_>, name: &CStr, oldest: DateTime<Utc>) {
         let times = match walk::file_times(here.folder, name) {
-            Ok(times) if times.is_file && times.modified >= self.subagents_before => times,
-            Err(error) if !walk::means_absent(error) => return self.problem(here.plan, here.job, Some(name), error),
+            Ok(times) if times.is_file && times.modified > oldest => times,
+            Err(error) if !walk::means_absent(error) => {
+                return self.problem(here.plan, here.job, name.to_bytes(), error);
+            }
             _ => return,
         };
         match field_at_head(here.folder, name, &here.plan.query.provider.id_field) {
@@ -61,14 +62,14 @@ impl Scanner {
             }
             Head::Absent => {}
             Head::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Head::Unreadable(error) => self.problem(here.plan, here.job, Some(name), error),
+            Head::Unreadable(error) => self.problem(here.plan, here.job, name.to_bytes(), error),
         }
     }
 
     /// Notes that a session's sub-agents could not all be looked at, if there are problems since `known`.
     fn doubt_since(&mut self, known: usize, here: &Here<'_, '_>, id: u32) {
         if let Some((_, problem)) = self.problems.get(known) {
-            self.doubts.push((here.job.plan, id, problem.clone()));
+            self.doubts.push((here.job.plan, id, Arc::clone(problem)));
         }
     }
 
@@ -104,11 +105,11 @@ impl Scanner {
         let folder = match opened {
             Ok(folder) => folder,
             Err(error) if walk::means_absent(error) => return,
-            Err(error) => return self.problem(here.plan, here.job, Some(name), error),
+            Err(error) => return self.problem(here.plan, here.job, &at, error),
         };
         let inside = Here { folder: folder.as_fd(), ..*here };
         let mut found = Vec::new();
-        self.list(&inside, |entry, kind, _| {
+        self.list(&inside, &at, |entry, kind, _| {
             if kind != FileType::Directory && file.matches(entry.to_bytes()) {
                 found.push(entry.to_owned());
             }
@@ -119,7 +120,9 @@ impl Scanner {
                 Ok(times) if times.is_file && newest.as_ref().is_none_or(|(time, _)| times.modified > *time) => {
                     newest = Some((times.modified, entry));
                 }
-                Err(error) if !walk::means_absent(error) => self.problem(here.plan, here.job, Some(&entry), error),
+                Err(error) if !walk::means_absent(error) => {
+                    self.problem(here.plan, here.job, &[&at, entry.to_bytes()].join(&b'/'), error);
+                }
                 _ => {}
             }
         }

@@ -1,5 +1,7 @@
 //! One mapping's finding, from everything that any source says of its session.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 
@@ -24,6 +26,8 @@ pub(super) struct Judge<'j> {
     pub(super) texts: Vec<String>,
     /// The transcripts' times of last change where records decided, by entry.
     pub(super) file_times: FxHashMap<u32, DateTime<Utc>>,
+    /// The working folders that databases name, by entry.
+    pub(super) folders: FxHashMap<u32, PathBuf>,
 }
 
 /// What is known of one mapping's session so far.
@@ -115,11 +119,14 @@ impl Judge<'_> {
         }
     }
 
-    fn look_at_database(&self, at: Ref, finding: &mut Finding, signs: &mut Signs) {
-        let Some(database) = &self.source(at).database else { return };
+    fn look_at_database(&mut self, at: Ref, finding: &mut Finding, signs: &mut Signs) {
+        let Some(database) = &self.sources[usize::from(at.provider)].database else { return };
         let Some(row) = database.sessions.get(self.session(at)) else { return };
         signs.found = true;
         finding.provider = Some(at.provider);
+        if let Some(folder) = &row.working_folder {
+            self.folders.insert(finding.entry, folder.clone());
+        }
         match row.last_activity {
             Some(time) => signs.later(time, Source::Database),
             None => {
@@ -147,15 +154,18 @@ impl Judge<'_> {
     fn found(&mut self, refs: &[Ref], activity: Activity) -> Known {
         let sources = self.sources;
         let each = || refs.iter().map(|at| &sources[usize::from(at.provider)]);
-        // Without a look at the live processes it may be in use.
+        if activity.time >= self.idle_before {
+            return Known::Found(activity);
+        }
+        // Without a look at the live processes an idle session may be in use.
         if let Some(problem) = each().find_map(|source| source.blind.as_ref()) {
             let why = format!("could not look for live processes: {problem}");
             return self.unknown(why);
         }
-        // Where part of a store could not be read, it may hold a newer copy of an idle session.
+        // Where part of a store could not be read, it may hold a newer copy.
         match each().find_map(|source| source.unread.clone()) {
-            Some(unread) if activity.time < self.idle_before => self.unknown(unread),
-            _ => Known::Found(activity),
+            Some(unread) => self.unknown(unread),
+            None => Known::Found(activity),
         }
     }
 

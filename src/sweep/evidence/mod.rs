@@ -4,7 +4,7 @@ mod judge;
 mod questions;
 mod sources;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -25,17 +25,15 @@ pub(crate) struct Look {
     /// What was last used before this is idle.
     pub(crate) idle_before: DateTime<Utc>,
     pub(crate) activity: ActivitySource,
-    /// Look also where a session should not be: before anything is done because it is missing.
-    pub(crate) everywhere: bool,
 }
 
 impl Look {
-    /// Sub-agents are looked for beside transcripts that are older than this.
-    const fn subagents_before(self) -> DateTime<Utc> {
+    /// Sub-agents are looked for beside transcripts that are older than this, or beside all.
+    const fn subagents_before(self) -> Option<DateTime<Utc>> {
         match self.activity {
-            ActivitySource::Mtime => self.idle_before,
+            ActivitySource::Mtime => Some(self.idle_before),
             // Where file times are not believed, a recent one is no reason to look no further.
-            ActivitySource::Content => DateTime::<Utc>::MAX_UTC,
+            ActivitySource::Content => None,
         }
     }
 }
@@ -55,6 +53,8 @@ pub(crate) struct Evidence {
     problems: usize,
     /// The transcripts' times of last change where another source decided, by entry.
     file_times: FxHashMap<u32, DateTime<Utc>>,
+    /// The working folders that databases name, by entry.
+    folders: FxHashMap<u32, PathBuf>,
     /// How it was looked.
     pub(crate) look: Look,
     /// When the look began: anything may have happened since.
@@ -117,13 +117,14 @@ impl Evidence {
             idle_before: look.idle_before,
             texts: Vec::new(),
             file_times: FxHashMap::default(),
+            folders: FxHashMap::default(),
         };
         let findings = questions.iter().map(|asked| judge.finding(&asked, &document.entries[asked.entry as usize]));
         let findings = findings.collect();
-        let (texts, file_times) = (judge.texts, judge.file_times);
+        let (texts, file_times, folders) = (judge.texts, judge.file_times, judge.folders);
         let stores = sources.into_iter().map(|source| source.store.without_times()).collect();
         let problems = notes.len();
-        let mut evidence = Self { findings, stores, texts, notes, problems, file_times, look, begun };
+        let mut evidence = Self { findings, stores, texts, notes, problems, file_times, folders, look, begun };
         evidence.note_mass_absence(catalogue);
         evidence
     }
@@ -181,6 +182,11 @@ impl Evidence {
     /// The transcript's time of last change, where another source decided.
     pub(crate) fn file_time(&self, finding: &Finding) -> Option<DateTime<Utc>> {
         self.file_times.get(&finding.entry).copied()
+    }
+
+    /// The working folder that the provider's database names.
+    pub(crate) fn folder(&self, finding: &Finding) -> Option<&Path> {
+        self.folders.get(&finding.entry).map(PathBuf::as_path)
     }
 
     /// When all of a provider's mappings are missing at once, the home folder is wrong rather than the mappings.

@@ -1,6 +1,6 @@
 //! Everything that is looked at for one provider's sessions: its store, its database, the signs of live processes.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Look;
 use super::questions::Questions;
@@ -31,7 +31,7 @@ pub(super) struct Sources {
 /// Looks at the sources of every provider, in the catalogue's order; what could not be read is added to `notes`.
 pub(super) fn gather(questions: &Questions<'_>, look: Look, notes: &mut Vec<String>) -> Vec<Sources> {
     let queries = &questions.queries;
-    let depth = Depth { subagents_before: look.subagents_before(), all_days: look.everywhere };
+    let depth = Depth { subagents_before: look.subagents_before() };
     // Two independent looks: at the stores, and at what all processes hold open.
     let wanted = |name: &[u8]| queries.iter().any(|query| query.session_of(name).is_some());
     let asks = queries.iter().any(|query| !query.ids.is_empty() && shows_by_open_files(query));
@@ -85,7 +85,8 @@ impl Sources {
         let (open, blind) = held_by(query, &store, open, look);
         let unlooked = |problem: &String| format!("could not look everywhere: {problem}");
         // What hides the sub-agents of one session hides no copy of another.
-        let of_one_session = |problem: &&String| store.doubts.values().any(|doubt| doubt == *problem);
+        let doubts: FxHashSet<&str> = store.doubts.values().map(AsRef::as_ref).collect();
+        let of_one_session = |problem: &&String| doubts.contains(problem.as_str());
         let unread = problems.iter().find(|problem| !of_one_session(problem)).map(unlooked);
         let read = match problems.first() {
             Some(problem) => Err(unlooked(problem)),
@@ -108,8 +109,9 @@ fn held_by(query: &Query<'_>, store: &Store, open: &OpenFiles, look: Look) -> (F
     }
     let holder = |file: &HeldFile| {
         let id = query.session_of(file.path.file_name()?.as_encoded_bytes())?;
-        let found = store.found[id as usize].filter(|found| look.is_idle(found))?;
-        file.is(&store.path(found.transcript)).then_some((id, file.pid))
+        store.found[id as usize].filter(|found| look.is_idle(found))?;
+        let is_copy = |(place, _)| file.is(&store.path(place));
+        store.copies(id as usize).into_iter().any(is_copy).then_some((id, file.pid))
     };
     (open.iter().filter_map(holder).collect(), open.errors.first().cloned())
 }

@@ -65,14 +65,8 @@ fn locate_in(
     }
     let mut queries = [Query::new(sources.catalogue.at(index))];
     queries[0].want(id);
-    let look = |all_days| {
-        let depth = Depth { subagents_before: DateTime::<Utc>::MIN_UTC, all_days };
-        index::gather(&queries, depth).pop()
-    };
-    let mut store = look(false);
-    if store.as_ref().is_some_and(|store| store.found[0].is_none() && store.narrowed) {
-        store = look(true);
-    }
+    let depth = Depth { subagents_before: Some(DateTime::<Utc>::MIN_UTC) };
+    let store = index::gather(&queries, depth).pop();
     let Some(store) = store else { return Ok(None) };
     let copies: Vec<PathBuf> = store.copies(0).into_iter().map(|(place, _)| store.path(place)).collect();
     if copies.is_empty() {
