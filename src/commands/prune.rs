@@ -43,7 +43,9 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
             let problems: Vec<&String> = plan.evidence.problems().iter().chain(late).collect();
             if context.output.quiet && !context.output.json {
                 // An exit code that says "not all" without saying what would leave a person to guess.
-                problems.iter().for_each(|problem| log::error!("{}", Escaped(problem)));
+                for problem in &problems {
+                    log::error!("{}", Escaped(problem));
+                }
             }
             Ok(match () {
                 () if !problems.is_empty() => ExitStatus::Partial,

@@ -100,13 +100,11 @@ impl PruneView<'_> {
                 continue;
             }
             let reason = self.reason(&item).into_owned();
-            match places.get(&reason) {
-                Some(place) => reasons[*place].1 += 1,
-                None => {
-                    places.insert(reason.clone(), reasons.len());
-                    reasons.push((reason, 1));
-                }
-            }
+            let place = *places.entry(reason).or_insert_with_key(|reason| {
+                reasons.push((reason.clone(), 0));
+                reasons.len() - 1
+            });
+            reasons[place].1 += 1;
         }
         reasons
     }

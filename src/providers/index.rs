@@ -102,7 +102,7 @@ pub(super) struct Plan<'a> {
 
 /// Looks for all wanted sessions; one [`Store`] per query, in order.
 pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
-    gather_beside(queries, depth, None::<fn()>).0
+    gather_beside(queries, depth, None::<&fn()>).0
 }
 
 /// The same, and what `other` yields, which a second thread works out before it helps with the walk; nothing of it where
@@ -110,7 +110,7 @@ pub(crate) fn gather(queries: &[Query<'_>], depth: Depth) -> Vec<Store> {
 pub(crate) fn gather_beside<T: Send>(
     queries: &[Query<'_>],
     depth: Depth,
-    other: Option<impl Fn() -> T + Sync>,
+    other: Option<&(impl Fn() -> T + Sync)>,
 ) -> (Vec<Store>, Option<T>) {
     let mut stores: Vec<Store> = queries.iter().map(Store::empty).collect();
     let mut plans = Vec::new();
@@ -135,7 +135,7 @@ pub(crate) fn gather_beside<T: Send>(
     if let Some(first) = folders.take_up_put_off(&plans, &scanners) {
         let mut scanner = Scanner::new(depth.subagents_before);
         let leaves = folders.open_up(&plans, first, &mut scanner);
-        scanners.extend(scan_leaves(&plans, &folders.jobs, &leaves, scanner, None::<fn()>).0);
+        scanners.extend(scan_leaves(&plans, &folders.jobs, &leaves, scanner, None::<&fn()>).0);
     }
     let jobs = folders.jobs;
     let plan_of: Vec<usize> = jobs.iter().map(|job| job.plan).collect();
@@ -256,7 +256,7 @@ fn scan_leaves<T: Send>(
     jobs: &[Job],
     leaves: &[usize],
     mut first: Scanner,
-    other: Option<impl Fn() -> T + Sync>,
+    other: Option<&(impl Fn() -> T + Sync)>,
 ) -> (Vec<Scanner>, Option<T>) {
     let next = AtomicUsize::new(0);
     let scan_next = |scanner: &mut Scanner| match leaves.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -274,7 +274,6 @@ fn scan_leaves<T: Send>(
     // A thread that died looked at folders whose result is lost: say so instead of calling sessions missing.
     let lost = || Scanner::lost(before, plans.len());
     std::thread::scope(|scope| {
-        let other = other.as_ref();
         let helper = other.and_then(|other| spawn_beside(scope, move || (other(), work(Scanner::new(before)))));
         while first.entries < ENTRIES_BEFORE_THREADS && scan_next(&mut first) {}
         let left = leaves.len().saturating_sub(next.load(Ordering::Relaxed));

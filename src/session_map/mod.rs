@@ -266,7 +266,7 @@ fn replace(
     });
     match tombstones {
         Some(synced) => {
-            synced.map_err(|_| MapError::Write(anyhow!("a thread died while flushing the tombstones")))??
+            synced.map_err(|_| MapError::Write(anyhow!("a thread died while flushing the tombstones")))??;
         }
         // No more threads can be made: one after the other, then.
         None => pending.sync()?,

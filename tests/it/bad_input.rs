@@ -384,6 +384,7 @@ fn sub_agents_that_we_may_not_look_at_may_be_at_work() {
             assert_eq!(states(&ran)[0], kept("unknown"), "{manner:?} {closed}");
             let reason = entries(&ran)[0]["reason"].to_string();
             assert!(reason.contains("could not look at its sub-agents"), "{manner:?} {closed}: {reason}");
+            assert!(reason.contains(path.to_str().unwrap()), "{manner:?} {closed}: {reason}");
             assert!(notes(&ran).contains(CLAUDE_ID), "{}", notes(&ran));
         }
     }

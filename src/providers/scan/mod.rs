@@ -80,14 +80,6 @@ struct Beside {
     loose: Vec<CString>,
 }
 
-/// Sessions of one folder that look idle.
-struct Idle {
-    /// In ascending order.
-    ids: Vec<u32>,
-    /// The oldest time among them: a sub-agent's file that is older changes nothing.
-    oldest: DateTime<Utc>,
-}
-
 impl Scanner {
     pub(super) fn new(subagents_before: Option<DateTime<Utc>>) -> Self {
         Self {
@@ -115,7 +107,7 @@ impl Scanner {
         if is_probed_by_path(plan, job) {
             let path = [job.path.as_os_str().as_bytes(), b"/"].concat();
             let idle = self.probe(&Here { plan, node, job, index, folder: plan.home.as_fd(), path: &path });
-            if !idle.ids.is_empty()
+            if !idle.is_empty()
                 && let Some(folder) = self.open(plan, job)
             {
                 let here = Here { plan, node, job, index, folder: folder.as_fd(), path: b"" };
@@ -156,9 +148,9 @@ impl Scanner {
             }
         });
         let idle = self.idle_since(here, first_hit);
-        if !idle.ids.is_empty() {
+        if !idle.is_empty() {
             self.loose_subagents(here, &beside, &idle);
-            let is_idle = |id: &u32| idle.ids.binary_search(id).is_ok();
+            let is_idle = |id: &u32| idle.binary_search(id).is_ok();
             for (id, rule, name) in beside.subagents.into_iter().filter(|(id, ..)| is_idle(id)) {
                 self.below(here, id, &name, &here.node.names[rule], HitKind::Subagent);
             }
@@ -261,7 +253,7 @@ impl Scanner {
     }
 
     /// Asks for each wanted session by its only possible name; yields those that look idle.
-    fn probe(&mut self, here: &Here<'_, '_>) -> Idle {
+    fn probe(&mut self, here: &Here<'_, '_>) -> Vec<u32> {
         let first_hit = self.hits.len();
         let mut name = Vec::with_capacity(64);
         self.entries += here.plan.query.ids.len() * ENTRIES_PER_PROBE as usize;
@@ -280,21 +272,18 @@ impl Scanner {
         self.idle_since(here, first_hit)
     }
 
-    /// Sessions found since `first_hit` whose transcript looks idle. Where a folder holds sub-agents alone nothing is known
-    /// of their parents yet, so any may be.
-    fn idle_since(&self, here: &Here<'_, '_>, first_hit: usize) -> Idle {
+    /// Sessions found since `first_hit` whose transcript looks idle, in ascending order. Where a folder holds sub-agents
+    /// alone nothing is known of their parents yet, so any may be.
+    fn idle_since(&self, here: &Here<'_, '_>, first_hit: usize) -> Vec<u32> {
         let node = here.node;
         let holds_any = !node.names.is_empty() || !node.loose.is_empty();
         if holds_any && node.names.iter().all(|rule| rule.subagent) {
-            return Idle { ids: (0..here.plan.query.ids.len() as u32).collect(), oldest: DateTime::<Utc>::MIN_UTC };
+            return (0..here.plan.query.ids.len() as u32).collect();
         }
         let looks_idle = |hit: &&Hit| self.subagents_before.is_none_or(|before| hit.modified < before);
-        let idle = || self.hits[first_hit..].iter().filter(looks_idle);
-        let mut ids: Vec<u32> = idle().map(|hit| hit.id).collect();
-        ids.sort_unstable();
-        // Where times are not believed none is too old.
-        let oldest = self.subagents_before.and_then(|_| idle().map(|hit| hit.modified).min());
-        Idle { ids, oldest: oldest.unwrap_or(DateTime::<Utc>::MIN_UTC) }
+        let mut idle: Vec<u32> = self.hits[first_hit..].iter().filter(looks_idle).map(|hit| hit.id).collect();
+        idle.sort_unstable();
+        idle
     }
 }
 

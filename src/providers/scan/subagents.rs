@@ -7,15 +7,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rustix::fs::FileType;
 
-use super::{Beside, Here, HitKind, Idle, Scanner};
+use super::{Beside, Here, HitKind, Scanner};
 use crate::filesystem::walk;
 use crate::providers::first_records::{Head, field_at_head};
 use crate::providers::tree::NameRule;
 
 impl Scanner {
     /// The sub-agents of `idle` sessions in a folder that was not listed.
-    pub(super) fn subagents_beside_probed(&mut self, here: &Here<'_, '_>, idle: &Idle) {
-        if idle.ids.is_empty() {
+    pub(super) fn subagents_beside_probed(&mut self, here: &Here<'_, '_>, idle: &[u32]) {
+        if idle.is_empty() {
             return;
         }
         if !here.node.loose.is_empty() {
@@ -24,7 +24,7 @@ impl Scanner {
             self.loose_subagents(here, &beside, idle);
         }
         for rule in here.node.names.iter().filter(|rule| rule.subagent) {
-            for &id in &idle.ids {
+            for &id in idle {
                 let mut name = Vec::with_capacity(64);
                 rule.name.write_name(here.plan.query.ids[id as usize].as_str(), &mut name);
                 if let Ok(name) = CString::new(name) {
@@ -34,21 +34,22 @@ impl Scanner {
         }
     }
 
-    /// Files of sub-agents beside the transcripts: those that are recent enough are read to see whose they are. One that
-    /// cannot be read may be any idle session's.
-    pub(super) fn loose_subagents(&mut self, here: &Here<'_, '_>, beside: &Beside, idle: &Idle) {
+    /// Files of sub-agents beside the transcripts: the recent ones are read to see whose they are, or all where times are
+    /// not believed. One that cannot be read may be any idle session's.
+    pub(super) fn loose_subagents(&mut self, here: &Here<'_, '_>, beside: &Beside, idle: &[u32]) {
         let known = self.problems.len();
         for name in &beside.loose {
-            self.loose_subagent(here, name, idle.oldest);
+            self.loose_subagent(here, name);
         }
-        for &id in &idle.ids {
+        for &id in idle {
             self.doubt_since(known, here, id);
         }
     }
 
-    fn loose_subagent(&mut self, here: &Here<'_, '_>, name: &CStr, oldest: DateTime<Utc>) {
+    fn loose_subagent(&mut self, here: &Here<'_, '_>, name: &CStr) {
+        let is_recent = |time| self.subagents_before.is_none_or(|before| time >= before);
         let times = match walk::file_times(here.folder, name) {
-            Ok(times) if times.is_file && times.modified > oldest => times,
+            Ok(times) if times.is_file && is_recent(times.modified) => times,
             Err(error) if !walk::means_absent(error) => {
                 return self.problem(here.plan, here.job, name.to_bytes(), error);
             }

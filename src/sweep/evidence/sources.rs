@@ -35,8 +35,8 @@ pub(super) fn gather(questions: &Questions<'_>, look: Look, notes: &mut Vec<Stri
     // Two independent looks: at the stores, and at what all processes hold open.
     let wanted = |name: &[u8]| queries.iter().any(|query| query.session_of(name).is_some());
     let asks = queries.iter().any(|query| !query.ids.is_empty() && shows_by_open_files(query));
-    let look_at_files = asks.then_some(|| OpenFiles::look(&Proc::default(), &wanted));
-    let (stores, open) = index::gather_beside(queries, depth, look_at_files);
+    let look_at_files = || OpenFiles::look(&Proc::default(), &wanted);
+    let (stores, open) = index::gather_beside(queries, depth, asks.then_some(&look_at_files));
     let open = open.unwrap_or_else(|| OpenFiles::unknown("a thread died"));
     let proc = Proc::default();
     let each = queries.iter().zip(stores);
