@@ -230,6 +230,26 @@ fn of_two_gemini_files_with_one_id_the_conversation_counts() {
 }
 
 #[test]
+fn of_several_gemini_conversations_with_one_id_the_newest_counts() {
+    for ages in [[2, 10, 20], [20, 2, 10], [10, 20, 2]] {
+        let world = World::new();
+        world.file(".gemini/settings.json", RETENTION_OFF, 0);
+        let name = format!("session-2026-11-20T09-28-{}.jsonl", &GEMINI_ID[..8]);
+        let spoken = format!("{{\"sessionId\":\"{GEMINI_ID}\"}}\n{{\"type\":\"user\"}}\n");
+        let file = |project: &str, days: i64, text: &str| {
+            world.file(&format!(".gemini/tmp/{project}/chats/{name}"), text, days * 24 * 60)
+        };
+        let copies = ["a", "b", "c"].map(|project| project.to_owned() + "-project");
+        let paths: Vec<_> = copies.iter().zip(ages).map(|(project, days)| file(project, days, &spoken)).collect();
+        // Newer than all of them, and no conversation.
+        file("stub", 1, &format!("{{\"sessionId\":\"{GEMINI_ID}\"}}\n"));
+        world.map(&nested(&[("gemini-cli", "a", GEMINI_ID)]));
+        let newest = &paths[ages.iter().position(|days| *days == 2).unwrap()];
+        assert_eq!(resolve(&world, "gemini-cli", "a")["transcript"], newest.to_str().unwrap(), "{ages:?}");
+    }
+}
+
+#[test]
 fn an_open_claude_session_is_continued_in_a_copy() {
     let mut world = world();
     let pid = world.sleeper();
