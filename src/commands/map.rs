@@ -1,6 +1,7 @@
 //! What the commands share that work on a map: which one, what it says, what is to become of its mappings.
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 
 use super::cli::MapArgs;
 use crate::context::{Context, MAP_NAME};
@@ -53,9 +54,7 @@ pub(super) fn with_plan<T>(
     let settings = &context.config.settings;
     let thresholds = Thresholds { idle: settings.idle.duration(), missing: settings.missing };
     let selected = selected(context, document);
-    let oldest = chrono::DateTime::<chrono::Utc>::MIN_UTC;
-    let limit = thresholds.idle.and_then(|idle| chrono::TimeDelta::from_std(idle).ok());
-    let idle_before = limit.and_then(|limit| context.now.checked_sub_signed(limit)).unwrap_or(oldest);
+    let idle_before = thresholds.idle_before(context.now).unwrap_or(DateTime::<Utc>::MIN_UTC);
     let look = Look { idle_before, activity: settings.activity };
     // All of them are looked at, also where only some are asked for: whether a home is the right one shows in all.
     let all: Vec<u32> = (0..document.entries.len() as u32).collect();

@@ -19,6 +19,14 @@ pub(crate) struct Thresholds {
     pub(crate) missing: MissingPolicy,
 }
 
+impl Thresholds {
+    /// The instant between idle and active; `None` when nothing is ever idle.
+    pub(crate) fn idle_before(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let limit = self.idle.and_then(|idle| TimeDelta::from_std(idle).ok())?;
+        now.checked_sub_signed(limit)
+    }
+}
+
 /// What was found out about one mapping's session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Facts<'a> {

@@ -116,12 +116,6 @@ impl<'p> Plan<'p> {
         decide(again.facts(finding, since), &self.thresholds, self.now).action == Action::Prune
     }
 
-    /// The instant between idle and active; `None` when nothing is ever idle.
-    pub(crate) fn idle_before(&self) -> Option<DateTime<Utc>> {
-        let limit = self.thresholds.idle.and_then(|idle| chrono::TimeDelta::from_std(idle).ok())?;
-        self.now.checked_sub_signed(limit)
-    }
-
     /// How many mappings are in which state.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals { checked: self.evidence.findings.len(), ..Totals::default() };

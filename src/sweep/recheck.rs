@@ -50,7 +50,7 @@ impl<'p> Recheck<'p> {
 
     /// Those whose transcript is not as it was. What has none is told by a whole look alone.
     fn changed(&self, doomed: &[u32]) -> FxHashSet<u32> {
-        let Some(idle_before) = self.plan.idle_before() else { return FxHashSet::default() };
+        let Some(idle_before) = self.plan.thresholds.idle_before(self.plan.now) else { return FxHashSet::default() };
         let unchanged = transcripts::unchanged(self.plan, doomed, idle_before);
         let has_file = |index: &u32| self.plan.evidence.place(self.plan.item_at(*index).finding).is_some();
         doomed.iter().copied().filter(|index| has_file(index) && !unchanged.contains(index)).collect()
