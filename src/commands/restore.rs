@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::UsageError;
 use super::cli::Restore;
@@ -18,7 +18,7 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
         let graves = chosen(context, arguments, &map)?;
         let entries = super::map::with_map(context, &map, |document, _| {
             let document = document.ok_or_else(|| MapError::Missing(map.path().to_owned()))?;
-            Ok(decide(document, &graves))
+            Ok(decide(document, &graves, context))
         })?;
         return show(context, arguments, &map, entries);
     }
@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
     let mut entries = Vec::new();
     held.update(None, |bytes| {
         let document = map.parse(bytes, &|name| context.is_model(name))?;
-        entries = decide(&document, &graves);
+        entries = decide(&document, &graves, context);
         let mappings: Vec<NewMapping<'_>> = graves
             .iter()
             .zip(&entries)
@@ -66,38 +66,67 @@ fn chosen(context: &Context, arguments: &Restore, map: &SessionMap) -> Result<Ve
     Ok(graves)
 }
 
-fn decide(document: &Document<'_>, graves: &[Grave]) -> Vec<Restored> {
-    let mapped: FxHashSet<(Option<&str>, &str)> =
-        document.entries.iter().map(|entry| (entry.model.as_deref(), entry.chat.as_ref())).collect();
-    // At the top a chat is known by its id alone, whatever model it names now.
-    let at_top: FxHashSet<&str> = document
-        .entries
-        .iter()
-        .filter(|entry| Document::top_place(entry).is_some())
-        .map(|entry| entry.chat.as_ref())
-        .collect();
-    let sessions: FxHashSet<&str> = document.entries.iter().map(|entry| entry.session.as_ref()).collect();
-    let decide = |grave: &Grave| {
-        let taken = match grave.place {
-            // There the session is the key, and one chat's name may stand under several.
-            Some(TopPlace::Inverted) => sessions.contains(grave.session.as_str()),
-            Some(TopPlace::Flat) => at_top.contains(grave.chat.as_str()),
-            None => mapped.contains(&(grave.model.as_deref(), grave.chat.as_str())),
-        };
-        let (action, reason) = match (taken, grave.transcript_is_gone()) {
-            (true, _) => (RestoreAction::Keep, "the chat has a newer mapping"),
-            (false, true) => (RestoreAction::Restore, "its transcript is gone by now"),
-            (false, false) => (RestoreAction::Restore, ""),
+/// What becomes of each tombstone's mapping.
+fn decide(document: &Document<'_>, graves: &[Grave], context: &Context) -> Vec<Restored> {
+    let mut reasons = superseded(document, graves);
+    let free: Vec<usize> = (0..graves.len()).filter(|index| reasons[*index].is_none()).collect();
+    let mappings: Vec<NewMapping<'_>> = free.iter().map(|index| mapping(&graves[*index], context)).collect();
+    for (index, objection) in free.into_iter().zip(document.objections(&mappings)) {
+        reasons[index] = objection.map(|objection| objection.to_string());
+    }
+    let decide = |(grave, reason): (&Grave, Option<String>)| {
+        let (action, reason) = match reason {
+            Some(reason) => (RestoreAction::Keep, reason),
+            None if grave.transcript_is_gone() => (RestoreAction::Restore, "its transcript is gone by now".to_owned()),
+            None => (RestoreAction::Restore, String::new()),
         };
         Restored {
             model: grave.model.clone(),
             chat: grave.chat.clone(),
             session: grave.session.clone(),
             action,
-            reason: reason.to_owned(),
+            reason,
         }
     };
-    graves.iter().map(decide).collect()
+    graves.iter().zip(reasons).map(decide).collect()
+}
+
+/// Which tombstones' chats have something newer, and what.
+fn superseded(document: &Document<'_>, graves: &[Grave]) -> Vec<Option<String>> {
+    let (mut mapped, mut at_top, mut sessions) = (FxHashMap::default(), FxHashMap::default(), FxHashMap::default());
+    for entry in &document.entries {
+        let (chat, session) = (entry.chat.as_ref(), entry.session.as_ref());
+        mapped.insert((entry.model.as_deref(), chat), session);
+        // At the top a chat is known by its id alone, whatever model it names now.
+        if Document::top_place(entry).is_some() {
+            at_top.insert(chat, session);
+        }
+        sessions.insert(session, session);
+    }
+    let mut flat = FxHashSet::default();
+    let reason = |grave: &Grave| {
+        let (model, chat) = (grave.model.as_deref(), grave.chat.as_str());
+        // Without a model it would go where a flat map's chats go.
+        let below_model = || mapped.get(&(model, chat)).or_else(|| mapped.get(&(model.or(Some(FLAT_MODEL)), chat)));
+        let present = match grave.place {
+            // There the session is the key, and one chat's name may stand under several.
+            Some(TopPlace::Inverted) => sessions.get(grave.session.as_str()),
+            // A newer bridge files it under its model.
+            Some(TopPlace::Flat) => at_top.get(chat).or_else(below_model),
+            None => below_model(),
+        };
+        match present {
+            Some(_) => Some("the chat has a newer mapping"),
+            None if grave.place == Some(TopPlace::Flat) && !flat.insert(chat.to_owned()) => {
+                Some("the chat has a newer tombstone")
+            }
+            None => None,
+        }
+    };
+    // The newest stands last.
+    let mut reasons: Vec<_> = graves.iter().rev().map(reason).map(|reason| reason.map(str::to_owned)).collect();
+    reasons.reverse();
+    reasons
 }
 
 fn mapping<'g>(grave: &'g Grave, context: &Context) -> NewMapping<'g> {

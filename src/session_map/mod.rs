@@ -10,6 +10,7 @@ mod entry;
 mod memory;
 #[cfg(test)]
 mod property_tests;
+mod room;
 mod shapes;
 mod tombstones;
 mod value;

@@ -188,6 +188,7 @@ proptest! {
                 }
             })
             .collect();
+        prop_assert!(shorter.objections(&back).iter().all(Option::is_none));
         let again = shorter.with_added(&back).unwrap().to_text(&without);
         let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         prop_assert_eq!(value(&again), value(&map.text));

@@ -354,6 +354,15 @@ fn mapping_of(value: &str) -> Result<Option<Mapping<'_>>, ShapeError> {
     })
 }
 
+/// Whether a text can stand in the map as a mapping's value.
+pub(super) fn is_mapping_value(text: &str) -> bool {
+    match text.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<Text<'_>>(text).is_ok(),
+        Some(b'{') => mapping_of(text).is_ok(),
+        _ => false,
+    }
+}
+
 /// The text of a JSON string that is known to be valid.
 fn text_of(raw: &str) -> Result<Cow<'_, str>, ShapeError> {
     let inner = &raw[1..raw.len() - 1];
