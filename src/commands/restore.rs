@@ -116,6 +116,7 @@ fn superseded(document: &Document<'_>, graves: &[Grave]) -> Vec<Option<String>> 
             None => below_model(),
         };
         match present {
+            Some(session) if *session == grave.session => Some("it is in the map already"),
             Some(_) => Some("the chat has a newer mapping"),
             None if grave.place == Some(TopPlace::Flat) && !flat.insert(chat.to_owned()) => {
                 Some("the chat has a newer tombstone")

@@ -35,7 +35,7 @@ fn everything_comes_back() {
     let again = world.json(&["restore", "--all"]);
     assert_eq!(again["restored"], 0);
     let outcomes = again["entries"].as_array().unwrap().iter().map(|entry| (&entry["action"], &entry["reason"]));
-    let left_out = (&json!("keep"), &json!("the chat has a newer mapping"));
+    let left_out = (&json!("keep"), &json!("it is in the map already"));
     assert_eq!(outcomes.collect::<Vec<_>>(), [left_out; 3]);
     assert_eq!((world.map_text(), world.map_path().metadata().unwrap().ino()), (map, identity));
 }
@@ -64,7 +64,7 @@ fn one_chat_comes_back() {
     assert_eq!(left, ["claude-cli", "codex-cli", "gemini-cli"]);
     let document = world.json(&["restore", "--model", "codex-cli", "--chat", "a"]);
     assert_eq!((&document["restored"], &document["entries"].as_array().unwrap().len()), (&json!(0), &1));
-    assert_eq!(document["entries"][0]["reason"], "the chat has a newer mapping");
+    assert_eq!(document["entries"][0]["reason"], "it is in the map already");
 }
 
 #[test]
