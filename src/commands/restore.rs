@@ -1,5 +1,7 @@
 //! `session-sweep restore`: put pruned mappings back, unless the chat has a newer one.
 
+use std::cell::RefCell;
+
 use anyhow::Result;
 use chrono::TimeDelta;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -9,40 +11,55 @@ use super::cli::Restore;
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::record::{RestoreAction, RestoreView, Restored};
-use crate::session_map::{Change, Document, FLAT_MODEL, Grave, MapError, NewForm, NewMapping, SessionMap, TopPlace};
+use crate::session_map::{
+    Change, Document, EMPTY_MAP, FLAT_MODEL, Grave, MapError, NewForm, NewMapping, SessionMap, TopPlace, new_map,
+};
 use crate::sweep::resolve::is_grave_of;
 
 pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> {
     let map = arguments.map.map(context);
+    let missing = || MapError::Missing(map.path().to_owned());
+    let is_model = |name: &str| context.is_model(name);
     if arguments.dry_run {
         let graves = chosen(context, arguments, &map)?;
-        let entries = super::map::with_map(context, &map, |document, _| {
-            let document = document.ok_or_else(|| MapError::Missing(map.path().to_owned()))?;
-            Ok(decide(document, &graves, context))
+        let entries = super::map::with_map(context, &map, |document, _| match document {
+            Some(document) => Ok(decide(document, &graves, context)),
+            None if graves.is_empty() => Err(missing().into()),
+            None => Ok(decide(&map.parse(EMPTY_MAP.as_bytes(), &is_model)?, &graves, context)),
         })?;
         return show(context, arguments, &map, entries);
     }
+    let folder = map.path().parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| matches!(folder.try_exists(), Ok(false))) {
+        return Err(missing().into());
+    }
     let held = map.lock(context.lock("session-sweep restore"))?;
     let graves = chosen(context, arguments, &map)?;
-    let mut entries = Vec::new();
-    held.update(None, |bytes| {
-        let document = map.parse(bytes, &|name| context.is_model(name))?;
-        entries = decide(&document, &graves, context);
-        let mappings: Vec<NewMapping<'_>> = graves
-            .iter()
-            .zip(&entries)
-            .filter(|(_, entry)| entry.action == RestoreAction::Restore)
-            .map(|(grave, _)| mapping(grave, context))
-            .collect();
+    let entries = RefCell::new(Vec::new());
+    let decided = |document: &Document<'_>| -> Vec<NewMapping<'_>> {
+        let decided = decide(document, &graves, context);
+        let chosen = graves.iter().zip(&decided).filter(|(_, entry)| entry.action == RestoreAction::Restore);
+        let mappings = chosen.map(|(grave, _)| mapping(grave, context)).collect();
+        entries.replace(decided);
+        mappings
+    };
+    let change = |bytes: &[u8]| {
+        let document = map.parse(bytes, &is_model)?;
+        let mappings = decided(&document);
         if mappings.is_empty() {
             return Ok(None);
         }
         let edited = document.with_added(&mappings).map_err(|error| MapError::Change(error.into()))?;
         Ok(Some(Change { edited, pending: None }))
-    })?;
+    };
+    let new = || match decided(&map.parse(EMPTY_MAP.as_bytes(), &is_model)?) {
+        mappings if mappings.is_empty() => Err(missing()),
+        mappings => new_map(&mappings).map_err(|error| MapError::Change(error.into())),
+    };
+    held.update_or_create(change, new)?;
     // The tombstones stay: a bridge that has the map in memory may write it back without what was restored (it reads the
     // map once, at its start), and then they are all that is left. While the chat is mapped nobody asks them.
-    show(context, arguments, &map, entries)
+    show(context, arguments, &map, entries.into_inner())
 }
 
 /// The tombstones that the arguments name.

@@ -10,6 +10,9 @@ use super::entry::{Entry, Form, Span};
 use super::shapes::{Document, Level, LevelKind};
 use super::value::{object_changes, object_like};
 
+/// What a new map is before anything is put into it.
+pub(crate) const EMPTY_MAP: &str = "{}\n";
+
 /// A mapping to be put into the map.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewMapping<'a> {
@@ -311,8 +314,9 @@ fn group<K: PartialEq, V>(groups: &mut Vec<(K, Vec<V>)>, key: K) -> &mut Vec<V> 
     &mut groups[index].1
 }
 
-/// A new map that holds `mapping` alone, in the nested form that the current bridge writes.
-pub(crate) fn new_map(mapping: &NewMapping<'_>) -> Result<String, EditError> {
-    let empty = Document::parse("{}\n", &|_| true).map_err(|_| EditError::NoPlace(mapping.model.to_owned()))?;
-    Ok(empty.with_added(std::slice::from_ref(mapping))?.to_text(empty.text))
+/// A new map that holds `mappings` alone, in the nested form that the current bridge writes.
+pub(crate) fn new_map(mappings: &[NewMapping<'_>]) -> Result<String, EditError> {
+    let model = mappings.first().map_or("", |mapping| mapping.model);
+    let empty = Document::parse(EMPTY_MAP, &|_| true).map_err(|_| EditError::NoPlace(model.to_owned()))?;
+    Ok(empty.with_added(mappings)?.to_text(empty.text))
 }

@@ -27,7 +27,7 @@ use crate::filesystem::{
     SnapshotError, create, has_leftovers, remove_leftovers,
 };
 
-pub(crate) use add::{NewForm, NewMapping, TopPlace, new_map};
+pub(crate) use add::{EMPTY_MAP, NewForm, NewMapping, TopPlace, new_map};
 pub(crate) use edit::Edited;
 pub(crate) use entry::{Entry, Recorded};
 pub(crate) use memory::{Absent, Memory, Remembered, Tidied};
@@ -67,6 +67,9 @@ pub(crate) enum MapError {
     /// Somebody else keeps changing it.
     #[error("{0} kept changing for {PATIENCE:?}; nothing was written, try again when its bridge is less busy")]
     Restless(PathBuf),
+    /// It is there and not there.
+    #[error("{0} comes and goes; nothing was written, try again")]
+    Fleeting(PathBuf),
     /// A file could not be written; the old map is intact.
     #[error("{0:#}")]
     Write(anyhow::Error),
@@ -238,8 +241,24 @@ impl Held<'_> {
         }
     }
 
+    /// The same, where there may be no map: `new` is the text of one that is made then.
+    pub(crate) fn update_or_create(
+        &self,
+        mut change: impl FnMut(&[u8]) -> Result<Option<Change>, MapError>,
+        mut new: impl FnMut() -> Result<String, MapError>,
+    ) -> Result<bool, MapError> {
+        for _ in 0..3 {
+            match self.update(None, &mut change) {
+                Err(MapError::Missing(_)) if self.create(&new()?)? => return Ok(true),
+                Err(MapError::Missing(_)) => {}
+                done => return done,
+            }
+        }
+        Err(MapError::Fleeting(self.map.path.clone()))
+    }
+
     /// Writes a map that does not exist yet; false when there is one by now.
-    pub(crate) fn create(&self, text: &str) -> Result<bool, MapError> {
+    fn create(&self, text: &str) -> Result<bool, MapError> {
         let created = create(&self.map.path, &[text.as_bytes()], 0o600)? == Created::Done;
         // While there was no map, what a killed run left of one had to stay.
         self.map.remove_leftovers();

@@ -331,12 +331,28 @@ fn what_to_restore_must_be_said() {
 }
 
 #[test]
-fn without_a_map_nothing_is_put_back_and_no_tombstone_is_lost() {
-    let (world, _) = pruned();
+fn without_a_map_one_is_made() {
+    let (world, before) = pruned();
     fs_err::remove_file(world.map_path()).unwrap();
-    let ran = world.run(&["restore", "--all"]).ends_with(1);
-    assert!(ran.stderr.contains("there is no session map at"), "{}", ran.stderr);
+    assert_eq!(world.json(&["restore", "--all", "--dry-run"])["restored"], 3);
+    assert!(!world.map_path().exists());
+    assert_eq!(world.json(&["restore", "--all"])["restored"], 3);
+    assert_eq!(world.map_json(), before);
+    assert_eq!(world.map_path().metadata().unwrap().mode() & 0o777, 0o600);
     assert_eq!(world.tombstones().len(), 3);
+}
+
+#[test]
+fn without_a_map_and_tombstones_there_is_nothing_to_restore() {
+    let world = World::new();
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let ran = world.run(&[&["restore", "--all"], dry_run].concat()).ends_with(1);
+        assert!(ran.stderr.contains("there is no session map at"), "{}", ran.stderr);
+    }
+    fs_err::remove_dir_all(world.bridge()).unwrap();
+    let ran = world.run(&["restore", "--all"]).ends_with(1);
+    let map = world.map_path();
+    assert!(ran.stderr.contains(&format!("there is no session map at {}", map.display())), "{}", ran.stderr);
 }
 
 #[test]
