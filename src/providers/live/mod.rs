@@ -90,11 +90,7 @@ impl LiveSessions {
     fn records(&mut self, pattern: &PathPattern, home: &Path, wanted: &dyn Fn(&str) -> bool, host: &Host<'_>) {
         for Entry { path, .. } in entries(pattern, home, wanted, &mut self.errors) {
             let named = first_number(&path);
-            // Killed processes leave their records for ever: most are recognized by the name alone.
             let gone = named.is_some_and(|pid| matches!(host.proc.start_ticks(pid), Ok(None)));
-            if gone && modified(&path).is_none_or(|time| host.is_before_boot(time)) {
-                continue;
-            }
             // Rewritten in place on every change of status: what was caught half-written is whole a moment later.
             let read = || read_record(&path).map(|(text, time)| (LiveRecord::parse(&text), time));
             let (record, written) = match read().and_then(|read_once| match read_once {
@@ -108,6 +104,10 @@ impl LiveSessions {
                     continue;
                 }
             };
+            // Killed processes leave their records for ever.
+            if gone && host.has_ended_with_boot(record.as_ref(), written) {
+                continue;
+            }
             let pid = record.as_ref().and_then(|record| record.pid).or(named);
             match (record, pid) {
                 (Some(record), Some(pid)) => {
@@ -206,10 +206,6 @@ fn holder(holders: &FxHashMap<FileOnDevice, u32>, file: (u64, u64), proc: &Proc)
         }
     }
     unverifiable.map(|reason| Liveness::Unverifiable { reason })
-}
-
-fn modified(path: &Path) -> Option<DateTime<Utc>> {
-    fs_err::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok().map(DateTime::from)
 }
 
 fn read_record(path: &Path) -> io::Result<(Vec<u8>, DateTime<Utc>)> {

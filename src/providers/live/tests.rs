@@ -196,6 +196,22 @@ fn a_record_of_another_namespace_is_not_checked_against_our_processes() {
 }
 
 #[test]
+fn our_boot_says_nothing_of_the_processes_of_another_machine() {
+    let world = World::new();
+    let domain = "\"pidDomain\":\"linux:0123456789abcdef0123456789abcdef:pid:[7]\"";
+    let before_boot = boot() - chrono::TimeDelta::days(3);
+    let started_at = before_boot.timestamp_millis();
+    let path = world.record(&format!(",{domain},\"procStart\":\"5\",\"startedAt\":{started_at}"));
+    assert!(is_unverifiable(&world.look(records())));
+    age(&path, before_boot);
+    assert!(is_unverifiable(&world.look(records())), "nor does the time of its file");
+    fs::remove_file(&path).unwrap();
+    let gone = format!("{{\"pid\":4194304,\"sessionId\":\"{ID}\",{domain},\"startedAt\":{started_at}}}");
+    age(&world.add("sessions/4194304.json", &gone), before_boot);
+    assert!(is_unverifiable(&world.look(records())), "our processes have other numbers");
+}
+
+#[test]
 fn a_record_of_our_own_machine_and_namespace_is_checked_against_our_processes() {
     let mut world = World::new();
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
