@@ -119,6 +119,8 @@ impl LiveSessions {
                     }
                 }
                 _ if gone => {}
+                // Another process has the number by now.
+                (_, Some(pid)) if host.proc.start_time(pid).is_ok_and(|start| is_younger(start, written)) => {}
                 (_, pid) => {
                     let process = pid.map_or_else(|| "some process".to_owned(), |pid| format!("process {pid}"));
                     self.errors.push(format!("{} names no session, and {process} may have one", path.display()));
@@ -171,10 +173,8 @@ impl LiveSessions {
                 continue;
             };
             match proc.start_time(pid) {
-                Ok(Some(start)) if start <= written + START_TOLERANCE => {
-                    self.add(session, Liveness::Live { pid, last_activity: None });
-                }
-                Ok(_) => {}
+                Ok(start) if start.is_none() || is_younger(start, written) => {}
+                Ok(_) => self.add(session, Liveness::Live { pid, last_activity: None }),
                 Err(error) => {
                     let reason = format!("process {pid} marks it as in use and could not be examined: {error}");
                     self.add(session, Liveness::Unverifiable { reason });
@@ -206,6 +206,11 @@ fn holder(holders: &FxHashMap<FileOnDevice, u32>, file: (u64, u64), proc: &Proc)
         }
     }
     unverifiable.map(|reason| Liveness::Unverifiable { reason })
+}
+
+/// Whether a process started only after its supposed record was written, and so is not the one that wrote it.
+fn is_younger(start: Option<DateTime<Utc>>, written: DateTime<Utc>) -> bool {
+    start.is_some_and(|start| start > written + START_TOLERANCE)
 }
 
 fn read_record(path: &Path) -> io::Result<(Vec<u8>, DateTime<Utc>)> {

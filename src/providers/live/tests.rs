@@ -247,6 +247,19 @@ fn a_record_that_cannot_be_understood_is_told_while_its_process_runs() {
 }
 
 #[test]
+fn a_record_that_cannot_be_understood_proves_nothing_of_a_process_that_started_after_it() {
+    let world = World::new();
+    let start = Proc::default().start_time(world.pid()).unwrap().unwrap();
+    for content in ["", "{\"pid\":", "{}"] {
+        let path = world.add(&format!("sessions/{}.json", world.pid()), content);
+        for (seconds, expected) in [(100, 1), (-1, 1), (-10, 0)] {
+            age(&path, start + chrono::TimeDelta::seconds(seconds));
+            assert_eq!(world.look(records()).errors.len(), expected, "{content:?} {seconds}");
+        }
+    }
+}
+
+#[test]
 fn sessions_that_nobody_asked_for_are_left_out() {
     let world = World::new();
     let (pid, ticks) = (world.pid(), world.ticks());
