@@ -419,6 +419,27 @@ fn an_audit_says_what_it_could_not_read() {
 }
 
 #[test]
+fn an_audit_names_the_chats_whose_id_it_could_not_read() {
+    let world = World::new();
+    world.gemini(GEMINI_ID, 600);
+    let closed = [world.gemini(CLAUDE_ID, 600), world.codex(CODEX_ID, 600)];
+    let mut command = as_ordinary_user(&world, &world.command(&["audit", "--json"]));
+    for path in &closed {
+        set_mode(path, 0o000);
+    }
+    let document: Value = serde_json::from_str(&Ran::of(&mut command).ends_with(4).stdout).unwrap();
+    for (name, sessions, path) in [("gemini", 1, &closed[0]), ("codex", 0, &closed[1])] {
+        let providers = document["providers"].as_array().unwrap();
+        let provider = providers.iter().find(|row| row["provider"] == name).unwrap();
+        assert_eq!(provider["sessions"].as_array().unwrap().len(), sessions, "{provider}");
+        let problems = provider["problems"].as_array().unwrap();
+        let problem = problems[0].as_str().unwrap();
+        assert!(problem.contains(path.to_str().unwrap()) && problem.contains("denied"), "{problem}");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+}
+
+#[test]
 fn a_store_on_a_mount_that_vanished_keeps_its_sessions() {
     let scene = blind_scene();
     let home = scene.home().join(".claude");
