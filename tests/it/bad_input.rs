@@ -404,8 +404,9 @@ fn an_audit_says_what_it_could_not_read() {
             let path = world.home().join(folder);
             let command = |arguments: &[&str]| as_ordinary_user(&world, &world.command(arguments));
             let (mut as_json, mut as_text) = (command(&["audit", "--json"]), command(&["audit"]));
+            let mut quiet = command(&["audit", "--quiet"]);
             set_mode(&path, 0o000);
-            let (json, text) = (Ran::of(&mut as_json), Ran::of(&mut as_text));
+            let (json, text, quiet) = (Ran::of(&mut as_json), Ran::of(&mut as_text), Ran::of(&mut quiet));
             set_mode(&path, 0o755);
             let document: Value = serde_json::from_str(&json.ends_with(4).stdout).unwrap();
             let provider = |name| document["providers"].as_array().unwrap().iter().find(|row| row["provider"] == name);
@@ -414,6 +415,8 @@ fn an_audit_says_what_it_could_not_read() {
             assert_eq!(provider("codex").unwrap()["problems"], json!([]), "{folder}");
             let text = text.ends_with(4).stdout;
             assert!(text.contains(&format!("note: {problem}")), "{folder}: {text}");
+            let quiet = quiet.ends_with(4);
+            assert!(quiet.stdout.is_empty() && quiet.stderr.contains(problem), "{folder}: {quiet:?}");
         }
     }
 }
