@@ -61,6 +61,9 @@ pub(crate) enum MapError {
         /// What is wrong with it.
         why: String,
     },
+    /// It cannot be read at all.
+    #[error("{0}; nothing was touched")]
+    Unreadable(SnapshotError),
     /// Another run holds the lock.
     #[error(transparent)]
     Locked(#[from] LockError),
@@ -76,6 +79,15 @@ pub(crate) enum MapError {
     /// The change itself was refused.
     #[error("{0:#}")]
     Change(anyhow::Error),
+}
+
+impl From<SnapshotError> for MapError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Missing { path } => Self::Missing(path),
+            other => Self::Unreadable(other),
+        }
+    }
 }
 
 impl From<FileError> for MapError {
@@ -135,7 +147,7 @@ impl SessionMap {
     pub(crate) fn read(&self) -> Result<Snapshot, MapError> {
         let deadline = Instant::now() + TORN_FOR;
         loop {
-            let snapshot = Snapshot::open(&self.path, MAX_BYTES).map_err(|error| self.cannot_read(error))?;
+            let snapshot = Snapshot::open(&self.path, MAX_BYTES)?;
             if !looks_torn(snapshot.bytes()) || Instant::now() > deadline {
                 return Ok(snapshot);
             }
@@ -160,13 +172,6 @@ impl SessionMap {
             std::thread::sleep(Duration::from_micros(500));
         }
         false
-    }
-
-    fn cannot_read(&self, error: SnapshotError) -> MapError {
-        match error {
-            SnapshotError::Missing { path } => MapError::Missing(path),
-            other => MapError::Refused { path: self.path.clone(), why: other.to_string() },
-        }
     }
 
     /// Takes the lock beside the map.
