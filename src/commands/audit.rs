@@ -25,17 +25,26 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
     with_map(context, &map, |document, snapshot| {
         let Some((document, snapshot)) = document.zip(snapshot) else {
             let providers = views(context, inventories, None);
-            context.output.show(&AuditView { now: context.now, map: map_text, providers, prune: None })?;
+            let view = AuditView { now: context.now, map: map_text, providers, prune: None };
+            context.output.show(&view)?;
+            super::tell_when_quiet(context.output, problems_of(&view.providers));
             return Ok(status(problems));
         };
         let memory = Memory::load(&context.dirs.state, snapshot.real_path());
         with_plan(context, document, &memory, |plan| {
             let providers = views(context, inventories, Some(plan));
             let prune = Some(PruneView { plan, map: map_text.clone(), applied: None });
-            context.output.show(&AuditView { now: context.now, map: map_text, providers, prune })?;
+            let view = AuditView { now: context.now, map: map_text, providers, prune };
+            context.output.show(&view)?;
+            super::tell_when_quiet(context.output, problems_of(&view.providers).chain(plan.evidence.problems()));
             Ok(status(problems || plan.is_partial()))
         })
     })
+}
+
+/// What could not be read in the stores.
+fn problems_of(providers: &[ProviderView]) -> impl Iterator<Item = &String> {
+    providers.iter().flat_map(|view| &view.inventory.problems)
 }
 
 /// One row per provider that has a store or a mapping.

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::config::Override;
 use crate::context::Given;
 use crate::policy::choices::{ActivitySource, MissingPolicy};
-use crate::policy::duration::{Limit, parse_duration, parse_hours};
+use crate::policy::duration::{Limit, parse_duration, parse_hours, parse_wait};
 
 /// Keeps the left-behind state of AI coding CLIs tidy; every conversation stays resumable.
 #[derive(Debug, Parser)]
@@ -84,7 +84,7 @@ pub(super) struct MapArgs {
 #[derive(Debug, Args)]
 pub(super) struct WaitArgs {
     /// How long to wait while another run holds the lock (never: do not wait) [default: 10s]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
     pub(super) wait: Option<Limit>,
 }
 

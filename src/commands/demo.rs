@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
+use super::UsageError;
 use super::cli::Cli;
 use crate::config::Environment;
 use crate::context::Given;
@@ -39,20 +40,30 @@ const GEMINI: [Session; 4] = [
 ];
 
 pub(super) fn run(given: &Given) -> Result<ExitStatus> {
+    if given.json {
+        let message = "demo tells a story and has no JSON; give --json to audit, prune, record, restore or config instead \
+            (resolve answers in JSON anyway)";
+        return Err(UsageError(message.to_owned()).into());
+    }
     let world = tempfile::Builder::new().prefix("session-sweep-demo-").tempdir()?;
     build(world.path())?;
     let home = world.path().join("home");
     let maps = world.path().join("bridge");
     let environment = Environment::from_iter([("HOME", home.as_os_str()), ("CLAUDE_SESSION_DIR", maps.as_os_str())]);
-    let say = |text: &str| write_all(format!("\n{text}\n").as_bytes());
+    let say = |text: &str| if given.quiet { Ok(()) } else { write_all(format!("\n{text}\n").as_bytes()) };
     say("A chat front end talks to three AI coding CLIs through a bridge. The bridge's\n\
          session map remembers which chat belongs to which CLI session, and only\n\
          grows. Here is such a world, in a temporary folder: three CLIs, a dozen\n\
          chats, one of them in use right now.")?;
     let step = |arguments: &[&str]| -> Result<()> {
-        write_all(format!("\n$ session-sweep {}\n", arguments.join(" ")).as_bytes())?;
+        if given.quiet && arguments.first() == Some(&"resolve") {
+            // It has no other use than its answer, and so gives that in any case.
+            return Ok(());
+        }
+        say(&format!("$ session-sweep {}", arguments.join(" ")))?;
         let color = ["--color", given.color.unwrap_or("auto")];
         let mut cli = Cli::try_parse_from(std::iter::once(&"session-sweep").chain(arguments).chain(&color))?;
+        cli.quiet = given.quiet;
         cli.config = Some("/dev/null".into());
         super::dispatch(cli, environment.clone())?;
         Ok(())

@@ -75,6 +75,14 @@ fn report(error: &anyhow::Error) -> ExitStatus {
     status
 }
 
+/// With `--quiet` says what could not be looked at: an exit code that says "not all" without saying what would leave a
+/// person to guess.
+fn tell_when_quiet<'p>(output: crate::output::Output, problems: impl Iterator<Item = &'p String>) {
+    if output.quiet && !output.json {
+        problems.for_each(|problem| log::error!("{}", crate::output::escape::Escaped(problem)));
+    }
+}
+
 /// A wrong combination of arguments that clap cannot see.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -1,5 +1,6 @@
 //! `session-sweep record`: put one mapping into the map, or change it, through the same door as prune.
 
+use std::cell::Cell;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 
@@ -47,39 +48,25 @@ pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
     }
     let held = map.lock(context.lock("session-sweep record"))?;
     let is_model = |name: &str| context.is_model(name);
-    let mut cwd_kept = cwd.is_none();
-    let mut done = None;
-    for _ in 0..3 {
-        let outcome = held.update(None, |bytes| {
-            let document = map.parse(bytes, &is_model)?;
-            let known = find_chat(&document, &context.catalogue, &chat.model, &chat.chat);
-            let edited = match known {
-                Some(index) => document.with_changed(index, &mapping),
-                None => document.with_added(std::slice::from_ref(&mapping)).map_err(|e| MapError::Change(e.into()))?,
-            };
-            let text = edited.slices(bytes).concat();
-            cwd_kept |= keeps_folder(&map.parse(&text, &is_model)?, &mapping, context);
-            // Nothing to change, nothing written.
-            Ok((text != bytes).then_some(Change { edited, pending: None }))
-        });
-        match outcome {
-            Ok(changed) => {
-                done = Some(changed);
-                break;
-            }
-            Err(MapError::Missing(_)) => {
-                let text = new_map(&mapping)?;
-                if held.create(&text)? {
-                    (done, cwd_kept) = (Some(true), true);
-                    break;
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let Some(written) = done else {
-        anyhow::bail!("{} comes and goes; nothing was recorded, try again", map.path().display());
+    let cwd_kept = Cell::new(cwd.is_none());
+    let change = |bytes: &[u8]| {
+        let document = map.parse(bytes, &is_model)?;
+        let known = find_chat(&document, &context.catalogue, &chat.model, &chat.chat);
+        let edited = match known {
+            Some(index) => document.with_changed(index, &mapping),
+            None => document.with_added(std::slice::from_ref(&mapping)).map_err(|e| MapError::Change(e.into()))?,
+        };
+        let text = edited.slices(bytes).concat();
+        cwd_kept.set(cwd.is_none() || keeps_folder(&map.parse(&text, &is_model)?, &mapping, context));
+        // Nothing to change, nothing written.
+        Ok((text != bytes).then_some(Change { edited, pending: None }))
     };
+    let new = || {
+        cwd_kept.set(true);
+        new_map(std::slice::from_ref(&mapping)).map_err(|error| MapError::Change(error.into()))
+    };
+    let written = held.update_or_create(change, new)?;
+    let cwd_kept = cwd_kept.get();
     map.tombstones().clear(|grave| is_grave_of(grave, &context.catalogue, &chat.model, &chat.chat))?;
     if !cwd_kept {
         log::warn!(

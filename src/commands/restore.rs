@@ -1,48 +1,65 @@
 //! `session-sweep restore`: put pruned mappings back, unless the chat has a newer one.
 
+use std::cell::RefCell;
+
 use anyhow::Result;
 use chrono::TimeDelta;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::UsageError;
 use super::cli::Restore;
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::record::{RestoreAction, RestoreView, Restored};
-use crate::session_map::{Change, Document, FLAT_MODEL, Grave, MapError, NewForm, NewMapping, SessionMap, TopPlace};
+use crate::session_map::{
+    Change, Document, EMPTY_MAP, FLAT_MODEL, Grave, MapError, NewForm, NewMapping, SessionMap, TopPlace, new_map,
+};
 use crate::sweep::resolve::is_grave_of;
 
 pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> {
     let map = arguments.map.map(context);
+    let missing = || MapError::Missing(map.path().to_owned());
+    let is_model = |name: &str| context.is_model(name);
     if arguments.dry_run {
         let graves = chosen(context, arguments, &map)?;
-        let entries = super::map::with_map(context, &map, |document, _| {
-            let document = document.ok_or_else(|| MapError::Missing(map.path().to_owned()))?;
-            Ok(decide(document, &graves))
+        let entries = super::map::with_map(context, &map, |document, _| match document {
+            Some(document) => Ok(decide(document, &graves, context)),
+            None if graves.is_empty() => Err(missing().into()),
+            None => Ok(decide(&map.parse(EMPTY_MAP.as_bytes(), &is_model)?, &graves, context)),
         })?;
         return show(context, arguments, &map, entries);
     }
+    let folder = map.path().parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| matches!(folder.try_exists(), Ok(false))) {
+        return Err(missing().into());
+    }
     let held = map.lock(context.lock("session-sweep restore"))?;
     let graves = chosen(context, arguments, &map)?;
-    let mut entries = Vec::new();
-    held.update(None, |bytes| {
-        let document = map.parse(bytes, &|name| context.is_model(name))?;
-        entries = decide(&document, &graves);
-        let mappings: Vec<NewMapping<'_>> = graves
-            .iter()
-            .zip(&entries)
-            .filter(|(_, entry)| entry.action == RestoreAction::Restore)
-            .map(|(grave, _)| mapping(grave, context))
-            .collect();
+    let entries = RefCell::new(Vec::new());
+    let decided = |document: &Document<'_>| -> Vec<NewMapping<'_>> {
+        let decided = decide(document, &graves, context);
+        let chosen = graves.iter().zip(&decided).filter(|(_, entry)| entry.action == RestoreAction::Restore);
+        let mappings = chosen.map(|(grave, _)| mapping(grave, context)).collect();
+        entries.replace(decided);
+        mappings
+    };
+    let change = |bytes: &[u8]| {
+        let document = map.parse(bytes, &is_model)?;
+        let mappings = decided(&document);
         if mappings.is_empty() {
             return Ok(None);
         }
         let edited = document.with_added(&mappings).map_err(|error| MapError::Change(error.into()))?;
         Ok(Some(Change { edited, pending: None }))
-    })?;
+    };
+    let new = || match decided(&map.parse(EMPTY_MAP.as_bytes(), &is_model)?) {
+        mappings if mappings.is_empty() => Err(missing()),
+        mappings => new_map(&mappings).map_err(|error| MapError::Change(error.into())),
+    };
+    held.update_or_create(change, new)?;
     // The tombstones stay: a bridge that has the map in memory may write it back without what was restored (it reads the
     // map once, at its start), and then they are all that is left. While the chat is mapped nobody asks them.
-    show(context, arguments, &map, entries)
+    show(context, arguments, &map, entries.into_inner())
 }
 
 /// The tombstones that the arguments name.
@@ -66,38 +83,68 @@ fn chosen(context: &Context, arguments: &Restore, map: &SessionMap) -> Result<Ve
     Ok(graves)
 }
 
-fn decide(document: &Document<'_>, graves: &[Grave]) -> Vec<Restored> {
-    let mapped: FxHashSet<(Option<&str>, &str)> =
-        document.entries.iter().map(|entry| (entry.model.as_deref(), entry.chat.as_ref())).collect();
-    // At the top a chat is known by its id alone, whatever model it names now.
-    let at_top: FxHashSet<&str> = document
-        .entries
-        .iter()
-        .filter(|entry| Document::top_place(entry).is_some())
-        .map(|entry| entry.chat.as_ref())
-        .collect();
-    let sessions: FxHashSet<&str> = document.entries.iter().map(|entry| entry.session.as_ref()).collect();
-    let decide = |grave: &Grave| {
-        let taken = match grave.place {
-            // There the session is the key, and one chat's name may stand under several.
-            Some(TopPlace::Inverted) => sessions.contains(grave.session.as_str()),
-            Some(TopPlace::Flat) => at_top.contains(grave.chat.as_str()),
-            None => mapped.contains(&(grave.model.as_deref(), grave.chat.as_str())),
-        };
-        let (action, reason) = match (taken, grave.transcript_is_gone()) {
-            (true, _) => (RestoreAction::Keep, "the chat has a newer mapping"),
-            (false, true) => (RestoreAction::Restore, "its transcript is gone by now"),
-            (false, false) => (RestoreAction::Restore, ""),
+/// What becomes of each tombstone's mapping.
+fn decide(document: &Document<'_>, graves: &[Grave], context: &Context) -> Vec<Restored> {
+    let mut reasons = superseded(document, graves);
+    let free: Vec<usize> = (0..graves.len()).filter(|index| reasons[*index].is_none()).collect();
+    let mappings: Vec<NewMapping<'_>> = free.iter().map(|index| mapping(&graves[*index], context)).collect();
+    for (index, objection) in free.into_iter().zip(document.objections(&mappings)) {
+        reasons[index] = objection.map(|objection| objection.to_string());
+    }
+    let decide = |(grave, reason): (&Grave, Option<String>)| {
+        let (action, reason) = match reason {
+            Some(reason) => (RestoreAction::Keep, reason),
+            None if grave.transcript_is_gone() => (RestoreAction::Restore, "its transcript is gone by now".to_owned()),
+            None => (RestoreAction::Restore, String::new()),
         };
         Restored {
             model: grave.model.clone(),
             chat: grave.chat.clone(),
             session: grave.session.clone(),
             action,
-            reason: reason.to_owned(),
+            reason,
         }
     };
-    graves.iter().map(decide).collect()
+    graves.iter().zip(reasons).map(decide).collect()
+}
+
+/// Which tombstones' chats have something newer, and what.
+fn superseded(document: &Document<'_>, graves: &[Grave]) -> Vec<Option<String>> {
+    let (mut mapped, mut at_top, mut sessions) = (FxHashMap::default(), FxHashMap::default(), FxHashMap::default());
+    for entry in &document.entries {
+        let (chat, session) = (entry.chat.as_ref(), entry.session.as_ref());
+        mapped.insert((entry.model.as_deref(), chat), session);
+        // At the top a chat is known by its id alone, whatever model it names now.
+        if Document::top_place(entry).is_some() {
+            at_top.insert(chat, session);
+        }
+        sessions.insert(session, session);
+    }
+    let mut flat = FxHashSet::default();
+    let reason = |grave: &Grave| {
+        let (model, chat) = (grave.model.as_deref(), grave.chat.as_str());
+        // Without a model it would go where a flat map's chats go.
+        let below_model = || mapped.get(&(model, chat)).or_else(|| mapped.get(&(model.or(Some(FLAT_MODEL)), chat)));
+        let present = match grave.place {
+            // There the session is the key, and one chat's name may stand under several.
+            Some(TopPlace::Inverted) => sessions.get(grave.session.as_str()),
+            // A newer bridge files it under its model.
+            Some(TopPlace::Flat) => at_top.get(chat).or_else(below_model),
+            None => below_model(),
+        };
+        match present {
+            Some(session) if *session == grave.session => Some("it is in the map already"),
+            Some(_) => Some("the chat has a newer mapping"),
+            None if grave.place == Some(TopPlace::Flat) && !flat.insert(chat.to_owned()) => {
+                Some("the chat has a newer tombstone")
+            }
+            None => None,
+        }
+    };
+    // The newest stands last.
+    let mut reasons: Vec<_> = graves.iter().rev().map(reason).map(|reason| reason.map(str::to_owned)).collect();
+    reasons.reverse();
+    reasons
 }
 
 fn mapping<'g>(grave: &'g Grave, context: &Context) -> NewMapping<'g> {

@@ -37,7 +37,7 @@ impl Dirs {
             };
             let remedy = "set HOME to the home of the user whose sessions are meant, for example HOME=/home/alice (in a \
                           systemd unit: Environment=HOME=/home/alice)";
-            return Err(Problem::new(Origin::Environment("HOME".to_owned()), "HOME", message, remedy).into());
+            return Err(Problem::new(Origin::Environment("HOME".to_owned()), "", message, remedy).into());
         };
         let base =
             |variable, default| environment.absolute(variable).unwrap_or_else(|| home.join(default)).join(FOLDER);
@@ -110,6 +110,7 @@ mod tests {
         for variables in [&[][..], &[("HOME", "")], &[("HOME", "relative")]] {
             let problems = Dirs::find(&variables.iter().copied().collect()).unwrap_err();
             assert!(problems.to_string().contains("set HOME to the home of"), "{problems}");
+            assert!(!problems.to_string().contains("HOME: HOME"), "{problems}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstream::ColorChoice;
 
 use crate::policy::choices::{ActivitySource, MissingPolicy};
-use crate::policy::duration::{InvalidDuration, Limit};
+use crate::policy::duration::{InvalidDuration, Limit, parse_wait};
 use crate::providers::row::Provider;
 
 /// Every setting, resolved.
@@ -117,7 +117,9 @@ pub(crate) static SETTINGS: [Setting; 8] = [
         example: "10s",
         doc: "How long to wait while another run holds the map's lock; `never` does not wait.",
         store: Store::Text(|settings, text| {
-            limit(text).map(|limit| settings.wait = limit.duration().unwrap_or(Duration::ZERO))
+            parse_wait(text)
+                .map(|limit| settings.wait = limit.duration().unwrap_or(Duration::ZERO))
+                .map_err(|invalid| invalid.reason().to_owned())
         }),
     },
     Setting {

@@ -21,7 +21,7 @@ pub(crate) enum Limit {
 
 /// Why a text is no duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}: write for example 90m, 2h, 7d or 1h30m", self.reason())]
+#[error("{}{}", self.reason(), if *self == Self::NoWait { "" } else { ": write for example 90m, 2h, 7d or 1h30m" })]
 pub(crate) enum InvalidDuration {
     /// No text, or text that does not start with a number.
     NoNumber,
@@ -35,6 +35,8 @@ pub(crate) enum InvalidDuration {
     Negative,
     /// Zero in total.
     Zero,
+    /// Zero, where there is a word for it.
+    NoWait,
     /// A unit twice, or a larger one behind a smaller one.
     Order,
     /// Over a hundred years.
@@ -51,6 +53,7 @@ impl InvalidDuration {
             Self::Fraction => "fractions are not understood",
             Self::Negative => "a duration cannot be negative",
             Self::Zero => "a duration must be longer than zero",
+            Self::NoWait => "a duration must be longer than zero: use `never` to not wait",
             Self::Order => "units must stand once each, the largest first",
             Self::TooLong => "longer than a hundred years",
         }
@@ -82,6 +85,11 @@ impl fmt::Display for Limit {
             Self::After(duration) => f.write_str(&format_duration(*duration)),
         }
     }
+}
+
+/// Parses how long to wait.
+pub(crate) fn parse_wait(text: &str) -> Result<Limit, InvalidDuration> {
+    text.parse().map_err(|invalid| if invalid == InvalidDuration::Zero { InvalidDuration::NoWait } else { invalid })
 }
 
 /// Parses whole numbers with units, the largest first: `45s`, `90m`, `1h30m`, `2w`.
@@ -244,6 +252,14 @@ mod tests {
             assert_eq!(text.parse::<Limit>(), Err(reason), "{text:?}");
             assert!(reason.to_string().contains("2h"), "{reason}");
         }
+    }
+
+    #[test]
+    fn who_does_not_want_to_wait_is_told_the_word_for_it() {
+        assert_eq!(parse_wait("0s"), Err(InvalidDuration::NoWait));
+        assert!(InvalidDuration::NoWait.to_string().ends_with("use `never` to not wait"));
+        assert_eq!(parse_wait("never"), Ok(Limit::Never));
+        assert_eq!(parse_wait("5"), Err(InvalidDuration::NoUnit));
     }
 
     #[test]

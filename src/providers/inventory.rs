@@ -1,7 +1,9 @@
 //! Everything a provider's store holds, mapped or not: for overviews, where speed is not what counts.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CString, OsStr};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +54,9 @@ impl Inventory {
             inventory.read_pattern(provider, home, pattern, &mut sessions);
         }
         inventory.read_database(provider, home, &mut sessions);
+        // Where two patterns begin in one folder, each meets what is wrong there.
+        let mut told = BTreeSet::new();
+        inventory.problems.retain(|problem| told.insert(problem.clone()));
         inventory.sessions = sessions.into_values().collect();
         inventory.sessions.sort_by_key(|session| std::cmp::Reverse(session.modified));
         inventory
@@ -84,11 +89,28 @@ impl Inventory {
                     continue;
                 }
             };
-            let Some(id) = id_of(provider, home, pattern, name, file.path()) else { continue };
-            let Ok(metadata) = file.metadata() else { continue };
-            if !metadata.is_file() {
+            if !file.file_type().is_file() {
                 continue;
             }
+            let id = match id_of(provider, home, pattern, name, file.path()) {
+                Ok(Some(id)) => id,
+                Ok(None) => continue,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => {
+                    self.problems.push(format!("{}: {error}", file.path().display()));
+                    continue;
+                }
+            };
+            let metadata = match file.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.io_error().and_then(Errno::from_io_error).is_some_and(walk::means_absent) => {
+                    continue;
+                }
+                Err(error) => {
+                    self.problems.push(error.to_string());
+                    continue;
+                }
+            };
             let modified = metadata.modified().map_or(DateTime::<Utc>::UNIX_EPOCH, DateTime::from);
             let session = Session { id, transcript: file.into_path(), modified, bytes: Some(metadata.len()) };
             match sessions.get_mut(&session.id) {
@@ -124,7 +146,50 @@ impl Inventory {
 }
 
 /// The session that the file at `path` belongs to; `None` when the pattern does not lead there.
-fn id_of(provider: &Provider, home: &Path, pattern: &PathPattern, name: &NamePattern, path: &Path) -> Option<String> {
+///
+/// # Errors
+/// Only the file itself tells, and it cannot be read.
+fn id_of(
+    provider: &Provider,
+    home: &Path,
+    pattern: &PathPattern,
+    name: &NamePattern,
+    path: &Path,
+) -> io::Result<Option<String>> {
+    let Some(component) = id_component(provider, home, pattern, path) else { return Ok(None) };
+    let inside = |field: &[String]| -> io::Result<Option<String>> {
+        let folder = walk::open_folder_path(path.parent().unwrap_or(home))?;
+        let file = CString::new(path.file_name().unwrap_or_default().as_bytes())?;
+        match field_at_head(folder.as_fd(), &file, field) {
+            Head::Found(text) => Ok(Some(text)),
+            Head::Absent => Ok(None),
+            Head::Unreadable(error) => Err(error),
+        }
+    };
+    // With a `*` in front only the form of the id tells where it begins; all such names hold a UUID.
+    let lengths = match name.characters {
+        Some(length) => length..=length,
+        None if name.is_exact() => 1..=component.len(),
+        None => 36..=36,
+    };
+    let Some(named) = lengths.rev().find_map(|length| name.id_in(component, length)) else { return Ok(None) };
+    if !provider.subagent_field.is_empty() {
+        match inside(&provider.subagent_field) {
+            Ok(None) => {}
+            // What begins with no such record is no sub-agent's.
+            Err(error) if error.kind() == ErrorKind::InvalidData => {}
+            other => return other.map(|_| None),
+        }
+    }
+    let id = match name.characters {
+        Some(_) => inside(&provider.id_field)?,
+        None => std::str::from_utf8(named).ok().map(str::to_owned),
+    };
+    Ok(id.filter(|id| SessionId::new(id).is_ok()))
+}
+
+/// The component of `path` that holds the id, if the pattern leads there.
+fn id_component<'p>(provider: &Provider, home: &Path, pattern: &PathPattern, path: &'p Path) -> Option<&'p [u8]> {
     let relative = path.strip_prefix(home).ok()?;
     // Claude Code before 2.1 keeps `agent-<hex>.jsonl` beside the sessions they belong to.
     if provider.subagents.iter().any(|pattern| pattern.is_loose_file(relative)) {
@@ -132,29 +197,7 @@ fn id_of(provider: &Provider, home: &Path, pattern: &PathPattern, name: &NamePat
     }
     let mut components = relative.components().map(|component| component.as_os_str().as_bytes());
     let folders = pattern.folders.iter().all(|folder| components.next().is_some_and(|text| folder.matches(text)));
-    let file = components.next()?;
+    let component = components.next()?;
     let tail = pattern.tail.iter().all(|folder| components.next().is_some_and(|text| folder.matches(text)));
-    if !folders || !tail || components.next().is_some() {
-        return None;
-    }
-    let inside = |field: &[String]| -> Option<String> {
-        let folder = walk::open_folder_path(path.parent()?).ok()?;
-        let file = std::ffi::CString::new(path.file_name()?.as_bytes()).ok()?;
-        match field_at_head(std::os::fd::AsFd::as_fd(&folder), &file, field) {
-            Head::Found(text) => Some(text),
-            _ => None,
-        }
-    };
-    if !provider.subagent_field.is_empty() && inside(&provider.subagent_field).is_some() {
-        return None;
-    }
-    if let Some(length) = name.characters {
-        name.id_in(file, length)?;
-        return inside(&provider.id_field).filter(|id| SessionId::new(id).is_ok());
-    }
-    // With a `*` in front only the form of the id tells where it begins; all such names hold a UUID.
-    let lengths = if name.is_exact() { 1..=file.len() } else { 36..=36 };
-    let id = lengths.rev().find_map(|length| name.id_in(file, length))?;
-    let id = SessionId::new(std::str::from_utf8(id).ok()?).ok()?;
-    Some(id.as_str().to_owned())
+    (folders && tail && components.next().is_none()).then_some(component)
 }

@@ -10,6 +10,9 @@ use super::entry::{Entry, Form, Span};
 use super::shapes::{Document, Level, LevelKind};
 use super::value::{object_changes, object_like};
 
+/// What a new map is before anything is put into it.
+pub(crate) const EMPTY_MAP: &str = "{}\n";
+
 /// A mapping to be put into the map.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewMapping<'a> {
@@ -58,6 +61,15 @@ pub(crate) enum EditError {
     /// Lists of pairs and foreign wrappers are written by their own programs.
     #[error("the map has no place that could take a chat of model `{0}` in the form its program writes")]
     NoPlace(String),
+    /// Another mapping, or something that is not understood, stands there.
+    #[error("the map has something under its name already")]
+    Taken,
+    /// Of several new mappings for one place the last counts.
+    #[error("the chat has a newer tombstone")]
+    Superseded,
+    /// What once was its value is none.
+    #[error("the value in its tombstone is no mapping")]
+    Value,
 }
 
 impl<'t> Document<'t> {
@@ -68,11 +80,13 @@ impl<'t> Document<'t> {
         for mapping in mappings {
             match self.place_for(mapping)? {
                 Place::Level(level) => group(&mut members, level).push(self.member(&self.levels[level], mapping)),
-                Place::NewModel => group(&mut models, mapping.model).push(self.member(self.top()?, mapping)),
+                Place::NewModel => {
+                    group(&mut models, mapping.model).push(self.member(&self.levels[self.top()?], mapping));
+                }
             }
         }
         if !models.is_empty() {
-            let top = self.levels.iter().position(|level| level.name.is_none()).unwrap_or_default();
+            let top = self.top()?;
             let wrapped = models
                 .iter()
                 .map(|(model, inner)| format!("{}{}", self.key(model), self.wrapped(&self.levels[top], inner)));
@@ -122,13 +136,13 @@ impl<'t> Document<'t> {
         entry.at_top.then_some(place)
     }
 
-    fn top(&self) -> Result<&Level<'t>, EditError> {
-        let top = self.levels.iter().find(|level| level.name.is_none());
+    pub(super) fn top(&self) -> Result<usize, EditError> {
+        let top = self.levels.iter().position(|level| level.name.is_none());
         top.ok_or_else(|| EditError::NoPlace(String::new()))
     }
 
     /// Where a new mapping belongs.
-    fn place_for(&self, mapping: &NewMapping<'_>) -> Result<Place, EditError> {
+    pub(super) fn place_for(&self, mapping: &NewMapping<'_>) -> Result<Place, EditError> {
         let level = |kind: LevelKind, name: Option<&str>| {
             self.levels.iter().position(|level| level.kind == kind && level.name.as_deref() == name)
         };
@@ -156,17 +170,12 @@ impl<'t> Document<'t> {
     /// A new member in the form of its level.
     fn member(&self, level: &Level<'t>, mapping: &NewMapping<'_>) -> String {
         let value = self.new_value(level, mapping);
-        match level.kind {
-            LevelKind::Inverted => format!("{}{value}", self.key(mapping.session)),
-            LevelKind::Pairs => {
-                let comma = if self.spaced() { ", " } else { "," };
-                format!("[{}{comma}{value}]", self.quoted(mapping.chat))
-            }
-            LevelKind::Nested if mapping.place == Some(TopPlace::Inverted) => {
-                format!("{}{value}", self.key(mapping.session))
-            }
-            LevelKind::Model | LevelKind::Flat | LevelKind::Nested => format!("{}{value}", self.key(mapping.chat)),
+        let key = key_in(level.kind, mapping);
+        if level.kind == LevelKind::Pairs {
+            let comma = if self.spaced() { ", " } else { "," };
+            return format!("[{}{comma}{value}]", self.quoted(key));
         }
+        format!("{}{value}", self.key(key))
     }
 
     /// The values of the mappings in `level`.
@@ -281,11 +290,19 @@ impl<'t> Document<'t> {
 }
 
 /// Where a new mapping belongs.
-enum Place {
+pub(super) enum Place {
     /// Into this level.
     Level(usize),
     /// Into a new level under the top.
     NewModel,
+}
+
+/// What a new mapping is found by in a level of this kind.
+pub(super) fn key_in<'m>(kind: LevelKind, mapping: &NewMapping<'m>) -> &'m str {
+    match (kind, mapping.place) {
+        (LevelKind::Inverted, _) | (LevelKind::Nested, Some(TopPlace::Inverted)) => mapping.session,
+        _ => mapping.chat,
+    }
 }
 
 /// The list that belongs to `key`, made when there is none.
@@ -297,8 +314,9 @@ fn group<K: PartialEq, V>(groups: &mut Vec<(K, Vec<V>)>, key: K) -> &mut Vec<V> 
     &mut groups[index].1
 }
 
-/// A new map that holds `mapping` alone, in the nested form that the current bridge writes.
-pub(crate) fn new_map(mapping: &NewMapping<'_>) -> Result<String, EditError> {
-    let empty = Document::parse("{}\n", &|_| true).map_err(|_| EditError::NoPlace(mapping.model.to_owned()))?;
-    Ok(empty.with_added(std::slice::from_ref(mapping))?.to_text(empty.text))
+/// A new map that holds `mappings` alone, in the nested form that the current bridge writes.
+pub(crate) fn new_map(mappings: &[NewMapping<'_>]) -> Result<String, EditError> {
+    let model = mappings.first().map_or("", |mapping| mapping.model);
+    let empty = Document::parse(EMPTY_MAP, &|_| true).map_err(|_| EditError::NoPlace(model.to_owned()))?;
+    Ok(empty.with_added(mappings)?.to_text(empty.text))
 }

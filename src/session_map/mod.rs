@@ -10,6 +10,7 @@ mod entry;
 mod memory;
 #[cfg(test)]
 mod property_tests;
+mod room;
 mod shapes;
 mod tombstones;
 mod value;
@@ -27,7 +28,7 @@ use crate::filesystem::{
     SnapshotError, create, has_leftovers, remove_leftovers,
 };
 
-pub(crate) use add::{NewForm, NewMapping, TopPlace, new_map};
+pub(crate) use add::{EMPTY_MAP, NewForm, NewMapping, TopPlace, new_map};
 pub(crate) use edit::Edited;
 pub(crate) use entry::{Entry, Recorded};
 pub(crate) use memory::{Absent, Memory, Remembered, Tidied};
@@ -61,18 +62,33 @@ pub(crate) enum MapError {
         /// What is wrong with it.
         why: String,
     },
+    /// It cannot be read at all.
+    #[error("{0}; nothing was touched")]
+    Unreadable(SnapshotError),
     /// Another run holds the lock.
     #[error(transparent)]
     Locked(#[from] LockError),
     /// Somebody else keeps changing it.
     #[error("{0} kept changing for {PATIENCE:?}; nothing was written, try again when its bridge is less busy")]
     Restless(PathBuf),
+    /// It is there and not there.
+    #[error("{0} comes and goes; nothing was written, try again")]
+    Fleeting(PathBuf),
     /// A file could not be written; the old map is intact.
     #[error("{0:#}")]
     Write(anyhow::Error),
     /// The change itself was refused.
     #[error("{0:#}")]
     Change(anyhow::Error),
+}
+
+impl From<SnapshotError> for MapError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Missing { path } => Self::Missing(path),
+            other => Self::Unreadable(other),
+        }
+    }
 }
 
 impl From<FileError> for MapError {
@@ -132,7 +148,7 @@ impl SessionMap {
     pub(crate) fn read(&self) -> Result<Snapshot, MapError> {
         let deadline = Instant::now() + TORN_FOR;
         loop {
-            let snapshot = Snapshot::open(&self.path, MAX_BYTES).map_err(|error| self.cannot_read(error))?;
+            let snapshot = Snapshot::open(&self.path, MAX_BYTES)?;
             if !looks_torn(snapshot.bytes()) || Instant::now() > deadline {
                 return Ok(snapshot);
             }
@@ -157,13 +173,6 @@ impl SessionMap {
             std::thread::sleep(Duration::from_micros(500));
         }
         false
-    }
-
-    fn cannot_read(&self, error: SnapshotError) -> MapError {
-        match error {
-            SnapshotError::Missing { path } => MapError::Missing(path),
-            other => MapError::Refused { path: self.path.clone(), why: other.to_string() },
-        }
     }
 
     /// Takes the lock beside the map.
@@ -238,8 +247,24 @@ impl Held<'_> {
         }
     }
 
+    /// The same, where there may be no map: `new` is the text of one that is made then.
+    pub(crate) fn update_or_create(
+        &self,
+        mut change: impl FnMut(&[u8]) -> Result<Option<Change>, MapError>,
+        mut new: impl FnMut() -> Result<String, MapError>,
+    ) -> Result<bool, MapError> {
+        for _ in 0..3 {
+            match self.update(None, &mut change) {
+                Err(MapError::Missing(_)) if self.create(&new()?)? => return Ok(true),
+                Err(MapError::Missing(_)) => {}
+                done => return done,
+            }
+        }
+        Err(MapError::Fleeting(self.map.path.clone()))
+    }
+
     /// Writes a map that does not exist yet; false when there is one by now.
-    pub(crate) fn create(&self, text: &str) -> Result<bool, MapError> {
+    fn create(&self, text: &str) -> Result<bool, MapError> {
         let created = create(&self.map.path, &[text.as_bytes()], 0o600)? == Created::Done;
         // While there was no map, what a killed run left of one had to stay.
         self.map.remove_leftovers();

@@ -188,9 +188,31 @@ proptest! {
                 }
             })
             .collect();
+        prop_assert!(shorter.objections(&back).iter().all(Option::is_none));
         let again = shorter.with_added(&back).unwrap().to_text(&without);
         let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         prop_assert_eq!(value(&again), value(&map.text));
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_found_in_the_line_of_the_file(map in nested(), which in any::<usize>()) {
+        let document = parse(&map.text);
+        prop_assume!(!document.entries.is_empty());
+        let range = document.entries[which % document.entries.len()].member.range();
+        let member = &map.text[range.clone()];
+        let text = format!("{},{member}{}", &map.text[..range.end], &map.text[range.end..]);
+        let mut values = serde_json::Deserializer::from_str(member).into_iter::<Value>();
+        values.next();
+        let key_end = range.end + 1 + values.byte_offset();
+        let colon = key_end + text[key_end..].find(':').unwrap();
+
+        let message = Document::parse(&text, &|model| model.ends_with("-cli")).unwrap_err().to_string();
+        let (message, column) = message.rsplit_once(" column ").unwrap();
+        let (message, line) = message.rsplit_once(" at line ").unwrap();
+        prop_assert!(message.starts_with("duplicate key `"), "{}", message);
+        let (line, column): (usize, usize) = (line.parse().unwrap(), column.parse().unwrap());
+        let position = text.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>() + column;
+        prop_assert!((key_end..=colon).contains(&position), "{} {} {}", key_end, position, colon);
     }
 
     #[test]

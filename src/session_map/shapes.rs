@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashSet;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::entry::{Entry, EntryObject, Form, Recorded, Span, Text};
@@ -72,7 +72,7 @@ const MAX_ENTRY_BYTES_UNDER_MODEL: usize = 2 * 1024;
 pub(crate) enum ShapeError {
     /// Not JSON, torn, or with a key twice.
     #[error("not valid JSON: {0}")]
-    Syntax(serde_json::Error),
+    Syntax(String),
     /// An object names a key twice: which one counts is up to the reader, so nothing is safe to change.
     #[error("{0}")]
     DuplicateKey(String),
@@ -81,14 +81,7 @@ pub(crate) enum ShapeError {
     NotAMap(&'static str),
 }
 
-impl From<serde_json::Error> for ShapeError {
-    fn from(error: serde_json::Error) -> Self {
-        let message = error.to_string();
-        if message.starts_with("duplicate key") { Self::DuplicateKey(message) } else { Self::Syntax(error) }
-    }
-}
-
-/// The members of an object in order, keys checked for duplicates, values as raw text.
+/// The members of an object in order, values as raw text.
 pub(super) struct Members<'t>(pub(super) Vec<(Text<'t>, &'t RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -103,10 +96,6 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 let mut members = Vec::new();
                 while let Some(entry) = map.next_entry::<Text<'de>, &'de RawValue>()? {
                     members.push(entry);
-                }
-                let mut seen = FxHashSet::with_capacity_and_hasher(members.len(), rustc_hash::FxBuildHasher);
-                if let Some((key, _)) = members.iter().find(|(key, _)| !seen.insert(key.0.as_ref())) {
-                    return Err(de::Error::custom(format_args!("duplicate key `{}`", key.0.escape_default())));
                 }
                 Ok(Members(members))
             }
@@ -142,7 +131,7 @@ impl<'t> Document<'t> {
             }
             _ => {
                 // Tells what is wrong, where it is no JSON at all.
-                let _: &RawValue = serde_json::from_str(raw)?;
+                let _: &RawValue = document.read(raw)?;
                 return Err(ShapeError::NotAMap(if raw.starts_with('"') { "a string" } else { "a single value" }));
             }
         }
@@ -168,9 +157,38 @@ impl<'t> Document<'t> {
         Span { start: start as u32, end: (start + part.len()) as u32 }
     }
 
-    /// The members of the object `raw`, each with the span of `"key": value`.
+    /// Reads a part of the text.
+    fn read<T: Deserialize<'t>>(&self, part: &'t str) -> Result<T, ShapeError> {
+        serde_json::from_str(part).map_err(|error| self.located(part, &error))
+    }
+
+    /// An error in a part of the text, with the place in the whole.
+    fn located(&self, part: &str, error: &serde_json::Error) -> ShapeError {
+        let (line, column) = self.place(self.span(part).start as usize);
+        let (line, column) = match error.line() {
+            0 | 1 => (line, column + error.column()),
+            further => (line + further - 1, error.column()),
+        };
+        let message = error.to_string();
+        let in_part = format!(" at line {} column {}", error.line(), error.column());
+        let message = format!("{} at line {line} column {column}", message.trim_end_matches(&in_part));
+        if message.starts_with("duplicate key") {
+            ShapeError::DuplicateKey(message)
+        } else {
+            ShapeError::Syntax(message)
+        }
+    }
+
+    /// The line of a position, counted from one, and how many of the line's bytes stand before it.
+    fn place(&self, position: usize) -> (usize, usize) {
+        let before = &self.text[..position];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (1 + before.matches('\n').count(), position - line_start)
+    }
+
+    /// The members of the object `raw`, each with the span of `"key": value`. No key may be there twice.
     fn members(&self, raw: &'t str) -> Result<Vec<Member<'t>>, ShapeError> {
-        let Members(members) = serde_json::from_str(raw)?;
+        let Members(members) = self.read(raw)?;
         let bytes = self.text.as_bytes();
         let mut position = self.span(raw).start as usize + 1;
         let member = |(key, value): (Text<'t>, &'t RawValue)| {
@@ -182,7 +200,20 @@ impl<'t> Document<'t> {
             position = value_span.end as usize;
             Member { key: key.0, value: value.get(), span, value_span }
         };
-        Ok(members.into_iter().map(member).collect())
+        let members: Vec<_> = members.into_iter().map(member).collect();
+        let mut seen = FxHashSet::with_capacity_and_hasher(members.len(), rustc_hash::FxBuildHasher);
+        match members.iter().find(|member| !seen.insert(member.key.as_ref())) {
+            Some(member) => Err(self.duplicate(member)),
+            None => Ok(members),
+        }
+    }
+
+    fn duplicate(&self, member: &Member<'t>) -> ShapeError {
+        let (start, value) = (member.span.start as usize, member.value_span.start as usize);
+        let key = self.text[start..value].trim_end_matches([' ', '\n', '\r', '\t', ':']);
+        let (line, column) = self.place(start + key.len());
+        let name = member.key.escape_default();
+        ShapeError::DuplicateKey(format!("duplicate key `{name}` at line {line} column {column}"))
     }
 
     fn read_top(&mut self, raw: &'t str, is_model: &dyn Fn(&str) -> bool) -> Result<(), ShapeError> {
@@ -214,7 +245,7 @@ impl<'t> Document<'t> {
     }
 
     fn read_flat_string(&mut self, member: Member<'t>, all_strings: bool) -> Result<Option<LevelKind>, ShapeError> {
-        let session = text_of(member.value)?;
+        let session = text_of(member.value).map_err(|error| self.located(member.value, &error))?;
         // Beside other things a text may be anything: a version, a title. Claude's ids are UUIDs.
         if !all_strings && !SessionId::new(&session).is_ok_and(SessionId::is_uuid) {
             self.not_understood += 1;
@@ -238,7 +269,7 @@ impl<'t> Document<'t> {
     ) -> Result<Option<LevelKind>, ShapeError> {
         let limit = if is_model(&member.key) { MAX_ENTRY_BYTES_UNDER_MODEL } else { MAX_ENTRY_BYTES };
         if member.value.len() <= limit {
-            let object: EntryObject<'t> = serde_json::from_str(member.value)?;
+            let object: EntryObject<'t> = self.read(member.value)?;
             let recorded = object.recorded.unwrap_or(Recorded::Nothing);
             // Under a model's name an id alone is a chat that is called so.
             let names_model = is_model(&member.key) && model_in_key(&member.key).is_none();
@@ -270,7 +301,7 @@ impl<'t> Document<'t> {
         let members = self.members(member.value)?;
         self.entries.reserve(members.len());
         for chat in members {
-            match mapping_of(chat.value)? {
+            match mapping_of(chat.value).map_err(|error| self.located(chat.value, &error))? {
                 Some(mapping) => {
                     // Under a known model there is nothing to doubt.
                     match (!known).then(|| SessionId::new(&mapping.0)) {
@@ -297,14 +328,15 @@ impl<'t> Document<'t> {
     /// A list of `[chat, mapping]`; all of it or nothing.
     fn read_pairs(&mut self, name: Option<Cow<'t, str>>, raw: &'t str) -> Result<(), ShapeError> {
         let before = self.entries.len();
-        let elements: Vec<&'t RawValue> = serde_json::from_str(raw)?;
+        let elements: Vec<&'t RawValue> = self.read(raw)?;
         for element in elements {
             let Ok((chat, value)) = serde_json::from_str::<(Text<'t>, &'t RawValue)>(element.get()) else {
                 self.entries.truncate(before);
                 self.not_understood += 1;
                 return Ok(());
             };
-            let mapping = mapping_of(value.get())?.filter(|(id, _, form)| {
+            let mapping = mapping_of(value.get()).map_err(|error| self.located(value.get(), &error))?;
+            let mapping = mapping.filter(|(id, _, form)| {
                 *form == Form::Object || SessionId::new(id).is_ok_and(SessionId::is_distinctive)
             });
             let Some(mapping) = mapping else {
@@ -342,7 +374,7 @@ impl<'t> Document<'t> {
 type Mapping<'t> = (Cow<'t, str>, Recorded, Form);
 
 /// A value that is an id or an object with one; `None` for anything else.
-fn mapping_of(value: &str) -> Result<Option<Mapping<'_>>, ShapeError> {
+fn mapping_of(value: &str) -> serde_json::Result<Option<Mapping<'_>>> {
     Ok(match value.as_bytes().first() {
         Some(b'"') => Some((text_of(value)?, Recorded::Nothing, Form::Id)),
         Some(b'{') => {
@@ -354,8 +386,17 @@ fn mapping_of(value: &str) -> Result<Option<Mapping<'_>>, ShapeError> {
     })
 }
 
+/// Whether a text can stand in the map as a mapping's value.
+pub(super) fn is_mapping_value(text: &str) -> bool {
+    match text.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<Text<'_>>(text).is_ok(),
+        Some(b'{') => mapping_of(text).is_ok(),
+        _ => false,
+    }
+}
+
 /// The text of a JSON string that is known to be valid.
-fn text_of(raw: &str) -> Result<Cow<'_, str>, ShapeError> {
+fn text_of(raw: &str) -> serde_json::Result<Cow<'_, str>> {
     let inner = &raw[1..raw.len() - 1];
     if inner.contains('\\') {
         return Ok(serde_json::from_str::<Text<'_>>(raw)?.0);

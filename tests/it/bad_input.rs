@@ -405,8 +405,9 @@ fn an_audit_says_what_it_could_not_read() {
             let path = world.home().join(folder);
             let command = |arguments: &[&str]| as_ordinary_user(&world, &world.command(arguments));
             let (mut as_json, mut as_text) = (command(&["audit", "--json"]), command(&["audit"]));
+            let mut quiet = command(&["audit", "--quiet"]);
             set_mode(&path, 0o000);
-            let (json, text) = (Ran::of(&mut as_json), Ran::of(&mut as_text));
+            let (json, text, quiet) = (Ran::of(&mut as_json), Ran::of(&mut as_text), Ran::of(&mut quiet));
             set_mode(&path, 0o755);
             let document: Value = serde_json::from_str(&json.ends_with(4).stdout).unwrap();
             let provider = |name| document["providers"].as_array().unwrap().iter().find(|row| row["provider"] == name);
@@ -415,7 +416,30 @@ fn an_audit_says_what_it_could_not_read() {
             assert_eq!(provider("codex").unwrap()["problems"], json!([]), "{folder}");
             let text = text.ends_with(4).stdout;
             assert!(text.contains(&format!("note: {problem}")), "{folder}: {text}");
+            let quiet = quiet.ends_with(4);
+            assert!(quiet.stdout.is_empty() && quiet.stderr.contains(problem), "{folder}: {quiet:?}");
         }
+    }
+}
+
+#[test]
+fn an_audit_names_the_chats_whose_id_it_could_not_read() {
+    let world = World::new();
+    world.gemini(GEMINI_ID, 600);
+    let closed = [world.gemini(CLAUDE_ID, 600), world.codex(CODEX_ID, 600)];
+    let mut command = as_ordinary_user(&world, &world.command(&["audit", "--json"]));
+    for path in &closed {
+        set_mode(path, 0o000);
+    }
+    let document: Value = serde_json::from_str(&Ran::of(&mut command).ends_with(4).stdout).unwrap();
+    for (name, sessions, path) in [("gemini", 1, &closed[0]), ("codex", 0, &closed[1])] {
+        let providers = document["providers"].as_array().unwrap();
+        let provider = providers.iter().find(|row| row["provider"] == name).unwrap();
+        assert_eq!(provider["sessions"].as_array().unwrap().len(), sessions, "{provider}");
+        let problems = provider["problems"].as_array().unwrap();
+        let problem = problems[0].as_str().unwrap();
+        assert!(problem.contains(path.to_str().unwrap()) && problem.contains("denied"), "{problem}");
+        assert_eq!(problems.len(), 1, "{problems:?}");
     }
 }
 

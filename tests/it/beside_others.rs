@@ -330,24 +330,28 @@ fn is_leased(path: &Path) -> bool {
     locks.lines().any(|line| line.contains("LEASE") && line.contains(&format!(":{inode} ")))
 }
 
+/// Whether a run has compared what it leased: the lease on its own new file is the last thing before the exchange.
+fn stands_before_the_exchange(world: &World) -> bool {
+    let map = world.map_path();
+    let beside = names_in(&world.bridge()).into_iter().map(|name| world.bridge().join(name));
+    is_leased(&map) && beside.filter(|path| *path != map).any(|path| is_leased(&path))
+}
+
 #[test]
 fn a_change_in_the_very_moment_of_the_replacement_is_not_lost() {
     for in_place in [false, true] {
         let world = three_chats();
         let changed =
             world.map_text().replace("\"codex-cli\": {", &format!("\"codex-cli\": {{\"new\": \"{CODEX_ID}\", "));
-        // The moment lasts a third of a second.
-        let options = ["-e", "inject=renameat2:delay_enter=333000:when=1"];
+        // The moment lasts so long that a busy machine does not miss it.
+        let options = ["-e", "inject=renameat2:delay_enter=3000000:when=1"];
         let Some(mut command) = strace(&options, &world.command(&["prune"])) else { return };
         std::thread::scope(|threads| {
             let run = threads.spawn(|| Ran::of(&mut command));
-            wait_until(|| is_leased(&world.map_path()));
-            // It has compared what it leased by now, and stands before the exchange.
-            std::thread::sleep(Duration::from_millis(100));
+            wait_until(|| stands_before_the_exchange(&world));
             if in_place {
-                // Opened before the replacement, written when it is over.
+                // The kernel lets it in when the replacement is over.
                 let mut file = File::options().write(true).open(world.map_path()).unwrap();
-                std::thread::sleep(Duration::from_millis(500));
                 file.write_all(changed.as_bytes()).unwrap();
             } else {
                 write_map(&world.map_path(), &changed, false);

@@ -48,3 +48,13 @@ fn the_demo_is_plain_in_a_pipe_and_coloured_where_wanted() {
     let coloured = Ran::of(&mut world.command_at_present(&["demo", "--color", "always"])).ends_with(0).stdout;
     assert!(coloured.contains('\u{1b}'));
 }
+
+#[test]
+fn the_demo_has_nothing_to_say_quietly_or_to_a_program() {
+    let world = World::new();
+    let quiet = Ran::of(&mut world.command_at_present(&["demo", "--quiet"])).ends_with(0);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+    let json = Ran::of(&mut world.command_at_present(&["demo", "--json"])).ends_with(2);
+    assert_eq!(json.stdout, "");
+    assert!(json.stderr.contains("give --json to audit, prune"), "{}", json.stderr);
+}

@@ -35,7 +35,7 @@ fn everything_comes_back() {
     let again = world.json(&["restore", "--all"]);
     assert_eq!(again["restored"], 0);
     let outcomes = again["entries"].as_array().unwrap().iter().map(|entry| (&entry["action"], &entry["reason"]));
-    let left_out = (&json!("keep"), &json!("the chat has a newer mapping"));
+    let left_out = (&json!("keep"), &json!("it is in the map already"));
     assert_eq!(outcomes.collect::<Vec<_>>(), [left_out; 3]);
     assert_eq!((world.map_text(), world.map_path().metadata().unwrap().ino()), (map, identity));
 }
@@ -64,7 +64,7 @@ fn one_chat_comes_back() {
     assert_eq!(left, ["claude-cli", "codex-cli", "gemini-cli"]);
     let document = world.json(&["restore", "--model", "codex-cli", "--chat", "a"]);
     assert_eq!((&document["restored"], &document["entries"].as_array().unwrap().len()), (&json!(0), &1));
-    assert_eq!(document["entries"][0]["reason"], "the chat has a newer mapping");
+    assert_eq!(document["entries"][0]["reason"], "it is in the map already");
 }
 
 #[test]
@@ -110,6 +110,93 @@ fn a_newer_mapping_that_names_another_model_stays_too() {
     world.map(&map(&id(2), "opus").to_string());
     assert_eq!(world.json(&["restore", "--all"])["restored"], 0);
     assert_eq!(world.map_json(), map(&id(2), "opus"));
+}
+
+/// What a rehearsal says of each tombstone; the real run says the same and ends well.
+fn outcomes(world: &World) -> Vec<(String, String)> {
+    let of = |document: Value| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let entries = document["entries"].as_array().unwrap().iter();
+        entries.map(|entry| (text(&entry["action"]), text(&entry["reason"]))).collect()
+    };
+    let rehearsed = of(world.json(&["restore", "--all", "--dry-run"]));
+    assert_eq!(of(world.json(&["restore", "--all"])), rehearsed);
+    rehearsed
+}
+
+fn kept(reason: &str) -> (String, String) {
+    ("keep".to_owned(), reason.to_owned())
+}
+
+fn restored() -> (String, String) {
+    ("restore".to_owned(), String::new())
+}
+
+#[test]
+fn a_newer_mapping_below_its_model_stays_where_the_chat_once_stood_at_the_top() {
+    let forms: [fn(String) -> Value; 2] = [|session| json!(session), |session| json!({ "session_id": session })];
+    for mapping in forms {
+        let world = World::new();
+        world.claude(&id(1), 600);
+        world.claude(&id(2), 600);
+        world.map(&json!({"a": mapping(id(1)), "b": mapping(id(2))}).to_string());
+        world.run(&["prune"]).ends_with(0);
+        world.map(&json!({"claude-cli": {"a": id(7)}}).to_string());
+        assert_eq!(outcomes(&world), [kept("the chat has a newer mapping"), restored()]);
+        assert_eq!(world.map_json(), json!({"claude-cli": {"a": id(7), "b": mapping(id(2))}}));
+    }
+}
+
+#[test]
+fn of_two_tombstones_for_one_place_the_newer_one_is_restored() {
+    let world = World::new();
+    let map = |session: &str, model: &str| json!({"conv": {"claudeSessionId": session, "model": model}});
+    for (session, model) in [(id(1), "opus"), (id(2), "sonnet")] {
+        world.claude(&session, 600);
+        world.map(&map(&session, model).to_string());
+        world.run(&["prune"]).ends_with(0);
+    }
+    assert_eq!(world.tombstones().len(), 2);
+    assert_eq!(outcomes(&world), [kept("the chat has a newer tombstone"), restored()]);
+    assert_eq!(world.map_json(), map(&id(2), "sonnet"));
+}
+
+#[test]
+fn what_cannot_be_put_back_is_left_out_and_the_rest_comes_back() {
+    let world = World::new();
+    let tombstone = |model: &str, chat: &str, session: &str, more: &str| {
+        let common = r#""pruned_at":"2026-11-20T11:00:00Z","reason":"idle""#;
+        format!("{{\"model\":\"{model}\",\"chat\":\"{chat}\",\"session\":\"{session}\",{common}{more}}}\n")
+    };
+    let tombstones = [
+        tombstone("claude-cli", "a", &id(1), ""),
+        tombstone("codex-cli", "b", &id(2), ""),
+        tombstone("claude-cli", "taken", &id(3), ""),
+        tombstone("claude-cli", "torn", &id(4), r#","value":"{\"session_id\": ""#),
+        // The session was the key; below a model the chat is.
+        tombstone("claude-cli", "twice", &id(5), r#","place":"inverted""#),
+        tombstone("claude-cli", "twice", &id(6), r#","place":"inverted""#),
+    ];
+    fs_err::write(world.bridge().join("session_map.tombstones.jsonl"), tombstones.concat()).unwrap();
+    world.map(&json!({"claude-cli": {"taken": 5}, "codex-cli": "a title"}).to_string());
+    let taken = || kept("the map has something under its name already");
+    let value = kept("the value in its tombstone is no mapping");
+    let twice = kept("the chat has a newer tombstone");
+    assert_eq!(outcomes(&world), [restored(), taken(), taken(), value, twice, restored()]);
+    let expected = json!({"claude-cli": {"taken": 5, "a": id(1), "twice": id(6)}, "codex-cli": "a title"});
+    assert_eq!(world.map_json(), expected);
+}
+
+#[test]
+fn a_flat_map_of_ids_takes_only_what_it_can_hold() {
+    let (world, _) = pruned();
+    world.map(&json!({"z": id(9)}).to_string());
+    let other = |model: &str| {
+        let why = "the map is flat (chats of Claude without a model level), so it cannot hold a chat of model";
+        kept(&format!("{why} `{model}`"))
+    };
+    assert_eq!(outcomes(&world), [restored(), other("codex-cli"), other("gemini-cli")]);
+    assert_eq!(world.map_json(), json!({"z": id(9), "a": CLAUDE_ID}));
 }
 
 #[test]
@@ -244,12 +331,28 @@ fn what_to_restore_must_be_said() {
 }
 
 #[test]
-fn without_a_map_nothing_is_put_back_and_no_tombstone_is_lost() {
-    let (world, _) = pruned();
+fn without_a_map_one_is_made() {
+    let (world, before) = pruned();
     fs_err::remove_file(world.map_path()).unwrap();
-    let ran = world.run(&["restore", "--all"]).ends_with(1);
-    assert!(ran.stderr.contains("there is no session map at"), "{}", ran.stderr);
+    assert_eq!(world.json(&["restore", "--all", "--dry-run"])["restored"], 3);
+    assert!(!world.map_path().exists());
+    assert_eq!(world.json(&["restore", "--all"])["restored"], 3);
+    assert_eq!(world.map_json(), before);
+    assert_eq!(world.map_path().metadata().unwrap().mode() & 0o777, 0o600);
     assert_eq!(world.tombstones().len(), 3);
+}
+
+#[test]
+fn without_a_map_and_tombstones_there_is_nothing_to_restore() {
+    let world = World::new();
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let ran = world.run(&[&["restore", "--all"], dry_run].concat()).ends_with(1);
+        assert!(ran.stderr.contains("there is no session map at"), "{}", ran.stderr);
+    }
+    fs_err::remove_dir_all(world.bridge()).unwrap();
+    let ran = world.run(&["restore", "--all"]).ends_with(1);
+    let map = world.map_path();
+    assert!(ran.stderr.contains(&format!("there is no session map at {}", map.display())), "{}", ran.stderr);
 }
 
 #[test]

@@ -381,6 +381,11 @@ fn what_is_no_map_is_refused_and_left_alone() {
         (format!(r#"{{"claude-cli": {{"a": "{session}", "\u0061": "{session}"}}}}"#).into(), "duplicate key `a`"),
         (format!(r#"{{"claude-cli": {{"a": "{session}"}}, "claude-cli": {{}}}}"#).into(), "duplicate key `claude-cli`"),
         (format!(r#"{{"c": {{"session_id": "{session}", "session_id": "{session}"}}}}"#).into(), "duplicate key"),
+        // Where it is in the file, not in the object that it is in.
+        (indented(r#""a": 1, "a": 2"#), "duplicate key `a` at line 4 column 15"),
+        (indented(r#""a": {"uuid": "x", "x": 0, "x": 1}"#), "duplicate key `x` at line 4 column 34"),
+        (indented("\"a\": {\n\"uuid\": \"x\",\n\"uuid\": 1}"), "duplicate key `uuid` at line 6 column 6"),
+        (indented(r#""a": "\ud83d""#), "unexpected end of hex escape at line 4 column 17"),
         (format!(r#"{{"claude-cli": {{"a": "{session}""#).into(), "not valid JSON"),
         (format!(r#"{{"claude-cli": {{"a": "{session}"}}}} x"#).into(), "not valid JSON"),
         (format!(r#"{{"claude-cli": {{"a": "{session}",}}}}"#).into(), "not valid JSON"),
@@ -401,6 +406,11 @@ fn what_is_no_map_is_refused_and_left_alone() {
             scope.spawn(|| assert_refused(text, why));
         }
     });
+}
+
+/// A nested map with these members on its fourth line.
+fn indented(members: &str) -> Vec<u8> {
+    format!("\n{{\n  \"claude-cli\": {{\n    {members}\n  }}\n}}\n").into()
 }
 
 fn assert_refused(text: &[u8], why: &str) {

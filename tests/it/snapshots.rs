@@ -185,6 +185,8 @@ fn what_cannot_be_done_is_explained() {
         lock.unlock().unwrap();
         world.map(&format!("{{\"a\": \"{CLAUDE_ID}\", \"a\": \"{CLAUDE_ID}\"}}"));
         assert_snapshot!("error_refused", shown(&world.run(&["prune"])));
+        File::options().write(true).open(world.map_path()).unwrap().set_len(257 << 20).unwrap();
+        assert_snapshot!("error_too_large", shown(&world.run(&["prune"])));
         fs_err::remove_file(world.map_path()).unwrap();
         assert_snapshot!("error_missing_map", shown(&world.run(&["prune"])));
         let quiet = world.run(&["prune", "--quiet-if-missing"]);
@@ -199,7 +201,7 @@ fn what_cannot_be_done_is_explained() {
 #[test]
 fn wrong_usage_is_explained() {
     let world = World::new();
-    let usage: [&[&str]; 14] = [
+    let usage: [&[&str]; 15] = [
         &["prune", "--idle", "0"],
         &["prune", "--idle", "0h"],
         &["prune", "--idle", "2"],
@@ -214,6 +216,7 @@ fn wrong_usage_is_explained() {
         &["prune", "--activity", "atime"],
         &["prun"],
         &["prune", "--dir", "a", "--map", "b"],
+        &["prune", "--wait", "0s"],
     ];
     let text = usage.map(|arguments| {
         let ran = world.run(arguments).ends_with(2);

@@ -163,9 +163,14 @@ fn a_record_from_another_container_makes_the_session_unknown() {
 fn a_record_of_a_running_process_that_cannot_be_read_keeps_every_session() {
     let mut world = idle_claude();
     let pid = world.sleeper();
-    world.file(&format!(".claude/sessions/{pid}.json"), "{\"pid\":", 0);
+    let record = world.file(&format!(".claude/sessions/{pid}.json"), "{\"pid\":", 0);
+    filetime::set_file_mtime(&record, filetime::FileTime::now()).unwrap();
     assert_verdict(&world.entries(&[])["a"], "unknown/keep", "could not look for live processes");
     world.run(&["prune", "--dry-run"]).ends_with(4);
+    // Written by another process that had the number before.
+    filetime::set_file_mtime(&record, filetime::FileTime::from_unix_time(1_000_000_000, 0)).unwrap();
+    assert_eq!(world.verdict("a", &[]), "idle/prune");
+    filetime::set_file_mtime(&record, filetime::FileTime::now()).unwrap();
     world.end_child(pid);
     assert_eq!(world.verdict("a", &[]), "idle/prune");
 }

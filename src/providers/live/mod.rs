@@ -90,11 +90,7 @@ impl LiveSessions {
     fn records(&mut self, pattern: &PathPattern, home: &Path, wanted: &dyn Fn(&str) -> bool, host: &Host<'_>) {
         for Entry { path, .. } in entries(pattern, home, wanted, &mut self.errors) {
             let named = first_number(&path);
-            // Killed processes leave their records for ever: most are recognized by the name alone.
             let gone = named.is_some_and(|pid| matches!(host.proc.start_ticks(pid), Ok(None)));
-            if gone && modified(&path).is_none_or(|time| host.is_before_boot(time)) {
-                continue;
-            }
             // Rewritten in place on every change of status: what was caught half-written is whole a moment later.
             let read = || read_record(&path).map(|(text, time)| (LiveRecord::parse(&text), time));
             let (record, written) = match read().and_then(|read_once| match read_once {
@@ -108,6 +104,10 @@ impl LiveSessions {
                     continue;
                 }
             };
+            // Killed processes leave their records for ever.
+            if gone && host.has_ended_with_boot(record.as_ref(), written) {
+                continue;
+            }
             let pid = record.as_ref().and_then(|record| record.pid).or(named);
             match (record, pid) {
                 (Some(record), Some(pid)) => {
@@ -119,6 +119,8 @@ impl LiveSessions {
                     }
                 }
                 _ if gone => {}
+                // Another process has the number by now.
+                (_, Some(pid)) if host.proc.start_time(pid).is_ok_and(|start| is_younger(start, written)) => {}
                 (_, pid) => {
                     let process = pid.map_or_else(|| "some process".to_owned(), |pid| format!("process {pid}"));
                     self.errors.push(format!("{} names no session, and {process} may have one", path.display()));
@@ -171,10 +173,8 @@ impl LiveSessions {
                 continue;
             };
             match proc.start_time(pid) {
-                Ok(Some(start)) if start <= written + START_TOLERANCE => {
-                    self.add(session, Liveness::Live { pid, last_activity: None });
-                }
-                Ok(_) => {}
+                Ok(start) if start.is_none() || is_younger(start, written) => {}
+                Ok(_) => self.add(session, Liveness::Live { pid, last_activity: None }),
                 Err(error) => {
                     let reason = format!("process {pid} marks it as in use and could not be examined: {error}");
                     self.add(session, Liveness::Unverifiable { reason });
@@ -208,8 +208,9 @@ fn holder(holders: &FxHashMap<FileOnDevice, u32>, file: (u64, u64), proc: &Proc)
     unverifiable.map(|reason| Liveness::Unverifiable { reason })
 }
 
-fn modified(path: &Path) -> Option<DateTime<Utc>> {
-    fs_err::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok().map(DateTime::from)
+/// Whether a process started only after its supposed record was written, and so is not the one that wrote it.
+fn is_younger(start: Option<DateTime<Utc>>, written: DateTime<Utc>) -> bool {
+    start.is_some_and(|start| start > written + START_TOLERANCE)
 }
 
 fn read_record(path: &Path) -> io::Result<(Vec<u8>, DateTime<Utc>)> {

@@ -91,27 +91,38 @@ impl<'p> Host<'p> {
     }
 
     /// Whether something that was written at `time` was written before this machine started.
-    pub(super) fn is_before_boot(&self, time: DateTime<Utc>) -> bool {
+    fn is_before_boot(&self, time: DateTime<Utc>) -> bool {
         self.boot_time.get_or_init(|| self.proc.boot_time().ok()).is_some_and(|boot| time + START_TOLERANCE < boot)
+    }
+
+    /// Whether the process that wrote a record at `time` ended when this machine last did. Our boot says nothing of
+    /// processes elsewhere.
+    pub(super) fn has_ended_with_boot(&self, record: Option<&LiveRecord>, time: DateTime<Utc>) -> bool {
+        let machine = record.and_then(|record| record.machine.as_deref());
+        let may_be_elsewhere = machine.is_some_and(|written| self.machine_id() != Some(written));
+        !may_be_elsewhere && self.is_before_boot(time)
     }
 
     /// Whether a record was written in another pid namespace or on another machine, where its pid means something else.
     pub(super) fn is_foreign(&self, record: &LiveRecord) -> bool {
         let namespace = self.namespace.get_or_init(|| self.proc.pid_namespace().ok());
-        let differs = |written: &str| {
-            let id = || fs_err::read_to_string(MACHINE_ID).ok().map(|id| id.trim().to_owned());
-            // Machines without an id, or with one that is not ours to read, are not told apart.
-            self.machine.get_or_init(id).as_deref().is_some_and(|own| !own.is_empty() && own != written)
-        };
+        // Machines without an id, or with one that is not ours to read, are not told apart.
+        let machines = || record.machine.as_deref().zip(self.machine_id());
         record.namespace.zip(*namespace).is_some_and(|(written, own)| written != own)
-            || record.machine.as_deref().is_some_and(differs)
+            || machines().is_some_and(|(written, own)| written != own)
+    }
+
+    /// This machine's id, where it has one.
+    fn machine_id(&self) -> Option<&str> {
+        let id = || fs_err::read_to_string(MACHINE_ID).ok().map(|id| id.trim().to_owned());
+        self.machine.get_or_init(id).as_deref().filter(|id| !id.is_empty())
     }
 
     /// What a record proves. `written` is the time of its file, for records that do not tell when the process started.
     pub(super) fn verdict(&self, record: &LiveRecord, pid: u32, written: DateTime<Utc>) -> Option<Liveness> {
         let started_at = record.started_at.unwrap_or(written);
         if self.is_foreign(record) {
-            return (!self.is_before_boot(started_at)).then(|| Liveness::Unverifiable {
+            return (!self.has_ended_with_boot(Some(record), started_at)).then(|| Liveness::Unverifiable {
                 reason: format!("process {pid} of another container or machine has recorded it"),
             });
         }

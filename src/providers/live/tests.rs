@@ -196,6 +196,22 @@ fn a_record_of_another_namespace_is_not_checked_against_our_processes() {
 }
 
 #[test]
+fn our_boot_says_nothing_of_the_processes_of_another_machine() {
+    let world = World::new();
+    let domain = "\"pidDomain\":\"linux:0123456789abcdef0123456789abcdef:pid:[7]\"";
+    let before_boot = boot() - chrono::TimeDelta::days(3);
+    let started_at = before_boot.timestamp_millis();
+    let path = world.record(&format!(",{domain},\"procStart\":\"5\",\"startedAt\":{started_at}"));
+    assert!(is_unverifiable(&world.look(records())));
+    age(&path, before_boot);
+    assert!(is_unverifiable(&world.look(records())), "nor does the time of its file");
+    fs::remove_file(&path).unwrap();
+    let gone = format!("{{\"pid\":4194304,\"sessionId\":\"{ID}\",{domain},\"startedAt\":{started_at}}}");
+    age(&world.add("sessions/4194304.json", &gone), before_boot);
+    assert!(is_unverifiable(&world.look(records())), "our processes have other numbers");
+}
+
+#[test]
 fn a_record_of_our_own_machine_and_namespace_is_checked_against_our_processes() {
     let mut world = World::new();
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
@@ -228,6 +244,19 @@ fn a_record_that_cannot_be_understood_is_told_while_its_process_runs() {
     assert_eq!(errors.len(), 2, "{errors:?}");
     world.end();
     assert_eq!(world.look(records()).errors.len(), 1);
+}
+
+#[test]
+fn a_record_that_cannot_be_understood_proves_nothing_of_a_process_that_started_after_it() {
+    let world = World::new();
+    let start = Proc::default().start_time(world.pid()).unwrap().unwrap();
+    for content in ["", "{\"pid\":", "{}"] {
+        let path = world.add(&format!("sessions/{}.json", world.pid()), content);
+        for (seconds, expected) in [(100, 1), (-1, 1), (-10, 0)] {
+            age(&path, start + chrono::TimeDelta::seconds(seconds));
+            assert_eq!(world.look(records()).errors.len(), expected, "{content:?} {seconds}");
+        }
+    }
 }
 
 #[test]
