@@ -6,7 +6,6 @@ use super::cli::Prune;
 use super::map::{with_map, with_plan};
 use crate::context::Context;
 use crate::exit::ExitStatus;
-use crate::output::escape::Escaped;
 use crate::output::prune::PruneView;
 use crate::session_map::{MapError, Memory};
 use crate::sweep::apply::{How, apply};
@@ -41,12 +40,7 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
             })?;
             let late = applied.iter().flat_map(|applied| &applied.problems);
             let problems: Vec<&String> = plan.evidence.problems().iter().chain(late).collect();
-            if context.output.quiet && !context.output.json {
-                // An exit code that says "not all" without saying what would leave a person to guess.
-                for problem in &problems {
-                    log::error!("{}", Escaped(problem));
-                }
-            }
+            super::tell_when_quiet(context.output, problems.iter().copied());
             Ok(match () {
                 () if !problems.is_empty() => ExitStatus::Partial,
                 () if arguments.exit_code && dry_run && plan.totals().pruned > 0 => ExitStatus::WorkToDo,
