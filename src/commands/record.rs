@@ -26,7 +26,12 @@ pub(super) fn run(context: &Context, arguments: &Record) -> Result<ExitStatus> {
     }
     let cwd = match &arguments.cwd {
         None => None,
-        Some(cwd) => Some(std::path::absolute(cwd)?.to_string_lossy().into_owned()),
+        Some(cwd) => {
+            let Ok(cwd) = std::path::absolute(cwd)?.into_os_string().into_string() else {
+                return Err(UsageError(format!("--cwd: {} is no UTF-8, which a map is", cwd.display())).into());
+            };
+            Some(cwd)
+        }
     };
     let mapping = NewMapping {
         model: &chat.model,

@@ -1,6 +1,8 @@
 //! `session-sweep record`: one mapping into the map, through the same door as prune.
 
+use std::ffi::OsStr;
 use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
@@ -239,4 +241,20 @@ fn a_changed_mapping_keeps_its_other_fields_byte_for_byte() {
     world.map(before);
     record(&world, "claude-cli", "a", CLAUDE_ID).ends_with(0);
     assert_eq!(world.map_text(), before.replace("7b1c9a34-0d9e-4a53-9a1f-5f1f8a0f3f10", CLAUDE_ID));
+}
+
+#[test]
+fn folders_whose_names_are_no_utf_8_are_used_as_they_are_or_refused() {
+    let world = World::new();
+    let name = OsStr::from_bytes(b"br\xff");
+    let folder = world.root().join(name);
+    fs_err::create_dir(&folder).unwrap();
+    let record = |flag: &str| {
+        let mut command = world.command(&["record", "--model", "claude-cli", "--chat", "a", "--session", CLAUDE_ID]);
+        Ran::of(command.arg(flag).arg(&folder))
+    };
+    record("--dir").ends_with(0);
+    assert!(fs_err::read_to_string(folder.join("session_map.json")).unwrap().contains(CLAUDE_ID));
+    let ran = record("--cwd").ends_with(2);
+    assert!(ran.stderr.contains("--cwd: ") && ran.stderr.contains("UTF-8"), "{ran:?}");
 }
