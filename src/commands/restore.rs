@@ -12,7 +12,8 @@ use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::record::{RestoreAction, RestoreView, Restored};
 use crate::session_map::{
-    Change, Document, EMPTY_MAP, FLAT_MODEL, Grave, MapError, NewForm, NewMapping, SessionMap, TopPlace, new_map,
+    Change, Document, EMPTY_MAP, EditError, FLAT_MODEL, Grave, MapError, NewForm, NewMapping, SessionMap, TopPlace,
+    new_map,
 };
 use crate::sweep::resolve::is_grave_of;
 
@@ -24,7 +25,7 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
         let graves = chosen(context, arguments, &map)?;
         let entries = super::map::with_map(context, &map, |document, _| match document {
             Some(document) => Ok(decide(document, &graves, context)),
-            None if graves.is_empty() => Err(missing().into()),
+            None if !makes_a_map(&graves, context) => Err(missing().into()),
             None => Ok(decide(&map.parse(EMPTY_MAP.as_bytes(), &is_model)?, &graves, context)),
         })?;
         return show(context, arguments, &map, entries);
@@ -53,7 +54,7 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
         Ok(Some(Change { edited, pending: None }))
     };
     let new = || match decided(&map.parse(EMPTY_MAP.as_bytes(), &is_model)?) {
-        mappings if mappings.is_empty() => Err(missing()),
+        mappings if mappings.is_empty() || !makes_a_map(&graves, context) => Err(missing()),
         mappings => new_map(&mappings).map_err(|error| MapError::Change(error.into())),
     };
     held.update_or_create(change, new)?;
@@ -83,15 +84,24 @@ fn chosen(context: &Context, arguments: &Restore, map: &SessionMap) -> Result<Ve
     Ok(graves)
 }
 
+/// Whether a map can be made for these: of one form, which the tombstones tell. Others are made by their own programs.
+fn makes_a_map(graves: &[Grave], context: &Context) -> bool {
+    let Some(first) = graves.first() else { return false };
+    let is_known = |grave: &Grave| grave.model.as_deref().is_some_and(|model| context.is_model(model));
+    graves.iter().all(|grave| grave.place == first.place && (grave.place.is_some() || is_known(grave)))
+}
+
 /// What becomes of each tombstone's mapping.
 fn decide(document: &Document<'_>, graves: &[Grave], context: &Context) -> Vec<Restored> {
     let mut reasons = superseded(document, graves);
+    let mut refused = vec![false; graves.len()];
     let free: Vec<usize> = (0..graves.len()).filter(|index| reasons[*index].is_none()).collect();
     let mappings: Vec<NewMapping<'_>> = free.iter().map(|index| mapping(&graves[*index], context)).collect();
     for (index, objection) in free.into_iter().zip(document.objections(&mappings)) {
+        refused[index] = objection.as_ref().is_some_and(|objection| !matches!(objection, EditError::Superseded));
         reasons[index] = objection.map(|objection| objection.to_string());
     }
-    let decide = |(grave, reason): (&Grave, Option<String>)| {
+    let decide = |((grave, reason), refused): ((&Grave, Option<String>), bool)| {
         let (action, reason) = match reason {
             Some(reason) => (RestoreAction::Keep, reason),
             None if grave.transcript_is_gone() => (RestoreAction::Restore, "its transcript is gone by now".to_owned()),
@@ -103,9 +113,10 @@ fn decide(document: &Document<'_>, graves: &[Grave], context: &Context) -> Vec<R
             session: grave.session.clone(),
             action,
             reason,
+            refused,
         }
     };
-    graves.iter().zip(reasons).map(decide).collect()
+    graves.iter().zip(reasons).zip(refused).map(decide).collect()
 }
 
 /// Which tombstones' chats have something newer, and what.
@@ -162,6 +173,11 @@ fn mapping<'g>(grave: &'g Grave, context: &Context) -> NewMapping<'g> {
 
 fn show(context: &Context, arguments: &Restore, map: &SessionMap, entries: Vec<Restored>) -> Result<ExitStatus> {
     let restored = entries.iter().filter(|entry| entry.action == RestoreAction::Restore).count();
+    let refused: Vec<String> = entries
+        .iter()
+        .filter(|entry| entry.refused)
+        .map(|entry| format!("chat `{}` was left out: {}", entry.chat, entry.reason))
+        .collect();
     let view = RestoreView {
         schema: 1,
         command: "restore",
@@ -171,5 +187,6 @@ fn show(context: &Context, arguments: &Restore, map: &SessionMap, entries: Vec<R
         restored,
     };
     context.output.show(&view)?;
-    Ok(ExitStatus::Done)
+    super::tell_when_quiet(context.output, refused.iter());
+    Ok(if refused.is_empty() { ExitStatus::Done } else { ExitStatus::Partial })
 }

@@ -51,6 +51,9 @@ pub(crate) struct Restored {
     pub(crate) session: String,
     pub(crate) action: RestoreAction,
     pub(crate) reason: String,
+    /// It could not be put back although nothing newer is there.
+    #[serde(skip)]
+    pub(crate) refused: bool,
 }
 
 /// Put back or not.

@@ -5,11 +5,12 @@
 //! asked for relative to their open folder; where few sessions are wanted in a large folder they are asked for by name
 //! instead of listing it. Sub-agents are looked for only beside main transcripts that look idle.
 //!
-//! It never says that a session is not there when it could not look: see [`Store::problems`] and [`Store::narrowed`].
+//! It never says that a session is not there when it could not look: see [`Store::problems`].
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::collections::hash_map::Entry;
 use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -57,8 +58,9 @@ pub(crate) struct Store {
     names: Arc<[Vec<u8>]>,
     /// The newest sub-agent's file and its time, by id, where it was looked for.
     subagents: FxHashMap<u32, (Place, DateTime<Utc>)>,
-    /// Further copies of transcripts: id, place, time.
-    older: Vec<(u32, Place, DateTime<Utc>)>,
+    /// Further files of sub-agents, and further copies of transcripts, by id.
+    further_subagents: FxHashMap<u32, Vec<Place>>,
+    older: FxHashMap<u32, Vec<(Place, DateTime<Utc>)>>,
 }
 
 /// A session's files.
@@ -309,7 +311,8 @@ impl Store {
             folders: Arc::new([]),
             names: Arc::new([]),
             subagents: FxHashMap::default(),
-            older: Vec::new(),
+            further_subagents: FxHashMap::default(),
+            older: FxHashMap::default(),
         }
     }
 
@@ -343,11 +346,17 @@ impl Store {
         self.subagents.get(&id).copied()
     }
 
+    /// Every file of a session's sub-agents that was looked at.
+    pub(crate) fn subagents(&self, id: u32) -> impl Iterator<Item = Place> {
+        let further = self.further_subagents.get(&id).into_iter().flatten().copied();
+        self.subagent(id).map(|(place, _)| place).into_iter().chain(further)
+    }
+
     /// Every copy of a session's transcript, the newest first.
     pub(crate) fn copies(&self, index: usize) -> Vec<(Place, DateTime<Utc>)> {
         let newest = self.found[index].map(|found| (found.transcript, found.modified));
-        let older = self.older.iter().filter(|(id, ..)| *id as usize == index);
-        let mut copies: Vec<_> = newest.into_iter().chain(older.map(|&(_, place, time)| (place, time))).collect();
+        let older = self.older.get(&(index as u32)).into_iter().flatten().copied();
+        let mut copies: Vec<_> = newest.into_iter().chain(older).collect();
         copies.sort_by_key(|(place, modified)| (Reverse(*modified), place.folder));
         copies
     }
@@ -359,15 +368,20 @@ impl Store {
                 *found = Some(Found { transcript: place, modified: hit.modified });
             }
             (HitKind::Transcript, Some(found)) if is_newer(hit, found) => {
-                self.older.push((hit.id, found.transcript, found.modified));
+                self.older.entry(hit.id).or_default().push((found.transcript, found.modified));
                 (found.transcript, found.modified) = (place, hit.modified);
             }
-            (HitKind::Transcript, Some(_)) => self.older.push((hit.id, place, hit.modified)),
+            (HitKind::Transcript, Some(_)) => self.older.entry(hit.id).or_default().push((place, hit.modified)),
             (HitKind::Subagent, _) => {
-                let newest = self.subagents.entry(hit.id).or_insert((place, hit.modified));
-                if hit.modified > newest.1 {
-                    *newest = (place, hit.modified);
-                }
+                let further = match self.subagents.entry(hit.id) {
+                    Entry::Vacant(free) => {
+                        free.insert((place, hit.modified));
+                        return;
+                    }
+                    Entry::Occupied(newest) if newest.get().1 >= hit.modified => place,
+                    Entry::Occupied(mut newest) => newest.insert((place, hit.modified)).0,
+                };
+                self.further_subagents.entry(hit.id).or_default().push(further);
             }
         }
     }

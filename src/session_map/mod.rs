@@ -28,7 +28,7 @@ use crate::filesystem::{
     SnapshotError, create, has_leftovers, remove_leftovers,
 };
 
-pub(crate) use add::{EMPTY_MAP, NewForm, NewMapping, TopPlace, new_map};
+pub(crate) use add::{EMPTY_MAP, EditError, NewForm, NewMapping, TopPlace, new_map};
 pub(crate) use edit::Edited;
 pub(crate) use entry::{Entry, Recorded};
 pub(crate) use memory::{Absent, Memory, Remembered, Tidied};

@@ -35,14 +35,14 @@ pub(crate) fn times<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<Vec<Opti
     results
 }
 
-/// The newest dated record of a session's transcript, in whatever copy, and of its newest sub-agent.
+/// The newest dated record of a session's transcript, in whatever copy, and of its sub-agents.
 fn session_time(store: &Store, id: u32, found: &Found) -> Times {
     let copies = store.copies(id as usize).into_iter().map(|(place, _)| place);
     let changed = Activity { time: found.modified, source: Source::TranscriptMtime };
     let main = newest(store, copies, Source::TranscriptRecord, changed);
-    let subagent = store.subagent(id).map(|(place, time)| {
+    let subagent = store.subagent(id).map(|(_, time)| {
         let changed = Activity { time, source: Source::SubagentMtime };
-        newest(store, std::iter::once(place), Source::SubagentRecord, changed)
+        newest(store, store.subagents(id), Source::SubagentRecord, changed)
     });
     match (main, subagent.transpose()) {
         (Ok(main), Ok(subagent)) => Times::Read(subagent.filter(|subagent| subagent.time > main.time).unwrap_or(main)),

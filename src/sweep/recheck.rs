@@ -61,8 +61,11 @@ impl<'p> Recheck<'p> {
         let plan = self.plan;
         let all: Vec<u32> = (0..plan.document.entries.len() as u32).collect();
         let again = Evidence::gather(plan.document, &all, plan.catalogue, plan.evidence.look);
-        let known = plan.evidence.problems();
-        self.problems = again.problems().iter().filter(|problem| !known.contains(problem)).cloned().collect();
+        for problem in again.problems() {
+            if !plan.evidence.problems().contains(problem) && !self.problems.contains(problem) {
+                self.problems.push(problem.clone());
+            }
+        }
         let entry = |index: u32| plan.evidence.findings[index as usize].entry;
         let is_alive = |index: &u32| !plan.condemns(&again, &again.findings[entry(*index) as usize]);
         doomed.iter().copied().filter(is_alive).collect()

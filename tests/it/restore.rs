@@ -367,3 +367,37 @@ fn sessions_that_carry_one_chats_name_all_come_back() {
     world.run(&["restore", "--all"]).ends_with(0);
     assert_eq!(world.map_json(), map);
 }
+
+#[test]
+fn what_the_map_cannot_take_is_said_by_the_exit_code_too() {
+    let world = World::new();
+    world.codex(CODEX_ID, 600);
+    world.map(&nested(&[("codex-cli", "a", CODEX_ID)]));
+    world.run(&["prune"]).ends_with(0);
+    // A flat map of ids holds Claude's chats alone.
+    let flat = json!({"b": CLAUDE_ID}).to_string();
+    world.map(&flat);
+    for arguments in [&["restore", "--all"][..], &["restore", "--all", "--dry-run"]] {
+        let ran = world.run(&[arguments, &["--json"]].concat()).ends_with(4);
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!((&document["restored"], &document["entries"][0]["action"]), (&json!(0), &json!("keep")));
+        assert!(document["entries"][0]["reason"].as_str().unwrap().contains("the map is flat"), "{document}");
+        let ran = world.run(&[arguments, &["--quiet"]].concat()).ends_with(4);
+        assert!(ran.stdout.is_empty() && ran.stderr.contains("chat `a` was left out"), "{ran:?}");
+    }
+    assert_eq!(world.map_text(), flat);
+}
+
+#[test]
+fn a_map_that_only_its_own_program_can_make_is_not_made() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 600);
+    world.map(&json!({"channelMap": [["#general", {"sessionId": CLAUDE_ID}]]}).to_string());
+    world.run(&["prune"]).ends_with(0);
+    fs_err::remove_file(world.map_path()).unwrap();
+    for arguments in [&["restore", "--all"][..], &["restore", "--all", "--dry-run"]] {
+        let ran = world.run(arguments).ends_with(1);
+        assert!(ran.stderr.contains("there is no session map at"), "{}", ran.stderr);
+    }
+    assert!(!world.map_path().exists());
+}

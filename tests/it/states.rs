@@ -626,6 +626,25 @@ fn work_of_sub_agents_keeps_their_parent() {
 }
 
 #[test]
+fn by_content_any_sub_agent_may_be_the_one_that_was_active_last() {
+    let world = World::new();
+    let session = id(1);
+    world.file(&format!(".claude/projects/-work/{session}.jsonl"), line(900, "a"), 900);
+    let agent = |name: &str, said, minutes| {
+        let path = format!(".claude/projects/-work/{session}/subagents/agent-{name}.jsonl");
+        world.file(&path, line(said, "b"), minutes);
+    };
+    // As after a backup was put back: the order of the files' times says nothing.
+    for (name, said, minutes) in [("1", 800, 5), ("2", 30, 700), ("3", 600, 6)] {
+        agent(name, said, minutes);
+    }
+    world.map(&nested(&[("claude-cli", "a", &session)]));
+    let entry = &world.entries(&["--activity", "content"])["a"];
+    assert_verdict(entry, "active/keep", "");
+    assert_eq!((&entry["source"], &entry["idle_seconds"]), (&json!("subagent-record"), &json!(30 * 60)));
+}
+
+#[test]
 fn a_sub_agents_time_in_the_future_makes_the_session_unknown() {
     let world = idle_claude();
     world.file(&format!(".claude/projects/-work/{CLAUDE_ID}/subagents/agent-1.jsonl"), "{}\n", -60);

@@ -4,7 +4,6 @@ use std::ffi::{CStr, CString};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use rustix::fs::FileType;
 
 use super::{Beside, Here, HitKind, Scanner};
@@ -115,22 +114,23 @@ impl Scanner {
                 found.push(entry.to_owned());
             }
         });
-        let mut newest: Option<(DateTime<Utc>, CString)> = None;
+        let mut times = Vec::new();
         for entry in found {
             match walk::file_times(folder.as_fd(), entry.as_c_str()) {
-                Ok(times) if times.is_file && newest.as_ref().is_none_or(|(time, _)| times.modified > *time) => {
-                    newest = Some((times.modified, entry));
-                }
+                Ok(known) if known.is_file => times.push((known.modified, entry)),
                 Err(error) if !walk::means_absent(error) => {
                     self.problem(here.plan, here.job, &[&at, entry.to_bytes()].join(&b'/'), error);
                 }
                 _ => {}
             }
         }
-        if let Some((modified, entry)) = newest {
-            at.push(b'/');
-            at.extend_from_slice(entry.to_bytes());
-            self.hit(here, id, &at, kind, modified);
+        if self.subagents_before.is_some() {
+            // The newest tells; where times are not believed any may be that.
+            let newest = (0..times.len()).max_by_key(|index| times[*index].0);
+            times = newest.map(|index| times.swap_remove(index)).into_iter().collect();
+        }
+        for (modified, entry) in times {
+            self.hit(here, id, &[&at, entry.to_bytes()].join(&b'/'), kind, modified);
         }
     }
 }
