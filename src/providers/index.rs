@@ -52,6 +52,8 @@ pub(crate) struct Store {
     pub(crate) problems: Vec<String>,
     /// Why the sub-agents of a session, by its index, could not all be looked at.
     pub(crate) doubts: FxHashMap<u32, Arc<str>>,
+    /// Those of the problems that hide sub-agents alone, and no copy of a session.
+    pub(crate) of_subagents: FxHashSet<Arc<str>>,
     /// Every folder of the walk, by its whole path.
     folders: Arc<[PathBuf]>,
     /// The names that each thread of the walk found.
@@ -156,6 +158,9 @@ pub(crate) fn gather_beside<T: Send>(
         }
         for (plan, id, why) in scanner.doubts {
             stores[store_of[plan]].doubts.insert(id, why);
+        }
+        for (plan, problem) in scanner.of_subagents {
+            stores[store_of[plan]].of_subagents.insert(problem);
         }
     }
     let names: Arc<[Vec<u8>]> = names.into();
@@ -308,6 +313,7 @@ impl Store {
             present: false,
             problems: Vec::new(),
             doubts: FxHashMap::default(),
+            of_subagents: FxHashSet::default(),
             folders: Arc::new([]),
             names: Arc::new([]),
             subagents: FxHashMap::default(),

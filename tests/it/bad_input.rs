@@ -807,6 +807,25 @@ fn a_store_with_100_000_junk_names_is_looked_through() {
 }
 
 #[test]
+fn sub_agents_that_cannot_be_read_are_no_matter_for_sessions_of_other_projects() {
+    let world = World::new();
+    let elsewhere = format!(".claude/projects/-other/{}.jsonl", id(1));
+    world.claude(CLAUDE_ID, 300);
+    world.file(&elsewhere, "{}\n", 300);
+    // Beside the transcripts, and in the time in question: any idle session's of that folder.
+    let torn = ["1", "2"].map(|name| world.file(&format!(".claude/projects/-work/agent-{name}.jsonl"), "{", 1));
+    for manner in MANNERS {
+        world.map(&json!({"claude-cli": {"a": CLAUDE_ID, "b": id(1)}}).to_string());
+        manner.set_up(&world);
+        let ran = world.run(&["prune", "--dry-run", "--json"]).ends_with(4);
+        assert_eq!(states(&ran)[..2], [kept("unknown"), pruned("idle")], "{manner:?}");
+        for path in &torn {
+            assert!(notes(&ran).contains(path.to_str().unwrap()), "{manner:?}: {}", notes(&ran));
+        }
+    }
+}
+
+#[test]
 fn where_no_threads_can_be_made_the_work_is_done_without() {
     let world = blind_scene();
     let run = |arguments: &[&str]| {

@@ -58,6 +58,8 @@ pub(super) struct Scanner {
     pub(super) problems: Vec<(usize, Arc<str>)>,
     /// Sessions whose sub-agents could not all be looked at, by plan and id, with the reason.
     pub(super) doubts: Vec<(usize, u32, Arc<str>)>,
+    /// Those of the problems that hide sub-agents alone.
+    pub(super) of_subagents: Vec<(usize, Arc<str>)>,
     pub(super) subagents_before: Option<DateTime<Utc>>,
 }
 
@@ -90,6 +92,7 @@ impl Scanner {
             present: Vec::new(),
             problems: Vec::new(),
             doubts: Vec::new(),
+            of_subagents: Vec::new(),
             subagents_before,
         }
     }

@@ -40,9 +40,7 @@ impl Scanner {
         for name in &beside.loose {
             self.loose_subagent(here, name);
         }
-        for &id in idle {
-            self.doubt_since(known, here, id);
-        }
+        self.doubt_since(known, here, idle);
     }
 
     fn loose_subagent(&mut self, here: &Here<'_, '_>, name: &CStr) {
@@ -66,11 +64,13 @@ impl Scanner {
         }
     }
 
-    /// Notes that a session's sub-agents could not all be looked at, if there are problems since `known`.
-    fn doubt_since(&mut self, known: usize, here: &Here<'_, '_>, id: u32) {
-        if let Some((_, problem)) = self.problems.get(known) {
-            self.doubts.push((here.job.plan, id, Arc::clone(problem)));
+    /// Notes that these sessions' sub-agents could not all be looked at, if there are problems since `known`.
+    fn doubt_since(&mut self, known: usize, here: &Here<'_, '_>, ids: &[u32]) {
+        let new = &self.problems[known..];
+        if let Some((_, problem)) = new.first() {
+            self.doubts.extend(ids.iter().map(|id| (here.job.plan, *id, Arc::clone(problem))));
         }
+        self.of_subagents.extend_from_slice(new);
     }
 
     /// The files that `rule.tail` names below the folder `name`.
@@ -78,7 +78,7 @@ impl Scanner {
         let known = self.problems.len();
         self.look_below(here, id, name, rule, kind);
         if kind == HitKind::Subagent {
-            self.doubt_since(known, here, id);
+            self.doubt_since(known, here, &[id]);
         }
     }
 

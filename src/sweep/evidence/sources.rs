@@ -1,6 +1,6 @@
 //! Everything that is looked at for one provider's sessions: its store, its database, the signs of live processes.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::Look;
 use super::questions::Questions;
@@ -85,9 +85,7 @@ impl Sources {
         let (open, blind) = held_by(query, &store, open, look);
         let unlooked = |problem: &String| format!("could not look everywhere: {problem}");
         // What hides the sub-agents of one session hides no copy of another.
-        let doubts: FxHashSet<&str> = store.doubts.values().map(AsRef::as_ref).collect();
-        let of_one_session = |problem: &&String| doubts.contains(problem.as_str());
-        let unread = problems.iter().find(|problem| !of_one_session(problem)).map(unlooked);
+        let unread = problems.iter().find(|problem| !store.of_subagents.contains(problem.as_str())).map(unlooked);
         let read = match problems.first() {
             Some(problem) => Err(unlooked(problem)),
             None if !provider.complete && present => {
