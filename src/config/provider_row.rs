@@ -214,60 +214,15 @@ mod tests {
     use crate::providers::row::Home;
 
     /// The built-in Claude row as a user would write it.
-    const CLAUDE: &str = r#"
-[[provider]]
-name = "claude"
-models = ["claude*", "sonnet*", "opus*", "haiku*"]
-home = ".claude"
-home_env = ["CLAUDE_CONFIG_DIR"]
-transcripts = ["projects/*/{id}.jsonl"]
-subagents = ["projects/*/{id}/subagents/agent-*.jsonl", "projects/*/agent-*.jsonl"]
-id_field = "sessionId"
-cwd_field = "cwd"
-live = { records = "sessions/*.json" }
-resume = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--", "{prompt}"]
-fork = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--fork-session", "--", "{prompt}"]
-"#;
-
-    fn texts(list: &[&str]) -> Vec<String> {
-        list.iter().map(|text| (*text).to_owned()).collect()
-    }
+    const CLAUDE: &str = include_str!("../../tests/fixtures/claude-row.toml");
 
     fn pattern(text: &str) -> PathPattern {
         PathPattern::parse(text).unwrap()
     }
 
     fn claude() -> Provider {
-        Provider {
-            name: "claude".to_owned(),
-            models: texts(&["claude*", "sonnet*", "opus*", "haiku*"]),
-            home: Home {
-                variables: vec![("CLAUDE_CONFIG_DIR".to_owned(), String::new())],
-                default: PathBuf::from(".claude"),
-            },
-            transcripts: vec![pattern("projects/*/{id}.jsonl")],
-            subagents: vec![pattern("projects/*/{id}/subagents/agent-*.jsonl"), pattern("projects/*/agent-*.jsonl")],
-            id_field: texts(&["sessionId"]),
-            database: None,
-            working_folder: WorkingFolder::Field(texts(&["cwd"])),
-            live: vec![LiveRule::Records(pattern("sessions/*.json"))],
-            resume: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "--", "{prompt}"]),
-            fork: texts(&[
-                "claude",
-                "-p",
-                "--output-format",
-                "json",
-                "--resume",
-                "{id}",
-                "--fork-session",
-                "--",
-                "{prompt}",
-            ]),
-            hazards: Vec::new(),
-            live_home: None,
-            subagent_field: Vec::new(),
-            complete: true,
-        }
+        let rows = builtin::rows();
+        rows.into_iter().find(|row| row.name == "claude").unwrap()
     }
 
     fn read(text: &str) -> ConfigFile {

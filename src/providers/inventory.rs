@@ -80,10 +80,7 @@ impl Inventory {
         for file in WalkDir::new(&base).min_depth(depth).max_depth(depth).follow_links(true) {
             let file = match file {
                 Ok(file) => file,
-                Err(error) if error.loop_ancestor().is_some() => continue,
-                Err(error) if error.io_error().and_then(Errno::from_io_error).is_some_and(walk::means_absent) => {
-                    continue;
-                }
+                Err(error) if error.loop_ancestor().is_some() || is_gone(&error) => continue,
                 Err(error) => {
                     self.problems.push(error.to_string());
                     continue;
@@ -103,9 +100,7 @@ impl Inventory {
             };
             let metadata = match file.metadata() {
                 Ok(metadata) => metadata,
-                Err(error) if error.io_error().and_then(Errno::from_io_error).is_some_and(walk::means_absent) => {
-                    continue;
-                }
+                Err(error) if is_gone(&error) => continue,
                 Err(error) => {
                     self.problems.push(error.to_string());
                     continue;
@@ -143,6 +138,11 @@ impl Inventory {
             Err(problem) => self.problems.push(format!("{problem:#}")),
         }
     }
+}
+
+/// Whether what was listed is not there any more.
+fn is_gone(error: &walkdir::Error) -> bool {
+    error.io_error().and_then(Errno::from_io_error).is_some_and(walk::means_absent)
 }
 
 /// The session that the file at `path` belongs to; `None` when the pattern does not lead there.

@@ -64,17 +64,12 @@ impl<'p> Plan<'p> {
         };
         let since = evidence.findings.iter().filter(|finding| finding.is_missing()).filter_map(since).collect();
         let mut plan = Self { document, evidence, catalogue, thresholds, now, since, outcomes: Vec::new() };
-        plan.settle();
-        plan
-    }
-
-    /// Notes the outcome of every verdict.
-    fn settle(&mut self) {
         let outcome = |finding: &Finding| {
-            let verdict = self.verdict(finding);
+            let verdict = plan.verdict(finding);
             (verdict.state, verdict.action)
         };
-        self.outcomes = self.evidence.findings.iter().map(outcome).collect();
+        plan.outcomes = evidence.findings.iter().map(outcome).collect();
+        plan
     }
 
     /// Every mapping, in the map's order.

@@ -9,21 +9,7 @@ use crate::left_behind::{assert_verdict, boot_id, id, nested, start_ticks, verdi
 use crate::world::{NOW, World};
 
 /// The built-in Claude row, every key of it, as a user would write it.
-const CLAUDE: &str = r#"
-[[provider]]
-name = "claude"
-models = ["claude*", "sonnet*", "opus*", "haiku*"]
-home = "~/.claude"
-home_env = ["CLAUDE_CONFIG_DIR"]
-transcripts = ["projects/*/{id}.jsonl"]
-subagents = ["projects/*/{id}/subagents/agent-*.jsonl", "projects/*/agent-*.jsonl"]
-id_field = "sessionId"
-cwd_field = "cwd"
-live = { records = "sessions/*.json" }
-resume = ["claude", "-p", "--output-format", "json", "--resume", "{id}", "--", "{prompt}"]
-fork = ["claude", "-p", "--output-format", "json", "--fork-session", "--resume", "{id}", "--", "{prompt}"]
-complete = true
-"#;
+const CLAUDE: &str = include_str!("../fixtures/claude-row.toml");
 
 /// A store with everything in it that a row can say: active, idle, in use, sub-agents of both kinds, copies, missing.
 fn store(world: &mut World, home: &str) -> u32 {
