@@ -15,7 +15,7 @@ mod shapes;
 mod tombstones;
 mod value;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::thread::{Builder, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -190,27 +190,39 @@ impl SessionMap {
 
     /// Whether a run that was killed left temporary files, which go with the next lock.
     pub(crate) fn has_leftovers(&self) -> bool {
-        self.temporary_names().any(|(folder, name)| has_leftovers(&folder, &[&name]).unwrap_or_default())
+        let any =
+            |(folder, names): &(PathBuf, Vec<OsString>)| has_leftovers(folder, &borrowed(names)).unwrap_or_default();
+        self.temporary_names().iter().any(any)
     }
 
     fn remove_leftovers(&self) {
-        for (folder, name) in self.temporary_names() {
-            if let Err(error) = remove_leftovers(&folder, &[&name]) {
+        for (folder, names) in self.temporary_names() {
+            if let Err(error) = remove_leftovers(&folder, &borrowed(&names)) {
                 log::debug!("left-over temporary files stay: {error}");
             }
         }
     }
 
-    /// The files that are written by way of temporary ones: the map where it really is, and the tombstones beside the
-    /// link that may lead to it.
-    fn temporary_names(&self) -> impl Iterator<Item = (PathBuf, OsString)> {
+    /// The files that are written by way of temporary ones, by folder: the map where it really is, and the tombstones
+    /// beside the link that may lead to it.
+    fn temporary_names(&self) -> Vec<(PathBuf, Vec<OsString>)> {
         let real = fs_err::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let split = |path: &Path| {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            Some((folder.unwrap_or(Path::new(".")).to_owned(), path.file_name()?.to_owned()))
-        };
-        [split(&real), split(self.tombstones().path())].into_iter().flatten()
+        let mut places: Vec<(PathBuf, Vec<OsString>)> = Vec::new();
+        for path in [&real, self.tombstones().path()] {
+            let Some(name) = path.file_name().map(OsString::from) else { continue };
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            // Mostly it is one folder, and listed once.
+            match places.iter_mut().find(|(known, _)| known == folder) {
+                Some((_, names)) => names.push(name),
+                None => places.push((folder.to_owned(), vec![name])),
+            }
+        }
+        places
     }
+}
+
+fn borrowed(names: &[OsString]) -> Vec<&OsStr> {
+    names.iter().map(OsString::as_os_str).collect()
 }
 
 impl Held<'_> {
