@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scenarios share. They run as root in a machine of their own, with the checkout as the current folder.
+# What the scenarios share. They run as root in a machine of their own.
 set -uo pipefail
 cd /opt/session-sweep || exit 1
 
@@ -12,12 +12,12 @@ check() { # NAME COMMAND...: one line, and what the command said if it failed
     printf 'ok - %s\n' "$1"
   else
     printf 'FAILED - %s: %s\n' "$1" "${*:2}"
-    printf '%s\n' "$said" | tail -n 20 | sed 's/^/    /'
+    tail -n 20 <<<"$said" | sed 's/^/    /'
     failed=$((failed + 1))
   fi
 }
 
-not() {
+not() { # COMMAND...
   ! "$@"
 }
 
@@ -29,6 +29,66 @@ within() { # SECONDS COMMAND...: succeeds as soon as the command does
   done
 }
 
-same() { # FILE FILE
-  diff --unified=0 "$1" "$2"
+as() { # USER COMMAND...: as if that user were logged in
+  local home
+  home=$(getent passwd "$1" | cut -d : -f 6)
+  setpriv --reuid="$1" --regid="$1" --init-groups \
+    env HOME="$home" USER="$1" XDG_RUNTIME_DIR="/run/user/$(id -u "$1")" "${@:2}"
+}
+
+# A user with what real CLIs wrote, last three hours ago but for one session of a minute ago. A process of hers has two
+# more sessions open: one of Claude Code by its record, one of Codex by the rollout that it holds open.
+idle=938156f5-7537-439a-8620-33e43fbce334
+active=c5a6ba86-ab13-4e72-8e58-9cec28da86e8
+recorded=33333333-2222-4333-8444-555555555555
+open=ec9845b2-ce21-42ae-9c74-7d78b0bd345f
+
+add_user() { # NAME
+  local home=/home/$1
+  useradd --create-home --shell /bin/bash "$1"
+  cp -r tests/fixtures/real-trees/{claude/2.1.328,codex/0.36.0}/home/. "$home"
+  rm "$home"/.claude/sessions/*
+  chown -R "$1:" "$home"
+  find "$home" -type f -exec touch --date='3 hours ago' {} +
+  touch --date='1 minute ago' "$home"/.claude/projects/*/$active.jsonl
+  # shellcheck disable=SC2016 # the user's own shell expands it
+  as "$1" bash -c '
+    start=$(cut -d " " -f 22 "/proc/$$/stat")
+    printf "{\"pid\":%s,\"procStart\":\"%s\",\"sessionId\":\"%s\"}" $$ "$start" "$0" >~/.claude/sessions/$$.json
+    exec sleep infinity >>"$1"' "$recorded" "$home"/.codex/sessions/*/*/*/rollout-*-$open.jsonl &
+  within 5 test -e "$home"/.claude/sessions/*.json
+}
+
+log_in() { # USER: so that her systemd runs
+  loginctl enable-linger "$1"
+  within 10 test -S "/run/user/$(id -u "$1")/bus"
+}
+
+write_map() { # USER FOLDER: as a bridge of that user does
+  as "$1" mkdir -p "$2"
+  as "$1" tee "$2/session_map.json" >/dev/null <<MAP
+{"claude-cli": {"idle": "$idle", "active": "$active", "recorded": "$recorded"}, "codex-cli": {"open": "$open"}}
+MAP
+}
+
+is_pruned() { # FOLDER: exactly what was to go is gone
+  cmp "$1/session_map.json" - <<MAP
+{"claude-cli": {"active": "$active", "recorded": "$recorded"}, "codex-cli": {"open": "$open"}}
+MAP
+}
+
+list_files() { # NAME: every file with mode, owner and content, but what changes by itself, into /run/NAME
+  local skip=(-path /var/cache -prune -o -path /var/log -prune -o -path '/var/lib/dpkg/*-old' -prune -o)
+  # /tmp is a file system of its own; the other ones are the kernel's and what the machine was given.
+  { find / /tmp -xdev "${skip[@]}" -printf '%p %M %u:%g %l\n' &&
+    find / /tmp -xdev "${skip[@]}" -type f -exec sha256sum {} +; } | sort --temporary-directory=/run >"/run/$1"
+}
+
+same() { # NAME NAME: of lists
+  diff "/run/$1" "/run/$2"
+}
+
+is_clean() { # USER OPTION... FILE...: systemd has nothing to say about these units
+  local said
+  said=$(as "$1" systemd-analyze verify "${@:2}" 2>&1) && [ -z "$said" ] || { printf '%s\n' "$said" && return 1; }
 }
