@@ -20,7 +20,7 @@ pub(crate) struct Context {
     /// The run's one instant.
     pub(crate) now: DateTime<Utc>,
     /// When the run really began, whatever instant it rehearses.
-    started: DateTime<Utc>,
+    pub(crate) started: DateTime<Utc>,
     pub(crate) catalogue: Catalogue,
     pub(crate) output: Output,
 }
@@ -105,6 +105,6 @@ impl Context {
 
 /// The one place that asks the clock.
 #[expect(clippy::disallowed_methods, reason = "the run's instant is taken here, once")]
-fn clock() -> DateTime<Utc> {
+pub(crate) fn clock() -> DateTime<Utc> {
     Utc::now()
 }

@@ -11,6 +11,7 @@
 //! | `providers` | the CLIs as data: where sessions are, when they were used, what shows that one is live |
 //! | `policy` | pure decisions and their thresholds |
 //! | `config` | settings with their origins |
+//! | `schedule` | when runs happen and what they came to |
 //! | `output` | one view per report, as text and JSON |
 //! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
 //!
@@ -31,6 +32,7 @@ mod filesystem;
 mod output;
 mod policy;
 mod providers;
+mod schedule;
 mod session_map;
 mod sweep;
 mod threads;

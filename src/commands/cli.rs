@@ -11,6 +11,7 @@ use crate::config::Override;
 use crate::context::Given;
 use crate::policy::choices::{ActivitySource, MissingPolicy};
 use crate::policy::duration::{Limit, parse_duration, parse_hours, parse_wait};
+use crate::schedule::runs::StartedBy;
 
 /// Keeps the left-behind state of AI coding CLIs tidy; every conversation stays resumable.
 #[derive(Debug, Parser)]
@@ -49,6 +50,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Do all that the configuration enables: what timers and cron run
+    Sweep(Sweep),
     /// Remove idle mappings from a bridge's session map
     Prune(Prune),
     /// Tell a bridge how to go on with one chat
@@ -130,6 +133,28 @@ pub(super) struct Prune {
     /// Exit 0 without a word when there is no map
     #[arg(long)]
     pub(super) quiet_if_missing: bool,
+    #[command(flatten)]
+    pub(super) wait: WaitArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Everything it does is set in the configuration; `session-sweep config show` tells how. A session map \
+    that is not there is nothing to do."
+)]
+pub(super) struct Sweep {
+    /// Show what would be done and why; write nothing
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    /// Accepted for scripts: nothing is asked that could be said yes to
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// With --dry-run: exit 10 when there is something to do
+    #[arg(long)]
+    pub(super) exit_code: bool,
+    /// Who started this run, for the run log: hand, timer or cron
+    #[arg(long, value_name = "WHO", value_enum, default_value = "hand", hide_possible_values = true)]
+    pub(super) started_by: StartedBy,
     #[command(flatten)]
     pub(super) wait: WaitArgs,
 }
@@ -221,6 +246,15 @@ pub(super) enum ConfigCommand {
     },
     /// Report everything that is wrong in the configuration
     Check,
+    /// Set one value in the user's file, or in the one that --config names
+    Set {
+        /// For instance map.idle
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// The value; several for a list
+        #[arg(value_name = "VALUE", required = true)]
+        values: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -262,6 +296,7 @@ impl Cli {
         });
         overrides.extend(color.map(|text| Override::text("output.color", text, "--color")));
         match &self.command {
+            Command::Sweep(sweep) => sweep.wait.overrides(&mut overrides),
             Command::Prune(prune) => {
                 prune.map.overrides(&mut overrides);
                 prune.idle.overrides(&mut overrides);

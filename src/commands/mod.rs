@@ -11,6 +11,8 @@ mod prune;
 mod record;
 mod resolve;
 mod restore;
+mod run_log;
+mod sweep;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -48,8 +50,13 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Demo => return demo::run(&given),
         _ => {}
     }
-    let context = Context::new(&given, environment)?;
+    let context = match (Context::new(&given, environment.clone()), &cli.command) {
+        (Ok(context), _) => context,
+        (Err(problems), Command::Sweep(arguments)) => return Err(sweep::refused(problems, arguments, &environment)),
+        (Err(problems), _) => return Err(problems.into()),
+    };
     match cli.command {
+        Command::Sweep(arguments) => sweep::run(&context, &arguments),
         Command::Prune(arguments) => prune::run(&context, &arguments),
         Command::Resolve(arguments) => resolve::run(&context, &arguments),
         Command::Record(arguments) => record::run(&context, &arguments),
@@ -59,20 +66,24 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
     }
 }
 
-/// Says on stderr what went wrong; the status follows from the kind of error.
+/// Says on stderr what went wrong.
 fn report(error: &anyhow::Error) -> ExitStatus {
-    let status = if error.is::<Problems>() || error.is::<UsageError>() {
+    let text = format!("{error:#}");
+    let safe: Vec<String> = text.lines().map(|line| crate::output::escape::Escaped(line).to_string()).collect();
+    // Nothing can be done about a stderr that is closed.
+    let _ = writeln!(std::io::stderr(), "session-sweep: {}", safe.join("\n"));
+    status_of(error)
+}
+
+/// The status that follows from the kind of error.
+fn status_of(error: &anyhow::Error) -> ExitStatus {
+    if error.is::<Problems>() || error.is::<UsageError>() {
         ExitStatus::Usage
     } else if matches!(error.downcast_ref(), Some(MapError::Locked(LockError::Held { .. }))) {
         ExitStatus::Locked
     } else {
         ExitStatus::Failed
-    };
-    let text = format!("{error:#}");
-    let safe: Vec<String> = text.lines().map(|line| crate::output::escape::Escaped(line).to_string()).collect();
-    // Nothing can be done about a stderr that is closed.
-    let _ = writeln!(std::io::stderr(), "session-sweep: {}", safe.join("\n"));
-    status
+    }
 }
 
 /// With `--quiet` says what could not be looked at: an exit code that says "not all" without saying what would leave a

@@ -4,48 +4,78 @@ use anyhow::{Context as _, Result};
 
 use super::cli::Prune;
 use super::map::{with_map, with_plan};
+use super::run_log::Outcome;
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::prune::PruneView;
-use crate::session_map::{MapError, Memory};
+use crate::session_map::{MapError, Memory, SessionMap};
 use crate::sweep::apply::{How, apply};
 
 pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
-    let map = arguments.map.map(context);
-    let dry_run = arguments.dry_run;
-    with_map(context, &map, |document, snapshot| {
+    let task = Task {
+        map: arguments.map.map(context),
+        dry_run: arguments.dry_run,
+        exit_code: arguments.exit_code,
+        program: "session-sweep prune",
+    };
+    let outcome = prune(context, &task, |view| match view {
+        Some(view) => Ok(context.output.show(view)?),
+        None if arguments.quiet_if_missing => Ok(()),
+        None => Err(MapError::Missing(task.map.path().to_owned()).into()),
+    })?;
+    Ok(outcome.status)
+}
+
+/// A prune of one map.
+pub(super) struct Task {
+    pub(super) map: SessionMap,
+    pub(super) dry_run: bool,
+    /// A dry run tells by its exit code whether there is work to do.
+    pub(super) exit_code: bool,
+    /// What the lock says of this run.
+    pub(super) program: &'static str,
+}
+
+/// Looks, decides, and unless it is a dry run applies; `show` is given what came of it, nothing where there is no map.
+pub(super) fn prune(
+    context: &Context,
+    task: &Task,
+    show: impl FnOnce(Option<&PruneView<'_>>) -> Result<()>,
+) -> Result<Outcome> {
+    let map = &task.map;
+    with_map(context, map, |document, snapshot| {
         let Some((document, snapshot)) = document.zip(snapshot) else {
-            if arguments.quiet_if_missing {
-                return Ok(ExitStatus::Done);
-            }
-            return Err(MapError::Missing(map.path().to_owned()).into());
+            show(None)?;
+            return Ok(Outcome::nothing());
         };
         let memory = Memory::load(&context.dirs.state, snapshot.real_path());
         with_plan(context, document, &memory, |plan| {
-            let applied = if dry_run {
+            let applied = if task.dry_run {
                 None
             } else {
                 let how = How {
-                    lock: context.lock("session-sweep prune"),
+                    lock: context.lock(task.program),
                     tombstones: context.config.settings.tombstones.duration(),
                     state: &context.dirs.state,
                     is_model: &|name| context.is_model(name),
                 };
-                Some(apply(plan, &map, snapshot, &memory, &how)?)
+                Some(apply(plan, map, snapshot, &memory, &how)?)
             };
             let view = PruneView { plan, map: map.path().to_string_lossy().into_owned(), applied: applied.as_ref() };
-            context.output.show(&view).with_context(|| match &applied {
+            show(Some(&view)).with_context(|| match &applied {
                 Some(applied) => format!("{} mappings were pruned, which could not be reported", applied.pruned),
                 None => "the preview could not be shown".to_owned(),
             })?;
             let late = applied.iter().flat_map(|applied| &applied.problems);
             let problems: Vec<&String> = plan.evidence.problems().iter().chain(late).collect();
             super::tell_when_quiet(context.output, problems.iter().copied());
-            Ok(match () {
+            let totals = view.totals();
+            let status = match () {
                 () if !problems.is_empty() => ExitStatus::Partial,
-                () if arguments.exit_code && dry_run && plan.totals().pruned > 0 => ExitStatus::WorkToDo,
+                () if task.exit_code && task.dry_run && totals.pruned > 0 => ExitStatus::WorkToDo,
                 () => ExitStatus::Done,
-            })
+            };
+            Ok(Outcome { status, map: Some(view.map.clone()), totals: Some(totals) })
         })
     })
 }

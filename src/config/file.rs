@@ -68,6 +68,13 @@ impl ConfigFile {
         file
     }
 
+    /// A file at `path` with this text, whatever is there.
+    pub(super) fn of_text(path: &Path, text: &str) -> Self {
+        let mut file = Self { path: path.to_path_buf(), present: true, ..Self::default() };
+        file.parse(text);
+        file
+    }
+
     fn refuse(&mut self, message: &str, remedy: &str) {
         self.problems.push(Problem::new(Origin::File(self.path.clone()), "", message, remedy));
     }
@@ -111,6 +118,7 @@ impl ConfigFile {
         for setting in settings() {
             let value = match setting.store {
                 Store::List(_) => section.list(setting.name()).map(RawValue::List),
+                Store::Flag(_) => section.boolean(setting.name()).map(|flag| RawValue::Text(flag.to_string())),
                 Store::Text(_) | Store::Path(_) => section.text(setting.name()).map(RawValue::Text),
             };
             let line = section.line(setting.name());
@@ -161,7 +169,7 @@ fn unknown_section(source: Source<'_>, span: &Range<usize>, name: &str) -> Probl
 }
 
 /// The file's text, `None` when there is no such file, else what is wrong and what to do.
-fn text_of(path: &Path) -> Result<Option<String>, (String, &'static str)> {
+pub(super) fn text_of(path: &Path) -> Result<Option<String>, (String, &'static str)> {
     // The usual way to say "no configuration at all"; it is neither a regular file nor private.
     if path == Path::new("/dev/null") {
         return Ok(Some(String::new()));
@@ -188,16 +196,6 @@ fn text_of(path: &Path) -> Result<Option<String>, (String, &'static str)> {
     }
     let text = String::from_utf8(bytes).map_err(|_| ("this file is not UTF-8".to_owned(), "save it as UTF-8"))?;
     Ok(Some(text))
-}
-
-#[cfg(test)]
-impl ConfigFile {
-    /// A file at `path` with this text, without a file.
-    pub(super) fn of_text(path: &Path, text: &str) -> Self {
-        let mut file = Self { path: path.to_path_buf(), present: true, ..Self::default() };
-        file.parse(text);
-        file
-    }
 }
 
 #[cfg(test)]
@@ -242,7 +240,7 @@ mod tests {
         assert_eq!(problems("[mapp]\nidle = \"2h\""), ["/c.toml:1: mapp: unknown section; did you mean `map`?"]);
         assert_eq!(problems("[[providers]]"), ["/c.toml:1: providers: unknown section; did you mean `provider`?"]);
         assert_eq!(problems("idle = \"2h\""), ["/c.toml:1: idle: unknown section; write `idle` under `[map]`"]);
-        assert_eq!(problems("[zzz]"), ["/c.toml:1: zzz: unknown section; known are map, output, provider"]);
+        assert_eq!(problems("[zzz]"), ["/c.toml:1: zzz: unknown section; known are map, bridge, output, provider"]);
         let [message] = &problems("[map]\nqqq = 1")[..] else { panic!("one problem") };
         assert!(message.contains("known are dir, idle, missing"), "{message}");
     }

@@ -18,11 +18,13 @@ mod provider_row;
 mod provider_values;
 mod resolve;
 mod section;
-mod setting;
+pub(crate) mod setting;
 mod view;
+mod write;
 
 pub(crate) use dirs::Dirs;
 pub(crate) use environment::Environment;
 pub(crate) use problem::Problems;
 pub(crate) use resolve::{Config, Override, check, load};
-pub(crate) use view::{CheckView, ConfigView};
+pub(crate) use view::{CheckView, ConfigView, PathText, SetView};
+pub(crate) use write::set;

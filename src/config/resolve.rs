@@ -112,6 +112,7 @@ fn gather(
             &mut problems,
         );
     }
+    problems.extend(config.refused_bridge());
     for flag in flags.iter().filter(|flag| Setting::find(flag.key).is_none()) {
         let message = "there is no setting of this name";
         problems.push(Problem::new(Origin::Flag(flag.flag), flag.key, message, "leave the flag out"));
@@ -187,6 +188,16 @@ impl Config {
         self.values.extend(winner);
     }
 
+    /// A bridge on another machine, unless that was allowed: the map and the transcripts are of this one.
+    fn refused_bridge(&self) -> Option<Problem> {
+        let bridge = &self.settings.bridge;
+        let url = bridge.url.as_ref().filter(|url| !url.is_loopback() && !bridge.allow_remote)?;
+        let value = self.values.iter().find(|value| value.key == "bridge.url")?;
+        let message = format!("{url} is not on this machine");
+        let remedy = "name a loopback address such as http://127.0.0.1:8000, or set bridge.allow_remote to true";
+        Some(Problem::new(value.origin.clone(), "bridge.url", message, remedy))
+    }
+
     fn apply_rows(&mut self, file: &ConfigFile, problems: &mut Vec<Problem>) {
         let providers = &mut self.settings.providers;
         for row in &file.rows {
@@ -208,6 +219,14 @@ impl Config {
     }
 }
 
+/// What is wrong with `value` as it would stand in the file `path`.
+pub(super) fn objection(setting: &Setting, dirs: &Dirs, path: &Path, value: RawValue) -> Option<Problem> {
+    let origin = Origin::File(path.to_owned());
+    let message = store(&mut Settings::unset(Vec::new()), setting, dirs, &origin, value).err()?;
+    let remedy = remedy(setting, &origin);
+    Some(Problem::new(origin, setting.key, message, remedy))
+}
+
 /// Checks and stores one value; gives back how it is shown, or what is wrong with it.
 fn store(
     settings: &mut Settings,
@@ -224,6 +243,9 @@ fn store(
         (Store::Path(store), RawValue::Text(text)) => {
             let in_file = matches!(origin, Origin::File(_));
             let path = if in_file { dirs.expand(&text) } else { PathBuf::from(&text) };
+            if text.is_empty() && *origin == Origin::Default {
+                return Ok(text);
+            }
             if text.is_empty() {
                 return Err("the path is empty".to_owned());
             }
@@ -245,7 +267,14 @@ fn store(
             store(settings, list);
             Ok(shown)
         }
-        (Store::Text(_) | Store::Path(_), RawValue::List(_)) => Err("must be one value, not a list".to_owned()),
+        (Store::Flag(store), RawValue::Text(text)) => {
+            let flag = text.parse().map_err(|_| format!("{text:?} is neither true nor false"))?;
+            store(settings, flag);
+            Ok(text)
+        }
+        (Store::Text(_) | Store::Path(_) | Store::Flag(_), RawValue::List(_)) => {
+            Err("must be one value, not a list".to_owned())
+        }
     }
 }
 

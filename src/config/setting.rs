@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 
+use crate::policy::bridge_url::BridgeUrl;
 use crate::policy::choices::{ActivitySource, MissingPolicy};
-use crate::policy::duration::{InvalidDuration, Limit, parse_wait};
+use crate::policy::duration::{InvalidDuration, Limit, parse_duration, parse_wait};
 use crate::providers::row::Provider;
 
 /// Every setting, resolved.
@@ -26,10 +27,36 @@ pub(crate) struct Settings {
     pub(crate) wait: Duration,
     /// The model names to look at; empty: all.
     pub(crate) models: Vec<String>,
+    /// What to run after mappings were pruned.
+    pub(crate) post_prune: PostPrune,
+    /// How the bridge itself is reached; `None` where only its file is known.
+    pub(crate) bridge: BridgeSettings,
     /// When output is coloured.
     pub(crate) color: ColorChoice,
     /// Every provider: the built-in ones, changed by and followed by the rows of the files.
     pub(crate) providers: Vec<Provider>,
+}
+
+/// A command that is run once after a prune that removed something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PostPrune {
+    /// For `sh -c`; empty for none.
+    pub(crate) command: String,
+    /// How long it may take.
+    pub(crate) limit: Duration,
+}
+
+/// The bridge's own door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BridgeSettings {
+    /// Where it listens; `None`: it is not asked.
+    pub(crate) url: Option<BridgeUrl>,
+    /// The file whose content is sent as a bearer token.
+    pub(crate) token_file: Option<PathBuf>,
+    /// Whether a bridge on another machine may be asked.
+    pub(crate) allow_remote: bool,
+    /// How long the bridge may take to answer.
+    pub(crate) timeout: Duration,
 }
 
 /// One setting. `section.name` in its key is `name` under `[section]` in a file.
@@ -58,10 +85,12 @@ pub(super) enum Store {
     Path(fn(&mut Settings, PathBuf)),
     /// A list of texts; comma-separated in the environment.
     List(fn(&mut Settings, Vec<String>)),
+    /// `true` or `false`.
+    Flag(fn(&mut Settings, bool)),
 }
 
 /// All settings, in the order in which they are shown.
-pub(crate) static SETTINGS: [Setting; 8] = [
+pub(crate) static SETTINGS: [Setting; 14] = [
     Setting {
         key: "map.dir",
         other_variable: Some("CLAUDE_SESSION_DIR"),
@@ -131,6 +160,60 @@ pub(crate) static SETTINGS: [Setting; 8] = [
         store: Store::List(|settings, list| settings.models = list),
     },
     Setting {
+        key: "map.post_prune",
+        other_variable: None,
+        default: "",
+        example: "systemctl --user reload bridge",
+        doc: "A command for `sh -c`, run once after a prune that removed something, with the report as JSON on stdin.",
+        store: Store::Text(|settings, text| {
+            text.clone_into(&mut settings.post_prune.command);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "map.post_prune_limit",
+        other_variable: None,
+        default: "30s",
+        example: "30s",
+        doc: "How long that command may take before it is ended.",
+        store: Store::Text(|settings, text| duration(text).map(|limit| settings.post_prune.limit = limit)),
+    },
+    Setting {
+        key: "bridge.url",
+        other_variable: None,
+        default: "",
+        example: "http://127.0.0.1:8000",
+        doc: "Where the bridge listens; then its own list of sessions counts, and it is asked to remove mappings.",
+        store: Store::Text(|settings, text| {
+            settings.bridge.url = (!text.is_empty()).then(|| text.parse()).transpose()?;
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "bridge.token_file",
+        other_variable: None,
+        default: "",
+        example: "/etc/bridge/token",
+        doc: "A file whose text is sent to the bridge as bearer token; in a file absolute or below `~`.",
+        store: Store::Path(|settings, path| settings.bridge.token_file = Some(path)),
+    },
+    Setting {
+        key: "bridge.allow_remote",
+        other_variable: None,
+        default: "false",
+        example: "true",
+        doc: "Whether `bridge.url` may name another machine than this one.",
+        store: Store::Flag(|settings, allow| settings.bridge.allow_remote = allow),
+    },
+    Setting {
+        key: "bridge.timeout",
+        other_variable: None,
+        default: "2s",
+        example: "2s",
+        doc: "How long the bridge may take to accept a connection, and then to answer.",
+        store: Store::Text(|settings, text| duration(text).map(|timeout| settings.bridge.timeout = timeout)),
+    },
+    Setting {
         key: "output.color",
         other_variable: None,
         default: "auto",
@@ -148,6 +231,10 @@ pub(crate) static SETTINGS: [Setting; 8] = [
     },
 ];
 
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|invalid: InvalidDuration| invalid.reason().to_owned())
+}
+
 fn limit(text: &str) -> Result<Limit, String> {
     text.parse().map_err(|invalid: InvalidDuration| invalid.reason().to_owned())
 }
@@ -163,6 +250,8 @@ impl Settings {
             tombstones: Limit::Never,
             wait: Duration::ZERO,
             models: Vec::new(),
+            post_prune: PostPrune { command: String::new(), limit: Duration::ZERO },
+            bridge: BridgeSettings { url: None, token_file: None, allow_remote: false, timeout: Duration::ZERO },
             color: ColorChoice::Never,
             providers,
         }
@@ -190,6 +279,7 @@ impl Setting {
         let name = self.name();
         match self.store {
             Store::Text(_) | Store::Path(_) => format!("{name} = {:?}", self.example),
+            Store::Flag(_) => format!("{name} = {}", self.example),
             Store::List(_) => format!("{name} = {:?}", self.example.split(',').collect::<Vec<_>>()),
         }
     }

@@ -66,6 +66,21 @@ pub(crate) struct CheckView {
     pub(crate) problems: Vec<Problem>,
 }
 
+/// The document of `config set`.
+#[derive(Debug, Serialize)]
+pub(crate) struct SetView {
+    /// Version of this document's form.
+    pub(crate) schema: u32,
+    /// Always `config set`.
+    pub(crate) command: &'static str,
+    /// The file.
+    pub(crate) file: PathText,
+    /// For instance `map.idle`.
+    pub(crate) key: String,
+    /// Whether the file said something else, or nothing, before.
+    pub(crate) changed: bool,
+}
+
 /// One configuration file.
 #[derive(Debug, Serialize)]
 pub(crate) struct FileView {

@@ -7,6 +7,7 @@
 
 mod append;
 mod error;
+mod journal;
 mod lease;
 mod lock;
 mod names;
@@ -22,6 +23,7 @@ pub(crate) mod walk;
 
 pub(crate) use append::{PendingAppend, append};
 pub(crate) use error::{FileError, ReplaceError};
+pub(crate) use journal::{log_line, make_folder};
 pub(crate) use lock::{Claim, Holder, Lock, LockError};
 pub(crate) use own::{Created, create, write_own};
 pub(crate) use replace::{HOLD, Prepared, Replaced};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::View;
 use super::escape::Escaped;
 use super::style::{Style, Tone};
-use crate::config::{CheckView, ConfigView};
+use crate::config::{CheckView, ConfigView, SetView};
 
 /// The settings in force, with or without their origins.
 #[derive(Serialize)]
@@ -67,5 +67,13 @@ impl View for CheckView {
             1 => writeln!(out, "1 problem"),
             count => writeln!(out, "{count} problems"),
         }
+    }
+}
+
+impl View for SetView {
+    fn text(&self, out: &mut dyn Write, style: Style, _: u8) -> io::Result<()> {
+        let (tone, word) = if self.changed { (Tone::Change, "set") } else { (Tone::Good, "already set") };
+        let file = self.file.0.to_string_lossy();
+        writeln!(out, "{} {} in {}", style.paint(tone, word), Escaped(&self.key), Escaped(&file))
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod progress;
 pub(crate) mod prune;
 pub(crate) mod record;
 pub(crate) mod style;
+pub(crate) mod sweep;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 

@@ -23,7 +23,8 @@ pub(crate) struct PruneView<'v> {
 }
 
 impl PruneView<'_> {
-    fn totals(&self) -> Totals {
+    /// How many mappings are in which state, and how many were or would be pruned.
+    pub(crate) fn totals(&self) -> Totals {
         let mut totals = self.plan.totals();
         if let Some(applied) = self.applied {
             totals.pruned = applied.pruned;

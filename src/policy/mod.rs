@@ -1,5 +1,6 @@
 //! Pure decisions: facts, thresholds and an instant in, a verdict with its reason out. No I/O and no clock.
 
+pub(crate) mod bridge_url;
 pub(crate) mod choices;
 pub(crate) mod duration;
 pub(crate) mod mapping;

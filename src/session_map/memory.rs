@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::filesystem::{remove_leftovers, write_own};
+use crate::filesystem::{make_folder, remove_leftovers, write_own};
 
 /// What one map's runs remember. Written as one JSON document.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ impl Memory {
     pub(crate) fn store(&self, state: &Path) -> Result<()> {
         let path = file(state, &self.map);
         let folder = path.parent().unwrap_or(state);
-        fs_err::create_dir_all(folder)?;
+        make_folder(folder)?;
         // What a run left that was killed here.
         if let Err(error) = remove_leftovers(folder, &[path.file_name().unwrap_or_default()]) {
             log::debug!("left-over temporary files stay: {error}");

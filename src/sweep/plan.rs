@@ -36,7 +36,8 @@ pub(crate) struct Item<'i> {
 }
 
 /// How many mappings are in which state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub(crate) struct Totals {
     pub(crate) checked: usize,
     pub(crate) active: usize,

@@ -26,6 +26,7 @@ mod restore;
 mod shapes;
 mod snapshots;
 mod states;
+mod sweep;
 mod terminal;
 mod tree;
 mod world;

@@ -1,0 +1,157 @@
+//! Changes one setting in a configuration file and leaves every other byte as it is.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use toml_edit::{Array, DocumentMut, Item, Table, value};
+
+use super::dirs::Dirs;
+use super::file::{ConfigFile, RawValue, text_of};
+use super::origin::Origin;
+use super::problem::{Problem, Problems, nearest};
+use super::resolve::objection;
+use super::setting::{SETTINGS, Setting, Store};
+use crate::filesystem::{Created, HOLD, Prepared, Replaced, Snapshot, SnapshotError, create, make_folder};
+
+/// More than any such file has.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Sets `key` to `values` (one, but for lists) in the user's file, or in the one that was `named`, which is made when it
+/// is not there. Yields the file and whether it had to be changed.
+///
+/// # Errors
+/// There is no such setting, the value is not understood, the file was wrong before, or cannot be written.
+pub(crate) fn set(dirs: &Dirs, named: Option<&Path>, key: &str, values: &[String]) -> Result<(PathBuf, bool)> {
+    let path = named.unwrap_or(&dirs.user_config);
+    for _ in 0..3 {
+        // What is kept is what was read: another program's change in between is seen and the whole is done again.
+        let snapshot = match Snapshot::open(path, LARGEST) {
+            Ok(snapshot) => Some(snapshot),
+            Err(SnapshotError::Missing { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let problem = |(message, remedy)| Problem::new(Origin::File(path.to_owned()), "", message, remedy);
+        let old = text_of(path).map_err(|wrong| Problems::from(problem(wrong)))?.unwrap_or_default();
+        let Some(new) = with_setting(path, &old, dirs, key, values)? else { return Ok((path.to_owned(), false)) };
+        let done = match &snapshot {
+            Some(snapshot) if snapshot.bytes() != old.as_bytes() => false,
+            Some(snapshot) => {
+                let mut prepared = Prepared::write(snapshot, &[new.as_bytes()])?;
+                prepared.sync()?;
+                matches!(prepared.commit(snapshot, HOLD)?, Replaced::Done(_))
+            }
+            None => {
+                make_folder(path.parent().unwrap_or(Path::new(".")))?;
+                create(path, &[new.as_bytes()], 0o600)? == Created::Done
+            }
+        };
+        if done {
+            return Ok((path.to_owned(), true));
+        }
+    }
+    anyhow::bail!("{} keeps changing; nothing was written, try again", path.display())
+}
+
+/// The text with the setting changed; nothing when it says so already.
+fn with_setting(
+    path: &Path,
+    text: &str,
+    dirs: &Dirs,
+    key: &str,
+    values: &[String],
+) -> Result<Option<String>, Problems> {
+    let refused = |message: String, remedy: &str| Problem::new(Origin::File(path.to_owned()), key, message, remedy);
+    let Some(setting) = Setting::find(key) else {
+        let known = || SETTINGS.iter().map(|setting| setting.key);
+        let remedy = match nearest(key, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        let key = key.escape_debug().to_string();
+        return Err(Problem::new(Origin::File(path.to_owned()), key, "there is no such setting", remedy).into());
+    };
+    // What is wrong already would be blamed on this change.
+    Problems::none_or(ConfigFile::of_text(path, text).problems, ())?;
+    let (raw, new) = match (&setting.store, values) {
+        (Store::List(_), list) => (RawValue::List(list.to_vec()), value(list.iter().collect::<Array>())),
+        (Store::Flag(_), [flag]) => (RawValue::Text(flag.clone()), value(flag == "true")),
+        (_, [text]) => (RawValue::Text(text.clone()), value(text)),
+        _ => return Err(refused("takes one value".to_owned(), "give one").into()),
+    };
+    Problems::none_or(objection(setting, dirs, path, raw).into_iter().collect(), ())?;
+    let syntax = |error: toml_edit::TomlError| refused(error.to_string(), "correct the file first");
+    let mut document: DocumentMut = text.parse().map_err(syntax)?;
+    if !document.contains_key(setting.section()) {
+        // Below what stands at the end, with an empty line between.
+        let mut table = Table::new();
+        let end = document.trailing().as_str().unwrap_or_default().to_owned();
+        table.decor_mut().set_prefix(if text.is_empty() { end } else { format!("{end}\n") });
+        document.set_trailing("");
+        document.insert(setting.section(), Item::Table(table));
+    }
+    let Some(section) = document.get_mut(setting.section()).and_then(Item::as_table_like_mut) else {
+        return Err(refused("its section is no table".to_owned(), "correct the file first").into());
+    };
+    match (section.get_mut(setting.name()), new) {
+        // In the old one's place, with the comment that stands behind it.
+        (Some(Item::Value(old)), Item::Value(mut new)) => {
+            *new.decor_mut() = old.decor().clone();
+            *old = new;
+        }
+        (_, new) => drop(section.insert(setting.name(), new)),
+    }
+    let changed = document.to_string();
+    Ok((changed != text).then_some(changed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    fn dirs() -> Dirs {
+        Dirs::find(&Environment::from_iter([("HOME", "/h")])).unwrap()
+    }
+
+    fn changed(text: &str, key: &str, values: &[&str]) -> Result<Option<String>, String> {
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        with_setting(Path::new("/c.toml"), text, &dirs(), key, &values).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn one_value_changes_and_nothing_else() {
+        let text = "# mine\n[map]\nidle   = '3h' # long\n\n[[provider]]\nname = \"claude\"\nhome = \"~/c\"\n";
+        let idle = changed(text, "map.idle", &["12h"]).unwrap().unwrap();
+        assert_eq!(idle, text.replace("'3h'", "\"12h\""));
+        assert_eq!(changed(&idle, "map.idle", &["12h"]).unwrap(), None);
+        let new = changed(text, "map.dir", &["/a \"b\""]).unwrap().unwrap();
+        assert_eq!(new, text.replace("# long\n", "# long\ndir = '/a \"b\"'\n"));
+        let section = changed("", "bridge.allow_remote", &["true"]).unwrap().unwrap();
+        assert_eq!(section, "[bridge]\nallow_remote = true\n");
+        let below = changed("# mine\n", "map.idle", &["1h"]).unwrap().unwrap();
+        assert_eq!(below, "# mine\n\n[map]\nidle = \"1h\"\n");
+        let list = changed("", "map.models", &["a", "b"]).unwrap().unwrap();
+        assert_eq!(list, "[map]\nmodels = [\"a\", \"b\"]\n");
+        assert_eq!(
+            changed("map = { idle = \"1h\" }\n", "map.idle", &["2h"]).unwrap().unwrap(),
+            "map = { idle = \"2h\" }\n"
+        );
+    }
+
+    #[test]
+    fn what_would_not_be_understood_is_not_written() {
+        for (text, key, values, reason) in [
+            ("", "map.idel", &["2h"][..], "did you mean `map.idle`?"),
+            ("", "map.idle", &["2"], "the unit is missing"),
+            ("", "map.idle", &["2h", "3h"], "takes one value"),
+            ("", "map.dir", &["relative"], "must be absolute"),
+            ("", "bridge.allow_remote", &["yes"], "neither true nor false"),
+            ("", "bridge.url", &["https://127.0.0.1"], "TLS"),
+            ("[map]\nidel = \"2h\"", "map.idle", &["2h"], "did you mean `idle`?"),
+            ("map", "map.idle", &["2h"], "/c.toml:1"),
+        ] {
+            let error = changed(text, key, values).unwrap_err();
+            assert!(error.contains(reason), "{key} {values:?}: {error}");
+        }
+    }
+}

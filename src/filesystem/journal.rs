@@ -1,0 +1,102 @@
+//! Lines added to a log of ours that any number of runs write, and that does not grow for ever.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, fstat, statat};
+
+use super::error::FileError;
+use super::names::rename_over;
+use super::sidecar::Sidecar;
+use super::snapshot::FileId;
+
+/// Makes a folder of ours, and what is missing above it, for its owner alone.
+pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| {
+        std::io::Error::new(error.kind(), format!("cannot make the folder {}: {error}", path.display()))
+    })
+}
+
+/// Adds `line` to the log at `path`. A log that is larger than `largest` bytes by then is put aside under the name `aside`,
+/// in place of what was put aside before. Not flushed: a lost line of a log is not worth a disk's time.
+pub(crate) fn log_line(path: &Path, line: &str, largest: u64, aside: &OsStr) -> Result<(), FileError> {
+    let log = Sidecar::open(path, OFlags::APPEND)?;
+    // In one call, so that lines of runs at the same time follow each other.
+    (&log.file).write_all(format!("{line}\n").as_bytes()).map_err(FileError::io(path, "append to"))?;
+    if log.file.metadata().map_err(FileError::io(path, "examine"))?.len() > largest {
+        put_aside(&log, path, aside).map_err(FileError::io(path, "put aside"))?;
+    }
+    Ok(())
+}
+
+/// Gives the log another name, unless another run does that now or has done it. A run that has it open goes on writing
+/// into the file that was put aside, so none of its lines is lost.
+fn put_aside(log: &Sidecar, path: &Path, aside: &OsStr) -> rustix::io::Result<()> {
+    let name: OsString = path.file_name().unwrap_or_default().to_owned();
+    if flock(&log.file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(());
+    }
+    let present = statat(&log.folder, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileId::from(&present) != FileId::from(&fstat(&log.file)?) {
+        return Ok(());
+    }
+    rename_over(log.folder.as_fd(), &name, aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::log_line;
+
+    #[test]
+    fn a_log_that_has_grown_is_put_aside_and_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.jsonl");
+        let add = |line: &str| log_line(&path, line, 20, OsStr::new("runs.old.jsonl")).unwrap();
+        let old = || fs_err::read_to_string(folder.path().join("runs.old.jsonl")).unwrap();
+        add("the first line");
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), "the first line\n");
+        add("the second line");
+        assert!(!path.exists());
+        assert_eq!(old(), "the first line\nthe second line\n");
+        (0..4).for_each(|number| add(&format!("line number {number}")));
+        assert_eq!(old(), "line number 2\nline number 3\n");
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn no_line_is_lost_or_torn_when_many_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.jsonl");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for number in 0..500 {
+                        let line = format!("{writer} {number}");
+                        // Put aside once: what was put aside before would be replaced.
+                        log_line(path, &line, 8_000, OsStr::new("old")).unwrap();
+                    }
+                });
+            }
+        });
+        let mut lines: Vec<String> = Vec::new();
+        for file in ["old", "runs.jsonl"] {
+            let text = fs_err::read_to_string(folder.path().join(file)).unwrap();
+            lines.extend(text.lines().map(str::to_owned));
+        }
+        lines.sort();
+        let mut wanted: Vec<String> =
+            (0..4).flat_map(|writer| (0..500).map(move |number| format!("{writer} {number}"))).collect();
+        wanted.sort();
+        assert_eq!(lines, wanted);
+    }
+}

@@ -1,0 +1,145 @@
+//! The run log: one line for each run of `sweep` that was no rehearsal, in the state folder. A `prune` by hand is not in it:
+//! one that has nothing to remove writes nothing at all.
+//!
+//! `runs.jsonl` is put aside as `runs.old.jsonl` when it has grown to 256 KiB, in place of the one before: together they
+//! hold the last thousand runs or more.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::ExitStatus;
+use crate::filesystem::{log_line, make_folder};
+use crate::sweep::plan::Totals;
+
+const FILE: &str = "runs.jsonl";
+const OLD_FILE: &str = "runs.old.jsonl";
+const LARGEST: u64 = 256 * 1024;
+
+/// Who started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StartedBy {
+    /// A person or a script.
+    Hand,
+    /// A systemd timer.
+    Timer,
+    /// Cron.
+    Cron,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// When it began.
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) started_by: StartedBy,
+    pub(crate) took_ms: u64,
+    /// Its exit code.
+    pub(crate) exit: u8,
+    /// The map, where there was one to look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) map: Option<String>,
+    /// What became of its mappings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) totals: Option<Totals>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+impl Run {
+    /// Whether it did all that it was to do.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.exit == ExitStatus::Done.code()
+    }
+}
+
+/// The log below one state folder.
+#[derive(Debug, Clone)]
+pub(crate) struct RunLog {
+    state: PathBuf,
+}
+
+impl RunLog {
+    pub(crate) fn below(state: &Path) -> Self {
+        Self { state: state.to_owned() }
+    }
+
+    /// Where the newest runs are.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.state.join(FILE)
+    }
+
+    /// Adds a run.
+    pub(crate) fn add(&self, run: &Run) -> Result<()> {
+        make_folder(&self.state)?;
+        let line = serde_json::to_string(run)?;
+        let written = log_line(&self.path(), &line, LARGEST, OsStr::new(OLD_FILE));
+        written.with_context(|| format!("this run is not in the log {}", self.path().display()))
+    }
+
+    /// All runs, the oldest first. Lines that cannot be read are passed over.
+    ///
+    /// # Errors
+    /// A file is there and cannot be read.
+    pub(crate) fn runs(&self) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        for name in [OLD_FILE, FILE] {
+            match fs_err::read(self.state.join(name)) {
+                Ok(text) => {
+                    runs.extend(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(runs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Run, RunLog, StartedBy};
+    use crate::sweep::plan::Totals;
+
+    fn run(second: i64) -> Run {
+        Run {
+            at: chrono::DateTime::from_timestamp(second, 0).unwrap(),
+            started_by: StartedBy::Cron,
+            took_ms: 12,
+            exit: 0,
+            map: Some("/m".to_owned()),
+            totals: Some(Totals { checked: 3, pruned: 1, ..Totals::default() }),
+            error: None,
+        }
+    }
+
+    #[test]
+    fn runs_come_back_in_order_and_what_is_no_run_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = RunLog::below(&folder.path().join("state"));
+        assert_eq!(log.runs().unwrap(), []);
+        log.add(&run(1)).unwrap();
+        let torn = fs_err::read_to_string(log.path()).unwrap() + "{\"at\":\"2026\n[]\n";
+        fs_err::write(log.path(), torn).unwrap();
+        log.add(&run(2)).unwrap();
+        assert_eq!(log.runs().unwrap(), [run(1), run(2)]);
+    }
+
+    #[test]
+    fn the_log_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = RunLog::below(folder.path());
+        (0..5_000).for_each(|second| log.add(&run(second)).unwrap());
+        let runs = log.runs().unwrap();
+        assert!(runs.len() >= 1_000, "{}", runs.len());
+        assert_eq!(runs.last(), Some(&run(4_999)));
+        let size: u64 =
+            fs_err::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+        assert!(size < 2 * 257 * 1024, "{size}");
+    }
+}
