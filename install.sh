@@ -1,0 +1,1167 @@
+#!/usr/bin/env bash
+# Installs session-sweep and lets systemd or cron run it; --help says how, --dry-run what it would do here.
+#
+# From top to bottom: options, talk and undo, the steps that change something (each knows "unchanged", dry run and undo),
+# the four kinds of schedule, the program, and at the end main, which is the story.
+set -euo pipefail
+export LC_ALL=C
+umask 022
+
+usage() {
+  cat <<'END'
+Usage: ./install.sh [OPTIONS]
+
+Builds session-sweep and installs it, its manual pages and completions; then has systemd or cron run
+`session-sweep sweep` regularly. Without options it asks. Run again, it changes only what is not as asked for.
+
+What is installed:
+  --binary FILE      Install this program instead of building one with cargo
+  --prefix DIR       Where to [default: /usr/local as root, otherwise ~/.local]
+
+What runs it, only ever one of:
+  --systemd          A systemd timer
+  --cron             A line for cron
+  --no-schedule      Nothing; an earlier schedule is removed
+  --every WHEN       hourly, daily, weekly, 5min 10min 15min 20min 30min, 2h 3h 4h 6h 8h 12h, a systemd calendar
+                     expression (--systemd) or five cron fields (--cron) [default: as before, or hourly]
+
+For whom:
+  --user             For yourself [default, unless root]
+  --system           For a user of this machine, by the machine's systemd or cron [default for root]
+  --run-as USER      That user, who runs the bridge and its CLIs [default: who called sudo]
+
+Settings, written to that user's ~/.config/session-sweep/config.toml:
+  --dir DIR          The folder of the bridge's session_map.json
+  --idle TIME        How long a session may be idle, such as 2h
+  --bridge-url URL   Where the bridge answers on this machine, such as http://127.0.0.1:8000
+
+How:
+  --yes              Do not ask
+  --dry-run          Only print what would be done
+  --uninstall        Remove what was installed, and nothing else. As root without --run-as: for all users
+  --purge            With --uninstall: session-sweep's configuration and state, too
+  --help             Print this
+
+Exit codes: 0 done, 1 failed (and everything is as it was before), 2 wrong usage.
+END
+}
+
+# ------------------------------------------------------------------------------------------------------------- options
+
+OPTIONS=(--binary --prefix --systemd --cron --no-schedule --every --user --system --run-as --dir --idle --bridge-url
+  --yes --dry-run --uninstall --purge --help)
+BINARY='' PREFIX='' METHOD='' EVERY='' SCOPE='' RUN_AS='' DIR='' IDLE='' BRIDGE_URL=''
+YES=no DRY_RUN=no UNINSTALL=no PURGE=no
+
+parse_options() {
+  local option value
+  while (($#)); do
+    option=$1
+    shift
+    case $option in
+      --binary | --prefix | --every | --run-as | --dir | --idle | --bridge-url)
+        if ((!$#)) || [[ -z $1 ]]; then usage_error "$option needs a value"; fi
+        value=$1
+        shift
+        ;;
+      --*=*)
+        set -- "${option%%=*}" "${option#*=}" "$@"
+        continue
+        ;;
+    esac
+    case $option in
+      --binary) BINARY=$(absolute "$value") ;;
+      --prefix) PREFIX=$(absolute "$value") ;;
+      --systemd) choose METHOD timer "$option" ;;
+      --cron) choose METHOD cron "$option" ;;
+      --no-schedule) choose METHOD none "$option" ;;
+      --every) EVERY=$value ;;
+      --user) choose SCOPE user "$option" ;;
+      --system) choose SCOPE system "$option" ;;
+      --run-as) RUN_AS=$value ;;
+      --dir) DIR=$(absolute "$value") ;;
+      --idle) IDLE=$value ;;
+      --bridge-url) BRIDGE_URL=$value ;;
+      --yes | -y) YES=yes ;;
+      --dry-run | -n) DRY_RUN=yes ;;
+      --uninstall) UNINSTALL=yes ;;
+      --purge) PURGE=yes ;;
+      --help | -h)
+        usage
+        exit 0
+        ;;
+      *) unknown_option "$option" ;;
+    esac
+  done
+  if [[ $PURGE$UNINSTALL == yesno ]]; then usage_error '--purge goes with --uninstall'; fi
+  if [[ $UNINSTALL == yes && -n $BINARY$METHOD$EVERY$DIR$IDLE$BRIDGE_URL ]]; then
+    usage_error '--uninstall goes with --purge, --user, --system, --run-as, --prefix, --yes and --dry-run only'
+  fi
+  if [[ $METHOD == none && -n $EVERY ]]; then usage_error '--every and --no-schedule exclude each other'; fi
+  if [[ -n $RUN_AS && $SCOPE == user ]]; then usage_error '--run-as goes with --system: --user installs for yourself'; fi
+}
+
+choose() { # VARIABLE VALUE OPTION
+  if [[ -n ${!1} && ${!1} != "$2" ]]; then usage_error "$3 contradicts an option before it"; fi
+  printf -v "$1" %s "$2"
+}
+
+absolute() { # PATH
+  if [[ $1 == /* ]]; then printf %s "$1"; else printf %s "$PWD/${1#./}"; fi
+}
+
+unknown_option() { # OPTION
+  local known
+  for known in "${OPTIONS[@]}"; do
+    if [[ $known == "${1:0:4}"* ]]; then usage_error "unknown option $1; did you mean $known?"; fi
+  done
+  usage_error "unknown option $1"
+}
+
+# ------------------------------------------------------------------------------------------------------- talk and undo
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+WORK=''      # our folder for temporary files
+DRY=no       # whether the steps only tell what they would do
+CHANGES=0    # how many they made, or would make
+RECORD=()    # what goes into the manifest
+UNDO=()      # commands that undo them, to be run from the last to the first
+AFTER=()     # what can not be undone and so is done when nothing can fail any more
+NOTES=()     # what to tell at the end
+REASON=''    # why it stopped
+
+say() { printf '%s\n' "$*"; }
+note() { NOTES+=("$*"); }
+
+fail() {
+  REASON=$*
+  printf 'install.sh: %s\n' "$REASON" >&2
+  exit 1
+}
+
+usage_error() {
+  REASON=$*
+  printf 'install.sh: %s\nTry: ./install.sh --help\n' "$REASON" >&2
+  exit 2
+}
+
+announce() { # VERB OBJECT
+  CHANGES=$((CHANGES + 1))
+  if [[ $DRY == yes ]]; then printf '  would %-10s %s\n' "$@"; else printf '  %-10s %s\n' "$@"; fi
+}
+
+unchanged() { printf '  %-10s %s\n' unchanged "$1"; }
+
+attempt() { # WHAT COMMAND...: runs it, or stops with what it said
+  local what=$1
+  shift
+  "$@" >"$WORK/said" 2>&1 </dev/null || fail "$what failed: $(tail -n 3 "$WORK/said")"
+}
+
+undo_with() { # COMMAND...
+  UNDO+=("$(printf '%q ' at "$TARGET" "${AS[*]-}" "$@")")
+}
+
+at() { # USER AS COMMAND...: with the user aimed at as it was
+  aim "$1"
+  AS=()
+  if [[ -n $2 ]]; then AS=("$2"); fi
+  shift 2
+  "$@"
+}
+
+at_exit() {
+  local status=$? i troubles=0
+  trap '' INT TERM HUP
+  set +e
+  if ((status != 0)) && [[ -z $REASON ]]; then printf 'install.sh: stopped (exit status %s)\n' "$status" >&2; fi
+  for ((i = ${#UNDO[@]} - 1; i >= 0; i--)); do
+    if ! eval "${UNDO[i]}" >"$WORK/said" 2>&1 </dev/null; then
+      printf 'install.sh: could not undo: %s\n' "${UNDO[i]}" >&2
+      troubles=$((troubles + 1))
+    fi
+  done
+  if ((${#UNDO[@]} && !troubles)); then printf 'install.sh: everything is as it was before\n' >&2; fi
+  if [[ -n $WORK ]]; then rm -rf -- "$WORK"; fi
+}
+
+# --------------------------------------------------------------------------------------------- the user it is done for
+
+TARGET='' TARGET_HOME='' TARGET_UID=''
+AS=() # how the steps below reach a file: directly, or (as_user) with the rights of the user we aim at
+
+aim() { # USER
+  local entry
+  TARGET=$1
+  entry=$(getent passwd -- "$TARGET") || fail "there is no user '$TARGET' on this machine"
+  IFS=: read -r _ _ TARGET_UID _ _ TARGET_HOME _ <<<"$entry"
+}
+
+# Like a timer or cron: with that user's rights and a fresh environment. Root does nothing in somebody's home but by this,
+# so that a link which that user made leads nowhere that the user could not go.
+as_user() {
+  local as=()
+  if [[ $TARGET != "$(id -un)" ]]; then as=(runuser -u "$TARGET" --); fi
+  "${as[@]}" env -i HOME="$TARGET_HOME" USER="$TARGET" LOGNAME="$TARGET" PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C \
+    XDG_RUNTIME_DIR="/run/user/$TARGET_UID" DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$TARGET_UID/bus" "$@"
+}
+
+in_home() { # COMMAND...: with its steps done as the user
+  local AS=()
+  if [[ $SCOPE == system ]]; then AS=(as_user); fi
+  "$@"
+}
+
+by() { "${AS[@]}" "$@"; }
+
+# ------------------------------------------------------------------------------------------ steps that change something
+
+# The content goes through a pipe, because the user we act for may not read our folder; the rename makes it whole.
+write() { # SOURCE TARGET MODE
+  # shellcheck disable=SC2016
+  by sh -c 'umask 077; cat >"$1.new" && chmod "$2" "$1.new" && mv -fT "$1.new" "$1" || { rm -f "$1.new"; exit 1; }' \
+    sh "$2" "$3" <"$1"
+}
+
+backup() { # PATH: notes how to bring the file back that is there now, if any
+  local copy="$WORK/backup.${#UNDO[@]}"
+  if by test -L "$1"; then
+    undo_with by ln -sfnT "$(by readlink "$1")" "$1"
+  elif by test -e "$1"; then
+    by cat "$1" >"$copy" || fail "cannot read $1"
+    undo_with restore "$copy" "$1" "$(by stat -c %a "$1")"
+  else
+    undo_with by rm -f "$1" "$1.new"
+  fi
+}
+
+restore() { # COPY PATH MODE
+  by mkdir -p "$(dirname "$2")" && write "$1" "$2" "$3"
+}
+
+put() { # SOURCE TARGET [MODE]
+  local source=$1 target=$2 mode=${3:-644} verb=install
+  if by test -L "$target"; then fail "$target is a link, and not from this script: move it away first"; fi
+  if by test -e "$target"; then
+    verb=replace
+    if by cat "$target" | cmp -s - "$source" && [[ $(by stat -c %a "$target") == "$mode" ]]; then
+      unchanged "$target"
+      return
+    fi
+  fi
+  folder "$(dirname "$target")" 755
+  announce "$verb" "$target"
+  if [[ $DRY == yes ]]; then return; fi
+  backup "$target"
+  write "$source" "$target" "$mode" 2>"$WORK/said" || fail "cannot write $target: $(tail -n 1 "$WORK/said")"
+}
+
+# Schedule files have fixed places and a first line by which we know them.
+MARK='# From session-sweep'"'"'s install.sh, which changes and removes this file.'
+
+put_marked() { # SOURCE TARGET
+  if by test -e "$2" && ! is_marked "$2"; then fail "$2 is not from this script: move it away first"; fi
+  { say "$MARK"; cat "$1"; } >"$WORK/marked"
+  put "$WORK/marked" "$2"
+}
+
+is_marked() { [[ $(by head -n 1 "$1" 2>/dev/null) == "$MARK" ]]; }
+
+drop() { # PATH...: files or links
+  local path
+  for path in "$@"; do
+    if by test -L "$path" || by test -e "$path"; then
+      announce remove "$path"
+      if [[ $DRY == yes ]]; then continue; fi
+      backup "$path"
+      attempt "removing $path" by rm -f "$path"
+    fi
+  done
+}
+
+declare -A TOLD=() # folders that a dry run has told already
+
+folder() { # PATH MODE: makes it and what is missing above it
+  local path=$1 missing=()
+  until by test -d "$path"; do
+    missing=("$path" "${missing[@]}")
+    path=$(dirname "$path")
+  done
+  for path in "${missing[@]}"; do
+    if [[ -n ${TOLD[$path]-} ]]; then continue; fi
+    TOLD[$path]=yes
+    announce make "$path/"
+    RECORD+=("folder $(if ((${#AS[@]})); then say "$TARGET"; else say -; fi) $path")
+    if [[ $DRY == yes ]]; then continue; fi
+    undo_with by rmdir "$path"
+    attempt "making $path" by mkdir -m "$2" "$path"
+  done
+}
+
+drop_folder() { # PATH: if it is empty
+  if ! by test -d "$1" || [[ $DRY == yes ]]; then return 0; fi
+  local mode
+  mode=$(by stat -c %a "$1")
+  if by rmdir "$1" 2>/dev/null; then
+    announce remove "$1/"
+    undo_with by mkdir -m "$mode" "$1"
+  fi
+}
+
+run() { # COMMAND...: and tells it
+  announce run "$(without_runner "$@")"
+  if [[ $DRY == no ]]; then attempt "$(without_runner "$@")" "$@"; fi
+}
+
+without_runner() {
+  if [[ $1 == as_user ]]; then shift; fi
+  say "$*"
+}
+
+# ---------------------------------------------------------------------------------------------------- how often it runs
+
+# What --every takes, for systemd, for cron.
+EVERY_TABLE='
+hourly hourly   5 * * * *
+daily  daily    5 0 * * *
+weekly weekly   5 0 * * 1
+5min   *:0/5    */5 * * * *
+10min  *:0/10   */10 * * * *
+15min  *:0/15   */15 * * * *
+20min  *:0/20   */20 * * * *
+30min  *:0/30   */30 * * * *
+2h     0/2:00   5 */2 * * *
+3h     0/3:00   5 */3 * * *
+4h     0/4:00   5 */4 * * *
+6h     0/6:00   5 */6 * * *
+8h     0/8:00   5 */8 * * *
+12h    0/12:00  5 */12 * * *'
+
+INTERVAL='' # what is written to the timer or the crontab
+
+decide_interval() {
+  local found='' word timer cron kind
+  if [[ $METHOD == none ]]; then return; fi
+  if [[ -z $EVERY ]]; then
+    EVERY=hourly
+    for kind in "$SCOPE-$METHOD" user-timer user-cron system-timer system-cron; do
+      if has "$kind"; then
+        found=$(interval_of "$kind")
+        break
+      fi
+    done
+    if [[ -n $found ]]; then EVERY=$found; fi
+  fi
+  while read -r word timer cron; do
+    if [[ $EVERY == "$word" || (-n $found && ($EVERY == "$timer" || $EVERY == "$cron")) ]]; then
+      if [[ $METHOD == timer ]]; then INTERVAL=$timer; else INTERVAL=$cron; fi
+      return
+    fi
+  done <<<"$EVERY_TABLE"
+  INTERVAL=$EVERY
+  if [[ $METHOD == timer ]] && is_calendar "$EVERY" || [[ $METHOD == cron ]] && is_cron_fields "$EVERY"; then return; fi
+  usage_error "--every '$EVERY' is nothing that $(if [[ $METHOD == timer ]]; then say systemd; else say cron; fi) can run by"
+}
+
+is_calendar() { [[ $1 != *[[:cntrl:]'|&\%']* ]] && systemd-analyze calendar -- "$1" >/dev/null 2>&1; }
+
+is_cron_fields() {
+  local -a fields ranges=(0-59 0-23 1-31 1-12 0-7)
+  local i item low high
+  if [[ $1 == *[[:cntrl:]]* ]]; then return 1; fi
+  read -ra fields <<<"$1"
+  if ((${#fields[@]} != 5)); then return 1; fi
+  for i in "${!fields[@]}"; do
+    low=${ranges[i]%-*} high=${ranges[i]#*-}
+    if [[ ${fields[i]} == *, || ${fields[i]} == ,* ]]; then return 1; fi
+    for item in ${fields[i]//[*]/$low-$high}; do
+      is_cron_item "$item" "$low" "$high" || return 1
+    done
+  done
+}
+
+is_cron_item() { # A,B-C,D-E/F LOW HIGH
+  local item
+  for item in ${1//,/ }; do
+    [[ $item =~ ^([0-9]{1,2})(-([0-9]{1,2})(/[1-9][0-9]?)?)?$ ]] || return 1
+    local first=$((10#${BASH_REMATCH[1]}))
+    local last=$((10#${BASH_REMATCH[3]:-$first}))
+    ((first >= $2 && last <= $3 && first <= last)) || return 1
+  done
+}
+
+# ------------------------------------------------------------------------------------------------------------ schedules
+#
+# A user can have one of four: user-timer, user-cron (both by the user alone), system-timer, system-cron (both by root).
+
+has() { # KIND
+  local file wants
+  case $1 in
+    *-timer)
+      timer "${1%-*}"
+      file=$(interval_file "$1") wants="$UNITS/timers.target.wants/$UNIT.timer"
+      in_place test -e "$file" || in_place test -L "$wants"
+      ;;
+    user-cron) crontab_now && grep -q '^# BEGIN session-sweep$' "$WORK/crontab" ;;
+    system-cron) [[ -n $(cron_line) ]] ;;
+  esac
+}
+
+# A user's files are looked at as that user, those below /etc directly.
+in_place() { if [[ $UNITS == /etc/* ]]; then "$@"; else as_user "$@"; fi; }
+
+interval_of() { # KIND
+  timer "${1%-*}"
+  case $1 in
+    *-timer) in_place cat "$(interval_file "$1")" 2>/dev/null | sed -n 's/^OnCalendar=\(..*\)/\1/p' | tail -n 1 ;;
+    user-cron) crontab_now && sed -n '/^# BEGIN session-sweep$/,/^# END session-sweep$/{/^#/!p}' "$WORK/crontab" | five_fields ;;
+    system-cron) cron_line | five_fields ;;
+  esac
+}
+
+five_fields() { awk '{ print $1, $2, $3, $4, $5; exit }'; }
+
+schedule() {
+  local kind
+  for kind in user-timer user-cron system-timer system-cron; do
+    if [[ $kind != "$SCOPE-$METHOD" ]] && has "$kind"; then unschedule "$kind"; fi
+  done
+  case $SCOPE-$METHOD in
+    *-timer) install_timer "$SCOPE" ;;
+    user-cron) install_user_cron ;;
+    system-cron) install_system_cron ;;
+  esac
+}
+
+unschedule() { # KIND
+  case $1 in
+    user-timer) in_home remove_timer user ;;
+    system-timer) remove_timer system ;;
+    user-cron) remove_user_cron ;;
+    system-cron) remove_system_cron ;;
+  esac
+}
+
+# --- systemd
+
+CTL=() UNITS='' UNIT=''
+
+timer() { # user|system: which systemctl, unit and folder the following is about
+  if [[ $1 == user ]]; then
+    CTL=(as_user systemctl --user) UNITS=$TARGET_HOME/.config/systemd/user UNIT=session-sweep
+  else
+    CTL=(systemctl) UNITS=/etc/systemd/system UNIT=session-sweep@$TARGET
+  fi
+}
+
+interval_file() { # KIND
+  if [[ $1 == user-timer ]]; then say "$UNITS/$UNIT.timer"; else say "$UNITS/$UNIT.timer.d/10-install.conf"; fi
+}
+
+install_timer() { # user|system
+  local before=$CHANGES
+  timer "$1"
+  if [[ $1 == user ]]; then linger; fi
+  if [[ $DRY == no ]]; then undo_with reload "$1"; fi
+  if [[ $1 == user ]]; then user_units; else system_units; fi
+  if ((CHANGES > before)); then run "${CTL[@]}" daemon-reload; fi
+  if ! timer_runs; then
+    if [[ $DRY == no ]]; then undo_with stop_timer "$1"; fi
+    run "${CTL[@]}" enable --now "$UNIT.timer"
+  elif ((CHANGES > before)); then
+    run "${CTL[@]}" restart "$UNIT.timer"
+  else
+    unchanged "$UNIT.timer"
+  fi
+}
+
+timer_runs() {
+  "${CTL[@]}" is-enabled --quiet "$UNIT.timer" 2>/dev/null && "${CTL[@]}" is-active --quiet "$UNIT.timer"
+}
+
+reload() { # user|system: for undoing; without a user's systemd there is nothing to reload
+  timer "$1"
+  if ! "${CTL[@]}" show --property=Version >/dev/null 2>&1; then return 0; fi
+  "${CTL[@]}" daemon-reload && "${CTL[@]}" try-restart "$UNIT.timer"
+}
+
+start_timer() { # user|system: for undoing
+  timer "$1"
+  if "${CTL[@]}" show --property=Version >/dev/null 2>&1; then "${CTL[@]}" enable --now "$UNIT.timer"; fi
+}
+
+stop_timer() { # user|system: for undoing
+  timer "$1"
+  "${CTL[@]}" disable --now "$UNIT.timer"
+  by rm -f "$(stamp "$1")"
+}
+
+user_units() {
+  if [[ $DRY == no ]]; then wait_for_user_systemd; fi
+  unit session-sweep.service
+  put_marked "$WORK/unit" "$UNITS/session-sweep.service"
+  unit session-sweep.timer
+  put_marked "$WORK/unit" "$UNITS/session-sweep.timer"
+}
+
+system_units() {
+  local paths urls
+  unit session-sweep@.service
+  put_marked "$WORK/unit" "$UNITS/session-sweep@.service"
+  put_marked "$HERE/packaging/systemd/session-sweep@.timer" "$UNITS/session-sweep@.timer"
+  in_home folder "$TARGET_HOME/.local/state/session-sweep" 700
+  paths="$(quoted "-$(setting map.dir "$DIR")") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
+  urls=$(setting bridge.url "$BRIDGE_URL")
+  {
+    say '[Service]'
+    say "ReadWritePaths=$paths"
+    if [[ -n $urls ]]; then
+      say 'RestrictAddressFamilies=AF_INET AF_INET6'
+      say 'IPAddressAllow=localhost'
+    fi
+  } >"$WORK/unit"
+  put_marked "$WORK/unit" "$UNITS/$UNIT.service.d/10-install.conf"
+  printf '[Timer]\nOnCalendar=\nOnCalendar=%s\n' "$INTERVAL" >"$WORK/unit"
+  put_marked "$WORK/unit" "$UNITS/$UNIT.timer.d/10-install.conf"
+}
+
+unit() { # NAME: the plain file with this installation's program and interval
+  sed -e "s|^\(ExecStart=\)[^ ]*|\1$PROGRAM|" -e "s|^OnCalendar=.*|OnCalendar=$INTERVAL|" \
+    "$HERE/packaging/systemd/$1" >"$WORK/unit"
+}
+
+quoted() { # PATH: as systemd reads it
+  local text=${1//\\/\\\\}
+  text=${text//\"/\\\"}
+  say "\"${text//%/%%}\""
+}
+
+stamp() { # user|system: the file with the time of the last run, for Persistent=
+  if [[ $1 == user ]]; then
+    say "$TARGET_HOME/.local/share/systemd/timers/stamp-$UNIT.timer"
+  else
+    say "/var/lib/systemd/timers/stamp-$UNIT.timer"
+  fi
+}
+
+remove_timer() { # user|system
+  local file reachable=no files=()
+  timer "$1"
+  if "${CTL[@]}" show --property=Version >/dev/null 2>&1; then reachable=yes; fi
+  if [[ $reachable == yes ]]; then
+    if [[ $DRY == no ]]; then undo_with start_timer "$1"; fi
+    run "${CTL[@]}" disable --now "$UNIT.timer"
+  fi
+  if [[ $DRY == no ]]; then undo_with reload "$1"; fi
+  drop "$UNITS/timers.target.wants/$UNIT.timer"
+  if [[ $1 == user ]]; then
+    files=("$UNITS/session-sweep.service" "$UNITS/session-sweep.timer")
+  else
+    files=("$UNITS/$UNIT.service.d/10-install.conf" "$UNITS/$UNIT.timer.d/10-install.conf")
+    if [[ -z $(users_with_timer | grep -vFx -- "$TARGET") ]]; then
+      files+=("$UNITS/session-sweep@.service" "$UNITS/session-sweep@.timer")
+    fi
+  fi
+  for file in "${files[@]}"; do
+    if is_marked "$file"; then drop "$file"; fi
+  done
+  drop_folder "$UNITS/$UNIT.service.d"
+  drop_folder "$UNITS/$UNIT.timer.d"
+  drop "$(stamp "$1")"
+  if [[ $reachable == yes ]]; then
+    run "${CTL[@]}" daemon-reload
+    # A run that failed would stay in `systemctl --failed` without its unit.
+    if [[ $DRY == no ]]; then "${CTL[@]}" reset-failed "$UNIT.service" 2>/dev/null || true; fi
+  fi
+  if [[ $1 == user ]]; then unlinger; fi
+}
+
+users_with_timer() {
+  local file
+  for file in /etc/systemd/system/session-sweep@*.timer.d/10-install.conf; do
+    if [[ -e $file ]]; then
+      file=${file#*/session-sweep@}
+      say "${file%.timer.d/*}"
+    fi
+  done
+}
+
+# A user's systemd ends with the last session, unless the user lingers.
+linger() {
+  if [[ -e /var/lib/systemd/linger/$TARGET ]]; then return; fi
+  announce run "loginctl enable-linger $TARGET"
+  RECORD+=("linger $TARGET")
+  if [[ $DRY == yes ]]; then return; fi
+  if loginctl --no-ask-password enable-linger "$TARGET" >"$WORK/said" 2>&1; then
+    undo_with loginctl --no-ask-password disable-linger "$TARGET"
+  else
+    unset 'RECORD[-1]'
+    note "the timer runs only while $TARGET is logged in, as lingering could not be switched on
+  ($(tail -n 1 "$WORK/said")). To change that: sudo loginctl enable-linger $TARGET; or take --cron."
+  fi
+}
+
+unlinger() {
+  local link
+  if ! manifest_has "linger $TARGET"; then return; fi
+  FORGET+=("linger $TARGET")
+  if [[ ! -e /var/lib/systemd/linger/$TARGET ]]; then return; fi
+  for link in "$UNITS"/*.wants/*; do
+    if [[ (-L $link || -e $link) && ${link##*/} != session-sweep.timer ]]; then
+      note "$TARGET still lingers, as ${link##*/} may rely on it (loginctl disable-linger $TARGET)"
+      return
+    fi
+  done
+  if [[ $DRY == no ]]; then undo_with loginctl --no-ask-password enable-linger "$TARGET"; fi
+  run loginctl --no-ask-password disable-linger "$TARGET"
+}
+
+wait_for_user_systemd() {
+  local i
+  for ((i = 0; i < 50; i++)); do
+    if "${CTL[@]}" show --property=Version >"$WORK/said" 2>&1; then return; fi
+    if [[ ! -e /var/lib/systemd/linger/$TARGET ]]; then break; fi
+    sleep 0.1
+  done
+  fail "the systemd of user $TARGET cannot be reached ($(tail -n 1 "$WORK/said")): log in as $TARGET, or take --cron"
+}
+
+# --- cron
+
+cron_template() { # the plain file's line for USER, without its comment sign
+  sed -n 's/^#\(5 \* \* \* \* USER .*\)/\1/p' "$HERE/packaging/cron/session-sweep"
+}
+
+cron_command() { # for this installation's program
+  cron_template | sed "s|.* /usr/bin/session-sweep |$PROGRAM |"
+}
+
+warn_without_cron() {
+  if ! grep -qsxE 'cron|crond|fcron|systemd-cron' /proc/[0-9]*/comm; then note 'no cron seems to run on this machine'; fi
+}
+
+CRONTAB_BLOCK='/^# BEGIN session-sweep$/,/^# END session-sweep$/'
+
+crontab_of_user() { if [[ $TARGET == "$(id -un)" ]]; then crontab "$@"; else crontab -u "$TARGET" "$@"; fi; }
+
+crontab_now() { # into $WORK/crontab; fails where it cannot be read
+  : >"$WORK/crontab"
+  command -v crontab >/dev/null || return
+  crontab_of_user -l >"$WORK/crontab" 2>"$WORK/said" || grep -qi 'no crontab' "$WORK/said"
+}
+
+check_crontab_markers() {
+  local order
+  order=$(sed -n 's/^# \(BEGIN\|END\) session-sweep$/\1/p' "$WORK/crontab" | tr '\n' ' ')
+  if [[ -n $order && $order != 'BEGIN END ' ]]; then
+    fail "the crontab of $TARGET has '# BEGIN session-sweep' and '# END session-sweep' not once each and in this order ($order): mend it with crontab -e"
+  fi
+}
+
+install_user_cron() {
+  crontab_now || fail "cannot read the crontab of $TARGET: $(tail -n 1 "$WORK/said")"
+  check_crontab_markers
+  {
+    say '# BEGIN session-sweep'
+    say "$INTERVAL $(sed -n '/^PATH=/p' "$HERE/packaging/cron/session-sweep") $(cron_command)"
+    say '# END session-sweep'
+  } >"$WORK/block"
+  if grep -q '^# BEGIN session-sweep$' "$WORK/crontab"; then
+    sed -e "/^# END session-sweep\$/r $WORK/block" -e "${CRONTAB_BLOCK}d" "$WORK/crontab" >"$WORK/crontab.new"
+  else
+    cat "$WORK/crontab" "$WORK/block" >"$WORK/crontab.new"
+  fi
+  warn_without_cron
+  put_crontab
+}
+
+remove_user_cron() {
+  crontab_now || fail "cannot read the crontab of $TARGET: $(tail -n 1 "$WORK/said")"
+  check_crontab_markers
+  sed "${CRONTAB_BLOCK}d" "$WORK/crontab" >"$WORK/crontab.new"
+  put_crontab
+}
+
+put_crontab() { # $WORK/crontab.new for $WORK/crontab
+  local copy="$WORK/crontab.${#UNDO[@]}"
+  if cmp -s "$WORK/crontab" "$WORK/crontab.new"; then
+    unchanged "crontab of $TARGET"
+    return
+  fi
+  announce change "crontab of $TARGET, between its lines # BEGIN and # END session-sweep"
+  if [[ $DRY == yes ]]; then return; fi
+  cp "$WORK/crontab" "$copy"
+  undo_with write_crontab "$copy"
+  attempt "changing the crontab of $TARGET" write_crontab "$WORK/crontab.new"
+}
+
+write_crontab() { # FILE
+  if [[ -s $1 ]]; then crontab_of_user - <"$1"; else crontab_of_user -r; fi
+}
+
+CRON_FILE=/etc/cron.d/session-sweep
+
+cron_line() { # of the user we aim at
+  if [[ -e $CRON_FILE ]]; then awk -v user="$TARGET" '!/^#/ && $6 == user' "$CRON_FILE"; fi
+}
+
+cron_lines_of_others() {
+  if [[ -e $CRON_FILE ]]; then awk -v user="$TARGET" '/^[^#]/ && NF > 6 && $6 != user' "$CRON_FILE"; fi
+}
+
+install_system_cron() {
+  {
+    cat "$HERE/packaging/cron/session-sweep"
+    { cron_lines_of_others; say "$INTERVAL $TARGET $(cron_command)"; } | sort -k 6,6
+  } >"$WORK/cron"
+  warn_without_cron
+  put_marked "$WORK/cron" "$CRON_FILE"
+}
+
+remove_system_cron() {
+  if ! is_marked "$CRON_FILE"; then fail "$CRON_FILE is not from this script: remove the line of $TARGET yourself"; fi
+  if [[ -z $(cron_lines_of_others) ]]; then
+    drop "$CRON_FILE"
+  else
+    sed 1d "$CRON_FILE" | awk -v user="$TARGET" '/^#/ || $6 != user' >"$WORK/cron"
+    put_marked "$WORK/cron" "$CRON_FILE"
+  fi
+}
+
+# -------------------------------------------------------------------------------------------------------- configuration
+
+setting() { # KEY [NEW VALUE]: what will apply to the user
+  if [[ -n ${2-} ]]; then
+    say "$2"
+  elif [[ -n $STAGED ]]; then
+    printf '%b\n' "$(as_user "$STAGED" config show --json | sed -n \
+      "s/.*{\"key\":\"${1/./\\.}\",\"value\":\"\(\([^\"\\\\]\|\\\\.\)*\)\".*/\1/p")"
+  fi
+}
+
+configure() {
+  local file=$TARGET_HOME/.config/session-sweep/config.toml pair key
+  local -a pairs=() command
+  for pair in "map.dir=$DIR" "map.idle=$IDLE" "bridge.url=$BRIDGE_URL"; do
+    if [[ -n ${pair#*=} ]]; then pairs+=("$pair"); fi
+  done
+  if ((!${#pairs[@]})) || [[ -z $STAGED ]]; then
+    for pair in "${pairs[@]}"; do announce set "${pair/=/ = } in $file"; done
+    return
+  fi
+  # On a copy first: what is refused is refused before anything is changed.
+  as_user cat "$file" >"$WORK/config.toml" 2>/dev/null || : >"$WORK/config.toml"
+  cp "$WORK/config.toml" "$WORK/config.before"
+  for pair in "${pairs[@]}"; do
+    key=${pair%%=*}
+    command=(env -i "HOME=$TARGET_HOME" "$STAGED" --config "$WORK/config.toml" config set "$key" "${pair#*=}")
+    "${command[@]}" >"$WORK/said" 2>&1 || fail "$key = ${pair#*=} is refused: $(cat "$WORK/said")"
+  done
+  if cmp -s "$WORK/config.before" "$WORK/config.toml"; then
+    unchanged "$file"
+    return
+  fi
+  in_home folder "$(dirname "$file")" 755
+  for pair in "${pairs[@]}"; do announce set "${pair/=/ = } in $file"; done
+  if [[ $DRY == yes ]]; then return; fi
+  in_home backup "$file"
+  for pair in "${pairs[@]}"; do
+    attempt "setting ${pair%%=*}" as_user "$PROGRAM" config set "${pair%%=*}" "${pair#*=}"
+  done
+}
+
+# ---------------------------------------------------------------------------------------------------------- the program
+
+PROGRAM='' MANIFEST=''
+STAGED=''  # the program before it is installed, where everybody may run it
+FORGET=()  # what the manifest no longer needs to know
+BUILDER='' # who builds it
+
+build() {
+  local command target=$HERE/target
+  if [[ -n $BINARY ]]; then return; fi
+  BINARY=$HERE/target/release/session-sweep
+  find_builder
+  if [[ $DRY_RUN == yes ]]; then
+    announce run "cargo build --release --locked (in $HERE, as $BUILDER)"
+    return
+  fi
+  if ((EUID == 0)) && [[ $BUILDER != "$(stat -c %U "$HERE")" ]]; then
+    target=$(runuser -u "$BUILDER" -- mktemp -d)
+    undo_with rm -rf "$target"
+    AFTER+=("$(printf '%q ' rm -rf "$target")")
+    BINARY=$target/release/session-sweep
+  fi
+  say "Building it with cargo, as $BUILDER …"
+  printf -v command 'cd %q && cargo build --release --locked --target-dir %q' "$HERE" "$target"
+  as_builder "$BUILDER" "$command" || fail "cargo could not build it; with --binary FILE nothing is built"
+}
+
+# Root builds neither with a program nor in a folder of somebody else, if that can be avoided: the checkout's owner builds,
+# or who called sudo.
+find_builder() {
+  local who
+  for who in "$(if ((EUID)); then id -un; else stat -c %U "$HERE"; fi)" "${SUDO_USER:-root}" root; do
+    BUILDER=$who
+    if as_builder "$who" 'command -v cargo' >/dev/null 2>&1; then return; fi
+    if ((EUID)); then break; fi
+  done
+  fail 'cargo is not there to build it: install Rust (rustup.rs), or give a program with --binary FILE'
+}
+
+as_builder() { # USER SHELL-COMMAND
+  # shellcheck disable=SC2016
+  local command='PATH=$HOME/.cargo/bin:$PATH; '$2
+  if [[ $1 == "$(id -un)" ]]; then sh -c "$command"; else runuser -l "$1" -s /bin/sh -c "$command"; fi
+}
+
+stage() {
+  if [[ ! -f $BINARY ]]; then
+    if [[ $DRY_RUN == yes && $BINARY == "$HERE"/target/* ]]; then return; fi
+    fail "there is no file $BINARY"
+  fi
+  STAGED=$WORK/session-sweep
+  cp -- "$BINARY" "$STAGED" || fail "cannot read $BINARY"
+  chmod 755 "$STAGED"
+  if [[ $("$STAGED" --version 2>"$WORK/said") != 'session-sweep '* ]]; then
+    fail "$BINARY is no session-sweep that runs here: $(tail -n 1 "$WORK/said")"
+  fi
+  mkdir -p "$WORK/share/man/man1" "$WORK/share/bash-completion/completions" "$WORK/share/zsh/site-functions" \
+    "$WORK/share/fish/vendor_completions.d"
+  "$STAGED" man --out "$WORK/share/man/man1" >/dev/null
+  "$STAGED" completions bash >"$WORK/share/bash-completion/completions/session-sweep"
+  "$STAGED" completions zsh >"$WORK/share/zsh/site-functions/_session-sweep"
+  "$STAGED" completions fish >"$WORK/share/fish/vendor_completions.d/session-sweep.fish"
+}
+
+install_program() {
+  local file old
+  if [[ -z $STAGED ]]; then
+    announce install "$PROGRAM, its manual pages and completions below $PREFIX/share"
+    return
+  fi
+  put "$STAGED" "$PROGRAM" 755
+  RECORD+=("file - $PROGRAM")
+  while IFS= read -r file; do
+    put "$WORK/$file" "$PREFIX/$file"
+    RECORD+=("file - $PREFIX/$file")
+  done < <(cd "$WORK" && find share -type f | sort)
+  # What an earlier version brought and this one does not.
+  while read -r _ _ old; do
+    if [[ $'\n'$(printf '%s\n' "${RECORD[@]}")$'\n' != *$'\n'"file - $old"$'\n'* ]]; then
+      FORGET+=("file - $old")
+      drop "$old"
+    fi
+  done < <(manifest_of file)
+}
+
+# One line each: `file - PATH`, `folder OWNER PATH` (`-`: whoever installed), `linger USER`.
+manifest_of() { # KIND
+  if [[ -e $MANIFEST ]]; then grep "^$1 .*$" "$MANIFEST" || true; fi
+}
+
+manifest_has() { [[ -e $MANIFEST ]] && grep -qFx -- "$1" "$MANIFEST"; }
+
+write_manifest() {
+  if [[ -z $STAGED && $UNINSTALL == no ]]; then return; fi
+  folder "$(dirname "$MANIFEST")" 755
+  {
+    printf '%s\n' "${RECORD[@]}"
+    manifest_of '[a-z]*'
+  } | sed '/^$/d' | grep -vFx -f <(printf '%s\n' "${FORGET[@]:-nothing}") | sort -u >"$WORK/manifest"
+  put "$WORK/manifest" "$MANIFEST"
+}
+
+remove_program() {
+  local who path
+  if [[ ! -e $MANIFEST ]]; then
+    say "  no program of this script below $PREFIX (--prefix names another place)"
+    return
+  fi
+  while read -r _ _ path; do
+    if [[ $path == "$PREFIX"/* && $path != *..* ]]; then drop "$path"; fi
+  done < <(manifest_of file)
+  drop "$MANIFEST"
+}
+
+# From the innermost; what is not empty stays. The manifest may be gone by now: its lines come from a copy.
+remove_folders() { # MANIFEST-COPY [OWNER]
+  local who path
+  while read -r _ who path; do
+    if [[ -n ${2-} && $who != "$2" ]]; then continue; fi
+    FORGET+=("folder $who $path")
+    if [[ $who == - ]]; then
+      drop_folder "$path"
+    elif getent passwd -- "$who" >/dev/null; then
+      aim "$who"
+      in_home drop_folder "$path"
+    fi
+  done < <(grep '^folder ' "$1" | sort -r -k 3)
+}
+
+purge() {
+  local path aside
+  for path in "$TARGET_HOME/.config/session-sweep" "$TARGET_HOME/.local/state/session-sweep"; do
+    if ! as_user test -e "$path"; then continue; fi
+    announce remove "$path/ and what is in it"
+    if [[ $DRY == yes ]]; then continue; fi
+    aside=$path.removed.$$
+    in_home undo_with by mv -T "$aside" "$path"
+    attempt "moving $path aside" as_user mv -T "$path" "$aside"
+    AFTER+=("$(printf '%q ' at "$TARGET" '' as_user rm -rf "$aside")")
+  done
+}
+
+# ------------------------------------------------------------------------------------------------- what is asked and told
+
+decide() {
+  local root_only
+  if ((EUID == 0)); then SCOPE=${SCOPE:-system}; else SCOPE=${SCOPE:-user}; fi
+  if [[ -n $RUN_AS && $SCOPE == user ]]; then
+    if ((EUID)); then usage_error "--run-as goes with --system, as root: sudo ./install.sh --system --run-as $RUN_AS"; fi
+  fi
+  if [[ $SCOPE == system ]] && ((EUID)); then usage_error '--system needs root: sudo ./install.sh --system …'; fi
+  if [[ $SCOPE == user && -n ${SUDO_USER-} ]] && ((!EUID)); then
+    usage_error '--user installs for yourself: run it without sudo'
+  fi
+  aim "$(id -un)"
+  if [[ -z $PREFIX ]]; then
+    if ((EUID)); then PREFIX=$TARGET_HOME/.local; else PREFIX=/usr/local; fi
+  fi
+  PREFIX=${PREFIX%/}
+  if [[ $PREFIX =~ [^A-Za-z0-9/._+@=:,~-] || $PREFIX == */..* ]]; then
+    usage_error "--prefix '$PREFIX': a path that systemd and cron can read has only letters, digits and ._+@=:,~-"
+  fi
+  PROGRAM=$PREFIX/bin/session-sweep
+  MANIFEST=$PREFIX/share/session-sweep/install-manifest
+  if ((!EUID)); then check_prefix; fi
+  if [[ $UNINSTALL == yes ]]; then
+    if [[ -n $RUN_AS ]]; then aim "$RUN_AS"; fi
+    return
+  fi
+  if [[ $DIR == *[[:cntrl:]]* ]]; then usage_error '--dir has a control character'; fi
+  if [[ $SCOPE == system ]]; then decide_user; fi
+  root_only=$(root_schedule)
+  if ((EUID)) && [[ -n $root_only ]]; then
+    fail "root has scheduled it for $TARGET already ($root_only). Remove that first:
+  sudo ./install.sh --uninstall --system --run-as $TARGET"
+  fi
+  decide_method
+  decide_interval
+}
+
+# Root writes and starts programs only where nobody else can put something in the way.
+check_prefix() {
+  local path=$PREFIX
+  while [[ $path != / && -n $path ]]; do
+    if [[ -e $path && ($(stat -Lc %u "$path") != 0 || $((0$(stat -Lc %a "$path") & 2)) != 0) ]]; then
+      usage_error "--prefix $PREFIX: $path belongs to somebody else than root or can be written by everybody"
+    fi
+    path=${path%/*}
+  done
+}
+
+decide_user() {
+  if [[ -z $RUN_AS && ${SUDO_USER:-root} != root ]]; then RUN_AS=$SUDO_USER; fi
+  if [[ -z $RUN_AS ]] && can_ask; then
+    read -rp 'Which user runs the bridge and its CLIs? ' RUN_AS || true
+  fi
+  if [[ -z $RUN_AS ]]; then usage_error 'name the user who runs the bridge and its CLIs: --run-as USER'; fi
+  if [[ ! $RUN_AS =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]]; then usage_error "--run-as '$RUN_AS' is no user name"; fi
+  aim "$RUN_AS"
+  if [[ $TARGET_HOME != /* || ! -d $TARGET_HOME ]]; then fail "the home of $TARGET, '$TARGET_HOME', is not there"; fi
+  if [[ $TARGET_UID == 0 ]]; then note 'it runs as root, over what the CLIs of root left: is that the user of the bridge?'; fi
+}
+
+root_schedule() {
+  if has system-timer; then say "session-sweep@$TARGET.timer"; elif has system-cron; then say "$CRON_FILE"; fi
+}
+
+decide_method() {
+  local answer kind
+  for kind in timer cron; do
+    if [[ -z $METHOD ]] && has "$SCOPE-$kind"; then METHOD=$kind; fi
+  done
+  if [[ -z $METHOD ]] && can_ask; then
+    say 'What is to run it?'
+    say '  1) a systemd timer (recommended)'
+    say '  2) cron'
+    say '  3) neither: I start it myself'
+    while [[ -z $METHOD ]]; do
+      read -rp 'Choose 1, 2 or 3: ' answer || fail 'no answer'
+      case $answer in 1) METHOD=timer ;; 2) METHOD=cron ;; 3) METHOD=none ;; esac
+    done
+  fi
+  if [[ -z $METHOD ]]; then
+    METHOD=cron
+    if [[ -d /run/systemd/system ]]; then METHOD=timer; fi
+  fi
+  if [[ $METHOD == timer && ! -d /run/systemd/system ]]; then
+    fail 'systemd does not run this machine: take --cron or --no-schedule'
+  fi
+  if [[ $METHOD == cron ]]; then
+    if [[ $SCOPE == user ]] && ! command -v crontab >/dev/null; then fail 'there is no crontab command: install cron, or take --systemd'; fi
+    if [[ $SCOPE == system && ! -d /etc/cron.d ]]; then fail 'there is no /etc/cron.d: install cron, or take --systemd'; fi
+  fi
+}
+
+can_ask() { [[ $YES == no && $DRY_RUN == no && -t 0 ]]; }
+
+confirm() {
+  local answer
+  if [[ $YES == yes || $CHANGES == 0 ]]; then return; fi
+  if ! can_ask; then usage_error 'there is nobody to ask: give --yes, or --dry-run to see what it would do'; fi
+  read -rp 'Do this? [Y/n] ' answer || answer=no
+  if [[ ! $answer =~ ^([Yy]|[Yy]es)?$ ]]; then
+    say 'Nothing was changed.'
+    exit 0
+  fi
+}
+
+# Variables that move a CLI's files: whoever set them in a shell has them there, and not in a timer or in cron.
+MOVING_VARIABLES='CLAUDE_CONFIG_DIR claude
+CODEX_HOME codex
+GEMINI_CLI_HOME gemini /.gemini
+QWEN_RUNTIME_DIR qwen
+QWEN_HOME qwen
+COPILOT_HOME copilot
+GOOSE_PATH_ROOT goose /data'
+
+notes_on_environment() {
+  local variable provider below
+  if [[ $METHOD == none ]]; then return; fi
+  while read -r variable provider below; do
+    if [[ -n ${!variable-} ]]; then
+      note "$variable is set here, and will not be where it is scheduled. Add to $TARGET_HOME/.config/session-sweep/config.toml:
+  [[provider]]
+  name = \"$provider\"
+  home = \"${!variable}$below\""
+    fi
+  done <<<"$MOVING_VARIABLES"
+  for variable in XDG_CONFIG_HOME XDG_STATE_HOME XDG_DATA_HOME; do
+    if [[ -n ${!variable-} && ${!variable} != "$TARGET_HOME"/.* ]]; then
+      note "$variable is set here, and will not be where it is scheduled"
+    fi
+  done
+}
+
+notes_on_the_original() {
+  local folder
+  if crontab_now && grep -q '^[^#].*cleanup_idle_sessions\.py' "$WORK/crontab"; then
+    note "the crontab of $TARGET still runs cleanup_idle_sessions.py, which drops mappings that it cannot find: take it out with crontab -e"
+  fi
+  for folder in /etc/systemd/system "$TARGET_HOME/.config/systemd/user"; do
+    if [[ -e $folder/claude-session-cleanup.timer ]]; then
+      note "$folder/claude-session-cleanup.timer still runs cleanup_idle_sessions.py: systemctl disable --now claude-session-cleanup.timer"
+    fi
+  done
+}
+
+# The last step: what the first run would do, as the user and with the settings it will have.
+rehearse() {
+  local status=0 when=''
+  as_user "$PROGRAM" sweep --dry-run >"$WORK/rehearsal" 2>&1 </dev/null || status=$?
+  case $METHOD in
+    timer)
+      timer "$SCOPE"
+      when="at $("${CTL[@]}" show --property=NextElapseUSecRealtime --value "$UNIT.timer") ($UNIT.timer)"
+      ;;
+    cron) when="by cron ($INTERVAL)" ;;
+    none) when="with 'session-sweep sweep'" ;;
+  esac
+  say
+  say "The first run, $when, would do this:"
+  sed 's/^/  /' "$WORK/rehearsal"
+  if ((status != 0 && status != 3 && status != 4)); then
+    fail "a dry run ended with exit status $status: see above"
+  fi
+}
+
+tell_notes() {
+  local text
+  for text in "${NOTES[@]}"; do say "Note: $text"; done
+}
+
+# ---------------------------------------------------------------------------------------------------------------- story
+
+install_steps() {
+  install_program
+  configure
+  schedule
+  write_manifest
+}
+
+uninstall_steps() {
+  local who users others
+  if [[ -e $MANIFEST ]]; then cp "$MANIFEST" "$WORK/manifest.before"; else : >"$WORK/manifest.before"; fi
+  if [[ $SCOPE == user ]]; then users=$TARGET; else users=${RUN_AS:-$(scheduled_users)}; fi
+  for who in $users; do
+    aim "$who"
+    for kind in "$SCOPE-timer" "$SCOPE-cron"; do
+      if has "$kind"; then unschedule "$kind"; fi
+    done
+    if [[ $PURGE == yes ]]; then purge; fi
+  done
+  others=$(if [[ $SCOPE == system ]]; then scheduled_users | grep -vFx -f <(printf '%s\n' "$users") || true; fi)
+  if [[ -n $others ]]; then
+    remove_folders "$WORK/manifest.before" "$RUN_AS"
+    write_manifest
+    note "the program stays, as it is scheduled for: ${others//$'\n'/ }"
+  else
+    remove_program
+    remove_folders "$WORK/manifest.before"
+  fi
+}
+
+scheduled_users() {
+  {
+    users_with_timer
+    if [[ -e $CRON_FILE ]]; then awk '/^[^#]/ && NF > 6 { print $6 }' "$CRON_FILE"; fi
+  } | sort -u
+}
+
+start_pass() { # yes|no: dry or not
+  DRY=$1 CHANGES=0 RECORD=() FORGET=() NOTES=() TOLD=()
+}
+
+main() {
+  local steps=install_steps
+  parse_options "$@"
+  trap at_exit EXIT
+  trap 'REASON=interrupted; printf "install.sh: interrupted\n" >&2; exit 130' INT TERM HUP
+  WORK=$(mktemp -d)
+  chmod 711 "$WORK"
+  decide
+  cd /
+  if [[ $UNINSTALL == yes ]]; then
+    steps=uninstall_steps
+  else
+    if [[ ! -d $HERE/packaging/systemd ]]; then fail "the folder packaging/ belongs beside this script; it is not in $HERE"; fi
+    build
+    stage
+  fi
+  if [[ $YES == no || $DRY_RUN == yes ]]; then
+    start_pass yes
+    "$steps"
+    if [[ $DRY_RUN == yes ]]; then
+      tell_notes
+      say "Nothing was changed; $CHANGES to do."
+      return
+    fi
+    confirm
+  fi
+  start_pass no
+  "$steps"
+  if [[ $UNINSTALL == no ]]; then
+    rehearse
+    notes_on_environment
+    notes_on_the_original
+    if [[ :$PATH: != *:$PREFIX/bin:* ]]; then note "$PREFIX/bin is not in the PATH of this shell"; fi
+  fi
+  UNDO=()
+  for step in "${AFTER[@]}"; do eval "$step"; done
+  tell_notes
+  if ((CHANGES == 0)); then say 'Nothing had to be changed.'; fi
+}
+
+main "$@"
