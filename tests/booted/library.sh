@@ -22,9 +22,9 @@ not() { # COMMAND...
 }
 
 within() { # SECONDS COMMAND...: succeeds as soon as the command does
-  local deadline=$((SECONDS + $1))
-  until "${@:2}"; do
-    [ "$SECONDS" -lt "$deadline" ] || return
+  local said deadline=$((SECONDS + $1))
+  until said=$("${@:2}" 2>&1); do
+    [ "$SECONDS" -lt "$deadline" ] || { printf '%s\n' "$said" && return 1; }
     sleep 0.1
   done
 }
@@ -48,6 +48,8 @@ add_user() { # NAME
   useradd --create-home --shell /bin/bash "$1"
   cp -r tests/fixtures/real-trees/{claude/2.1.328,codex/0.36.0}/home/. "$home"
   rm "$home"/.claude/sessions/*
+  # What a session leaves anyway, and systemd where a user has timers.
+  mkdir -p "$home"/.config "$home"/.local/{state,share/systemd/timers}
   chown -R "$1:" "$home"
   find "$home" -type f -exec touch --date='3 hours ago' {} +
   touch --date='1 minute ago' "$home"/.claude/projects/*/$active.jsonl
@@ -60,27 +62,27 @@ add_user() { # NAME
 }
 
 log_in() { # USER: so that her systemd runs
-  loginctl enable-linger "$1"
+  systemd-run --quiet --property=PAMName=login --uid="$1" sleep infinity
   within 10 test -S "/run/user/$(id -u "$1")/bus"
 }
 
 write_map() { # USER FOLDER: as a bridge of that user does
-  as "$1" mkdir -p "$2"
+  install --directory --owner="$1" --group="$1" "$2"
   as "$1" tee "$2/session_map.json" >/dev/null <<MAP
 {"claude-cli": {"idle": "$idle", "active": "$active", "recorded": "$recorded"}, "codex-cli": {"open": "$open"}}
 MAP
 }
 
 is_pruned() { # FOLDER: exactly what was to go is gone
-  cmp "$1/session_map.json" - <<MAP
+  diff "$1/session_map.json" - <<MAP
 {"claude-cli": {"active": "$active", "recorded": "$recorded"}, "codex-cli": {"open": "$open"}}
 MAP
 }
 
-list_files() { # NAME: every file with mode, owner and content, but what changes by itself, into /run/NAME
+list_files() { # NAME [PRINTF]: every file with mode, owner and content, but what changes by itself, into /run/NAME
   local skip=(-path /var/cache -prune -o -path /var/log -prune -o -path '/var/lib/dpkg/*-old' -prune -o)
   # /tmp is a file system of its own; the other ones are the kernel's and what the machine was given.
-  { find / /tmp -xdev "${skip[@]}" -printf '%p %M %u:%g %l\n' &&
+  { find / /tmp -xdev "${skip[@]}" ! -path /tmp ! -path /run -printf "%p %M %u:%g %l ${2-}\n" &&
     find / /tmp -xdev "${skip[@]}" -type f -exec sha256sum {} +; } | sort --temporary-directory=/run >"/run/$1"
 }
 
@@ -91,4 +93,53 @@ same() { # NAME NAME: of lists
 is_clean() { # USER OPTION... FILE...: systemd has nothing to say about these units
   local said
   said=$(as "$1" systemd-analyze verify "${@:2}" 2>&1) && [ -z "$said" ] || { printf '%s\n' "$said" && return 1; }
+}
+
+
+set_for() { # USER KEY VALUE: in her configuration
+  as "$1" target/release/session-sweep config set "$2" "$3" >/dev/null
+}
+
+install_with() { # USER OPTION...: what is built already
+  as "$1" ./install.sh --yes --binary target/release/session-sweep "${@:2}"
+}
+
+uninstall_with() { # USER OPTION...
+  as "$1" ./install.sh --yes --uninstall "${@:2}"
+}
+
+leaves_only_the_map() { # FOLDER: and what belongs to it
+  [ "$(ls -A "$1" | xargs)" = 'session_map.json session_map.lock session_map.tombstones.jsonl' ]
+}
+
+# The same for the timer of the whole machine's systemd and that of a user: each scenario says which one it is about.
+about_timer() { # system|user USER
+  if [ "$1" = system ]; then
+    manager=(systemctl) unit=session-sweep@$2 dropins=/run/systemd/system said_by=_SYSTEMD_UNIT
+  else
+    manager=(as "$2" systemctl --user) unit=session-sweep dropins=/run/user/$(id -u "$2")/systemd/user
+    said_by=_SYSTEMD_USER_UNIT
+  fi
+}
+
+fire_often() { # every three seconds; what says so goes with /run
+  mkdir -p "$dropins/$unit.timer.d"
+  printf '%s\n' '[Timer]' OnCalendar= 'OnCalendar=*:*:0/3' RandomizedDelaySec=0 AccuracySec=1us \
+    >"$dropins/$unit.timer.d/often.conf"
+  "${manager[@]}" daemon-reload
+  "${manager[@]}" restart "$unit.timer"
+}
+
+fire_as_before() {
+  rm -r "$dropins/$unit.timer.d"
+  "${manager[@]}" daemon-reload
+  "${manager[@]}" restart "$unit.timer"
+}
+
+last_status_is() { # NUMBER
+  [ "$("${manager[@]}" show --property=ExecMainStatus --value "$unit.service")" = "$1" ]
+}
+
+journal_says() { # TEXT
+  journalctl --quiet --output=cat "$said_by=$unit.service" | grep --fixed-strings --regexp "$1"
 }

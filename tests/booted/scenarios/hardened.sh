@@ -1,0 +1,36 @@
+# What the unit for a user of the machine may do, and what not.
+source /opt/session-sweep/tests/booted/library.sh
+dropin=/run/systemd/system/session-sweep@alice.service.d/other-program.conf
+
+inside() { # COMMAND...: in the unit's place; says what the journal has of it
+  mkdir -p "${dropin%/*}"
+  printf '[Service]\nExecStart=\nExecStart=%s\n' "$*" >"$dropin"
+  systemctl daemon-reload
+  systemctl start session-sweep@alice.service
+  local status=$?
+  journalctl --quiet --output=cat --unit=session-sweep@alice.service "_SYSTEMD_INVOCATION_ID=$(
+    systemctl show --property=InvocationID --value session-sweep@alice.service)"
+  return "$status"
+}
+
+exposed_by_less_than() { # TENTHS
+  systemd-analyze security --no-pager --threshold="$1" session-sweep@alice.service
+}
+
+connecting_says() { # TEXT
+  inside /bin/bash -c "'exec 3<>/dev/tcp/127.0.0.1/9'" | grep --fixed-strings --regexp "$1"
+}
+
+add_user alice
+write_map alice /srv/bridge
+install_with root --system --systemd --run-as alice --dir /srv/bridge >/dev/null
+check 'systemd finds nothing wrong with the unit and the timer' is_clean root session-sweep@alice.service session-sweep@alice.timer
+check 'exposure of at most 2.0' exposed_by_less_than 20
+check 'no network' connecting_says 'Address family not supported'
+check 'the home is read-only' not inside /bin/touch /home/alice/new
+check 'so is the rest' not inside /bin/touch /var/tmp/new
+check 'but the folder of the map' inside /bin/touch /srv/bridge/new
+
+install_with root --system --systemd --run-as alice --bridge-url http://127.0.0.1:8000 >/dev/null
+check 'with a bridge as well exposure of at most 2.0' exposed_by_less_than 20
+check 'and the bridge can be reached' connecting_says 'Connection refused'

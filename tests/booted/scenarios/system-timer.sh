@@ -1,0 +1,56 @@
+# A timer of the machine's systemd for each of two users, from the installation until nothing is left.
+source /opt/session-sweep/tests/booted/library.sh
+for_alice=(root --system --systemd --run-as alice --dir /srv/bridge)
+for_bob=(root --system --systemd --run-as bob)
+add_user alice
+add_user bob
+usermod --append --groups users alice
+list_files before
+
+check 'install' install_with "${for_alice[@]}"
+list_files installed '%i %T@'
+check 'install again' install_with "${for_alice[@]}"
+list_files again '%i %T@'
+check 'the second time changes nothing' same installed again
+
+write_map alice /srv/bridge
+chgrp users /srv/bridge/session_map.json
+as alice touch /dev/shm/other
+about_timer system alice
+fire_often
+check 'the timer prunes' within 10 is_pruned /srv/bridge
+check 'the journal shows the summary' journal_says '4 checked: 1 active, 1 idle, 2 in use, 0 missing, 0 unknown; 1 pruned'
+check 'the map keeps its owner and group' test "$(stat --format=%U:%G /srv/bridge/session_map.json)" = alice:users
+check 'the memory that other programs share stays' test -e /dev/shm/other
+
+set_for alice map.wait 1s
+exec {lock}>>/srv/bridge/session_map.lock
+flock "$lock"
+write_map alice /srv/bridge
+check 'while the lock is held a run ends with 3' within 10 last_status_is 3
+exec {lock}>&-
+check 'the next one prunes' within 10 is_pruned /srv/bridge
+fire_as_before
+
+list_files alone
+check 'install for a second user' install_with "${for_bob[@]}"
+write_map bob /tmp/claude_sessions
+write_map alice /srv/bridge
+about_timer system bob
+fire_often
+check 'his timer prunes' within 10 is_pruned /tmp/claude_sessions
+check 'and leaves the first one alone' not is_pruned /srv/bridge
+fire_as_before
+rm -r /tmp/claude_sessions
+check 'uninstall for the second user' uninstall_with root --system --run-as bob --purge
+write_map alice /srv/bridge
+about_timer system alice
+fire_often
+check 'the first one goes on' within 10 is_pruned /srv/bridge
+fire_as_before
+
+check 'uninstall' uninstall_with root --system --purge
+check 'the map stays' leaves_only_the_map /srv/bridge
+rm /srv/bridge/*
+list_files after
+check 'nothing else is left' same before after
