@@ -155,8 +155,10 @@ unchanged() { printf '  %-10s %s\n' unchanged "$1"; }
 attempt() { # WHAT COMMAND...: runs it, or stops with what it said
   local what=$1
   shift
-  "$@" >"$WORK/said" 2>&1 </dev/null || fail "$what failed: $(tail -n 3 "$WORK/said")"
+  "$@" >"$WORK/said" 2>&1 </dev/null || fail "$what failed: $(said)"
 }
+
+said() { tail -n 3 "$WORK/said" | paste -sd ' '; } # by the last command
 
 undo_with() { # COMMAND...
   UNDO+=("$(printf '%q ' at "$TARGET" "${AS[*]-}" "$@")")
@@ -251,7 +253,7 @@ put() { # SOURCE TARGET [MODE]
   announce "$verb" "$target"
   if [[ $DRY == yes ]]; then return; fi
   backup "$target"
-  write "$source" "$target" "$mode" 2>"$WORK/said" || fail "cannot write $target: $(tail -n 1 "$WORK/said")"
+  write "$source" "$target" "$mode" 2>"$WORK/said" || fail "cannot write $target: $(said)"
 }
 
 # Schedule files have fixed places and a first line by which we know them.
@@ -291,10 +293,12 @@ folder() { # PATH MODE: makes it and what is missing above it
     announce make "$path/"
     RECORD+=("folder $(if ((${#AS[@]})); then say "$TARGET"; else say -; fi) $path")
     if [[ $DRY == yes ]]; then continue; fi
-    undo_with by rmdir "$path"
+    undo_with unmake "$path"
     attempt "making $path" by mkdir -m "$2" "$path"
   done
 }
+
+unmake() { if by test -d "$1"; then by rmdir "$1"; fi; } # for undoing
 
 drop_folder() { # PATH: if it is empty
   if ! by test -d "$1" || [[ $DRY == yes ]]; then return 0; fi
@@ -489,7 +493,8 @@ timer_runs() {
 reload() { # user|system: for undoing; without a user's systemd there is nothing to reload
   timer "$1"
   if ! "${CTL[@]}" show --property=Version >/dev/null 2>&1; then return 0; fi
-  "${CTL[@]}" daemon-reload && "${CTL[@]}" try-restart "$UNIT.timer"
+  "${CTL[@]}" daemon-reload
+  if timer_runs; then "${CTL[@]}" restart "$UNIT.timer"; fi
 }
 
 start_timer() { # user|system: for undoing
@@ -604,7 +609,7 @@ linger() {
     unset 'RECORD[-1]'
     CHANGES=$((CHANGES - 1))
     note "the timer runs only while $TARGET is logged in, as lingering could not be switched on
-  ($(tail -n 1 "$WORK/said")). To change that: sudo loginctl enable-linger $TARGET; or take --cron."
+  ($(said)). To change that: sudo loginctl enable-linger $TARGET; or take --cron."
   fi
 }
 
@@ -630,7 +635,7 @@ wait_for_user_systemd() {
     if [[ ! -e /var/lib/systemd/linger/$TARGET ]]; then break; fi
     sleep 0.1
   done
-  fail "the systemd of user $TARGET cannot be reached ($(tail -n 1 "$WORK/said")): log in as $TARGET, or take --cron"
+  fail "the systemd of user $TARGET cannot be reached ($(said)): log in as $TARGET, or take --cron"
 }
 
 # --- cron
@@ -666,7 +671,7 @@ check_crontab_markers() {
 }
 
 install_user_cron() {
-  crontab_now || fail "cannot read the crontab of $TARGET: $(tail -n 1 "$WORK/said")"
+  crontab_now || fail "cannot read the crontab of $TARGET: $(said)"
   check_crontab_markers
   {
     say '# BEGIN session-sweep'
@@ -683,7 +688,7 @@ install_user_cron() {
 }
 
 remove_user_cron() {
-  crontab_now || fail "cannot read the crontab of $TARGET: $(tail -n 1 "$WORK/said")"
+  crontab_now || fail "cannot read the crontab of $TARGET: $(said)"
   check_crontab_markers
   sed "${CRONTAB_BLOCK}d" "$WORK/crontab" >"$WORK/crontab.new"
   put_crontab
@@ -746,40 +751,48 @@ setting() { # KEY [NEW VALUE]: what will apply to the user
   fi
 }
 
-configure() {
-  local file=$TARGET_HOME/.config/session-sweep/config.toml pair key
-  local -a pairs=() command
+SETTINGS=() # KEY=VALUE, as given
+
+# Tries the settings on copies, so that what is refused is refused before anything is changed.
+check_settings() {
+  local pair
   for pair in "map.dir=$DIR" "map.idle=$IDLE" "bridge.url=$BRIDGE_URL"; do
-    if [[ -n ${pair#*=} ]]; then pairs+=("$pair"); fi
+    if [[ -n ${pair#*=} ]]; then SETTINGS+=("$pair"); fi
   done
-  if ((!${#pairs[@]})) || [[ -z $STAGED ]]; then
-    for pair in "${pairs[@]}"; do announce set "${pair/=/ = } in $file"; done
-    return
-  fi
-  # On a copy first: what is refused is refused before anything is changed.
-  as_user cat "$file" >"$WORK/config.toml" 2>/dev/null || : >"$WORK/config.toml"
+  if [[ -z $STAGED ]]; then return; fi
+  : >"$WORK/empty.toml"
+  as_user cat "$CONFIG" >"$WORK/config.toml" 2>/dev/null || : >"$WORK/config.toml"
   cp "$WORK/config.toml" "$WORK/config.before"
-  for pair in "${pairs[@]}"; do
-    key=${pair%%=*}
-    command=(env -i "HOME=$TARGET_HOME" "$STAGED" --config "$WORK/config.toml" config set "$key" "${pair#*=}")
-    "${command[@]}" >"$WORK/said" 2>&1 || fail "$key = ${pair#*=} is refused: $(cat "$WORK/said")"
+  for pair in "${SETTINGS[@]}"; do
+    try_setting "$WORK/empty.toml" "$pair" || usage_error "$(said)"
+    try_setting "$WORK/config.toml" "$pair" || fail "$CONFIG: $(said)"
   done
-  if cmp -s "$WORK/config.before" "$WORK/config.toml"; then
-    unchanged "$file"
+}
+
+try_setting() { # FILE KEY=VALUE
+  env -i "HOME=$TARGET_HOME" "$STAGED" --config "$1" config set "${2%%=*}" "${2#*=}" >"$WORK/refused" 2>&1 && return
+  sed "s|^session-sweep: ||; s|^$1:||; s|^ ||" "$WORK/refused" >"$WORK/said"
+  return 1
+}
+
+configure() {
+  local pair
+  if [[ -n $STAGED ]] && cmp -s "$WORK/config.before" "$WORK/config.toml"; then
+    if ((${#SETTINGS[@]})); then unchanged "$CONFIG"; fi
     return
   fi
-  in_home folder "$(dirname "$file")" 755
-  for pair in "${pairs[@]}"; do announce set "${pair/=/ = } in $file"; done
+  if ((${#SETTINGS[@]})); then in_home folder "$(dirname "$CONFIG")" 755; fi
+  for pair in "${SETTINGS[@]}"; do announce set "${pair/=/ = } in $CONFIG"; done
   if [[ $DRY == yes ]]; then return; fi
-  in_home backup "$file"
-  for pair in "${pairs[@]}"; do
+  in_home backup "$CONFIG"
+  for pair in "${SETTINGS[@]}"; do
     attempt "setting ${pair%%=*}" as_user "$PROGRAM" config set "${pair%%=*}" "${pair#*=}"
   done
 }
 
 # ---------------------------------------------------------------------------------------------------------- the program
 
-PROGRAM='' MANIFEST=''
+PROGRAM='' MANIFEST='' CONFIG=''
 STAGED=''  # the program before it is installed, where everybody may run it
 FORGET=()  # what the manifest no longer needs to know
 REMOVED_FOR='' # whose program was removed: one user's, or (empty) everybody's
@@ -831,9 +844,8 @@ stage() {
   STAGED=$WORK/session-sweep
   cp -- "$BINARY" "$STAGED" || fail "cannot read $BINARY"
   chmod 755 "$STAGED"
-  if [[ $("$STAGED" --version 2>"$WORK/said") != 'session-sweep '* ]]; then
-    fail "$BINARY is no session-sweep that runs here: $(tail -n 1 "$WORK/said")"
-  fi
+  "$STAGED" --version >"$WORK/said" 2>&1 || true
+  if ! grep -q '^session-sweep [0-9]' "$WORK/said"; then fail "$BINARY is no session-sweep that runs here: $(said)"; fi
   mkdir -p "$WORK/share/man/man1" "$WORK/share/bash-completion/completions" "$WORK/share/zsh/site-functions" \
     "$WORK/share/fish/vendor_completions.d"
   "$STAGED" man --out "$WORK/share/man/man1" >/dev/null
@@ -945,6 +957,7 @@ decide() {
   fi
   if [[ $DIR == *[[:cntrl:]]* ]]; then usage_error '--dir has a control character'; fi
   if [[ $SCOPE == system ]]; then decide_user; fi
+  CONFIG=$TARGET_HOME/.config/session-sweep/config.toml
   root_only=$(root_schedule)
   if ((EUID)) && [[ -n $root_only ]]; then
     fail "root has scheduled it for $TARGET already ($root_only). Remove that first:
@@ -1036,7 +1049,7 @@ notes_on_environment() {
   if [[ $METHOD == none || ($TARGET != "$(id -un)" && $TARGET != "${SUDO_USER-}") ]]; then return; fi
   while read -r variable provider below; do
     if [[ -n ${!variable-} ]]; then
-      note "$variable is set here, and will not be where it is scheduled. Add to $TARGET_HOME/.config/session-sweep/config.toml:
+      note "$variable is set here, and will not be where it is scheduled. Add to $CONFIG:
   [[provider]]
   name = \"$provider\"
   home = \"${!variable}$below\""
@@ -1149,6 +1162,7 @@ main() {
     if [[ ! -d $HERE/packaging/systemd ]]; then fail "the folder packaging/ belongs beside this script; it is not in $HERE"; fi
     build
     stage
+    check_settings
   fi
   if [[ $YES == no || $DRY_RUN == yes ]]; then
     start_pass yes
