@@ -155,15 +155,17 @@ unchanged() { printf '  %-10s %s\n' unchanged "$1"; }
 attempt() { # WHAT COMMAND...: runs it, or stops with what it said
   local what=$1
   shift
-  "$@" >"$WORK/said" 2>&1 </dev/null || fail "$what failed: $(tail -n 3 "$WORK/said")"
+  "$@" >"$WORK/said" 2>&1 </dev/null || fail "$what failed: $(said)"
 }
+
+said() { tail -n 3 "$WORK/said" | paste -sd ' '; } # by the last command
 
 undo_with() { # COMMAND...
   UNDO+=("$(printf '%q ' at "$TARGET" "${AS[*]-}" "$@")")
 }
 
 at() { # USER AS COMMAND...: with the user aimed at as it was
-  aim "$1"
+  aim "$1" || true
   AS=()
   if [[ -n $2 ]]; then AS=("$2"); fi
   shift 2
@@ -190,11 +192,9 @@ at_exit() {
 TARGET='' TARGET_HOME='' TARGET_UID=''
 AS=() # how the steps below reach a file: directly, or (as_user) with the rights of the user we aim at
 
-aim() { # USER
-  local entry
-  TARGET=$1
-  entry=$(getent passwd -- "$TARGET") || fail "there is no user '$TARGET' on this machine"
-  IFS=: read -r _ _ TARGET_UID _ _ TARGET_HOME _ <<<"$entry"
+aim() { # USER: fails where there is none of this name (any more)
+  TARGET=$1 TARGET_UID='' TARGET_HOME=''
+  IFS=: read -r _ _ TARGET_UID _ _ TARGET_HOME _ < <(getent passwd -- "$TARGET")
 }
 
 # Like a timer or cron: with that user's rights and a fresh environment. Root does nothing in somebody's home but by this,
@@ -253,7 +253,7 @@ put() { # SOURCE TARGET [MODE]
   announce "$verb" "$target"
   if [[ $DRY == yes ]]; then return; fi
   backup "$target"
-  write "$source" "$target" "$mode" 2>"$WORK/said" || fail "cannot write $target: $(tail -n 1 "$WORK/said")"
+  write "$source" "$target" "$mode" 2>"$WORK/said" || fail "cannot write $target: $(said)"
 }
 
 # Schedule files have fixed places and a first line by which we know them.
@@ -293,10 +293,12 @@ folder() { # PATH MODE: makes it and what is missing above it
     announce make "$path/"
     RECORD+=("folder $(if ((${#AS[@]})); then say "$TARGET"; else say -; fi) $path")
     if [[ $DRY == yes ]]; then continue; fi
-    undo_with by rmdir "$path"
+    undo_with unmake "$path"
     attempt "making $path" by mkdir -m "$2" "$path"
   done
 }
+
+unmake() { if by test -d "$1"; then by rmdir "$1"; fi; } # for undoing
 
 drop_folder() { # PATH: if it is empty
   if ! by test -d "$1" || [[ $DRY == yes ]]; then return 0; fi
@@ -340,52 +342,58 @@ weekly weekly   5 0 * * 1
 INTERVAL='' # what is written to the timer or the crontab
 
 decide_interval() {
-  local found='' word timer cron kind
+  local word timer cron before=''
   if [[ $METHOD == none ]]; then return; fi
-  if [[ -z $EVERY ]]; then
-    EVERY=hourly
-    for kind in "$SCOPE-$METHOD" user-timer user-cron system-timer system-cron; do
-      if has "$kind"; then
-        found=$(interval_of "$kind")
-        break
-      fi
-    done
-    if [[ -n $found ]]; then EVERY=$found; fi
-  fi
+  if [[ -z $EVERY ]]; then before=$(interval_before); fi
   while read -r word timer cron; do
-    if [[ $EVERY == "$word" || (-n $found && ($EVERY == "$timer" || $EVERY == "$cron")) ]]; then
+    if [[ ${EVERY:-hourly} == "$word" && -z $before || $before == "$timer" || $before == "$cron" ]]; then
       if [[ $METHOD == timer ]]; then INTERVAL=$timer; else INTERVAL=$cron; fi
-      return
     fi
-  done <<<"$EVERY_TABLE"
-  INTERVAL=$EVERY
-  if [[ $METHOD == timer ]] && is_calendar "$EVERY" || [[ $METHOD == cron ]] && is_cron_fields "$EVERY"; then return; fi
-  usage_error "--every '$EVERY' is nothing that $(if [[ $METHOD == timer ]]; then say systemd; else say cron; fi) can run by"
+  done < <(sed 1d <<<"$EVERY_TABLE")
+  if [[ -n $INTERVAL ]]; then return; fi
+  INTERVAL=${EVERY:-$before}
+  case $METHOD in
+    timer) is_calendar "$INTERVAL" || usage_error "--every '$INTERVAL': no calendar expression of systemd, and not in --help" ;;
+    cron) is_cron_fields "$INTERVAL" || usage_error "--every '$INTERVAL': not five numeric cron fields, and not in --help" ;;
+  esac
 }
 
-is_calendar() { [[ $1 != *[[:cntrl:]'|&\%']* ]] && systemd-analyze calendar -- "$1" >/dev/null 2>&1; }
+interval_before() {
+  local kind
+  for kind in "$SCOPE-$METHOD" user-timer user-cron system-timer system-cron; do
+    if has "$kind"; then
+      interval_of "$kind"
+      return
+    fi
+  done
+}
+
+is_calendar() {
+  local unsafe='[[:cntrl:]|&\%]'
+  [[ ! $1 =~ $unsafe ]] && systemd-analyze calendar -- "$1" >/dev/null 2>&1
+}
 
 is_cron_fields() {
   local -a fields ranges=(0-59 0-23 1-31 1-12 0-7)
-  local i item low high
+  local i low high
   if [[ $1 == *[[:cntrl:]]* ]]; then return 1; fi
   read -ra fields <<<"$1"
   if ((${#fields[@]} != 5)); then return 1; fi
   for i in "${!fields[@]}"; do
     low=${ranges[i]%-*} high=${ranges[i]#*-}
-    if [[ ${fields[i]} == *, || ${fields[i]} == ,* ]]; then return 1; fi
-    for item in ${fields[i]//[*]/$low-$high}; do
-      is_cron_item "$item" "$low" "$high" || return 1
-    done
+    is_cron_field "${fields[i]//[*]/$low-$high}" "$low" "$high" || return 1
   done
 }
 
-is_cron_item() { # A,B-C,D-E/F LOW HIGH
-  local item
-  for item in ${1//,/ }; do
+is_cron_field() { # A,B-C,D-E/F LOW HIGH
+  local item first last
+  local -a items
+  [[ $1 != *, ]] || return 1
+  IFS=, read -ra items <<<"$1"
+  for item in "${items[@]}"; do
     [[ $item =~ ^([0-9]{1,2})(-([0-9]{1,2})(/[1-9][0-9]?)?)?$ ]] || return 1
-    local first=$((10#${BASH_REMATCH[1]}))
-    local last=$((10#${BASH_REMATCH[3]:-$first}))
+    first=$((10#${BASH_REMATCH[1]}))
+    last=$((10#${BASH_REMATCH[3]:-$first}))
     ((first >= $2 && last <= $3 && first <= last)) || return 1
   done
 }
@@ -459,9 +467,12 @@ interval_file() { # KIND
 }
 
 install_timer() { # user|system
-  local before=$CHANGES
+  local before
   timer "$1"
   if [[ $1 == user ]]; then linger; fi
+  # systemd would make it and leave it behind.
+  folder "$(dirname "$(stamp "$1")")" 755
+  before=$CHANGES
   if [[ $DRY == no ]]; then undo_with reload "$1"; fi
   if [[ $1 == user ]]; then user_units; else system_units; fi
   if ((CHANGES > before)); then run "${CTL[@]}" daemon-reload; fi
@@ -482,7 +493,8 @@ timer_runs() {
 reload() { # user|system: for undoing; without a user's systemd there is nothing to reload
   timer "$1"
   if ! "${CTL[@]}" show --property=Version >/dev/null 2>&1; then return 0; fi
-  "${CTL[@]}" daemon-reload && "${CTL[@]}" try-restart "$UNIT.timer"
+  "${CTL[@]}" daemon-reload
+  if timer_runs; then "${CTL[@]}" restart "$UNIT.timer"; fi
 }
 
 start_timer() { # user|system: for undoing
@@ -509,7 +521,6 @@ system_units() {
   unit session-sweep@.service
   put_marked "$WORK/unit" "$UNITS/session-sweep@.service"
   put_marked "$HERE/packaging/systemd/session-sweep@.timer" "$UNITS/session-sweep@.timer"
-  in_home folder "$TARGET_HOME/.local/state/session-sweep" 700
   paths="$(quoted "-$(setting map.dir "$DIR")") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
   urls=$(setting bridge.url "$BRIDGE_URL")
   {
@@ -558,7 +569,7 @@ remove_timer() { # user|system
     files=("$UNITS/session-sweep.service" "$UNITS/session-sweep.timer")
   else
     files=("$UNITS/$UNIT.service.d/10-install.conf" "$UNITS/$UNIT.timer.d/10-install.conf")
-    if [[ -z $(users_with_timer | grep -vFx -- "$TARGET") ]]; then
+    if ! users_with_timer | grep -qvFx -- "$TARGET"; then
       files+=("$UNITS/session-sweep@.service" "$UNITS/session-sweep@.timer")
     fi
   fi
@@ -596,8 +607,9 @@ linger() {
     undo_with loginctl --no-ask-password disable-linger "$TARGET"
   else
     unset 'RECORD[-1]'
+    CHANGES=$((CHANGES - 1))
     note "the timer runs only while $TARGET is logged in, as lingering could not be switched on
-  ($(tail -n 1 "$WORK/said")). To change that: sudo loginctl enable-linger $TARGET; or take --cron."
+  ($(said)). To change that: sudo loginctl enable-linger $TARGET; or take --cron."
   fi
 }
 
@@ -623,7 +635,7 @@ wait_for_user_systemd() {
     if [[ ! -e /var/lib/systemd/linger/$TARGET ]]; then break; fi
     sleep 0.1
   done
-  fail "the systemd of user $TARGET cannot be reached ($(tail -n 1 "$WORK/said")): log in as $TARGET, or take --cron"
+  fail "the systemd of user $TARGET cannot be reached ($(said)): log in as $TARGET, or take --cron"
 }
 
 # --- cron
@@ -659,7 +671,7 @@ check_crontab_markers() {
 }
 
 install_user_cron() {
-  crontab_now || fail "cannot read the crontab of $TARGET: $(tail -n 1 "$WORK/said")"
+  crontab_now || fail "cannot read the crontab of $TARGET: $(said)"
   check_crontab_markers
   {
     say '# BEGIN session-sweep'
@@ -676,7 +688,7 @@ install_user_cron() {
 }
 
 remove_user_cron() {
-  crontab_now || fail "cannot read the crontab of $TARGET: $(tail -n 1 "$WORK/said")"
+  crontab_now || fail "cannot read the crontab of $TARGET: $(said)"
   check_crontab_markers
   sed "${CRONTAB_BLOCK}d" "$WORK/crontab" >"$WORK/crontab.new"
   put_crontab
@@ -739,42 +751,51 @@ setting() { # KEY [NEW VALUE]: what will apply to the user
   fi
 }
 
-configure() {
-  local file=$TARGET_HOME/.config/session-sweep/config.toml pair key
-  local -a pairs=() command
+SETTINGS=() # KEY=VALUE, as given
+
+# Tries the settings on copies, so that what is refused is refused before anything is changed.
+check_settings() {
+  local pair
   for pair in "map.dir=$DIR" "map.idle=$IDLE" "bridge.url=$BRIDGE_URL"; do
-    if [[ -n ${pair#*=} ]]; then pairs+=("$pair"); fi
+    if [[ -n ${pair#*=} ]]; then SETTINGS+=("$pair"); fi
   done
-  if ((!${#pairs[@]})) || [[ -z $STAGED ]]; then
-    for pair in "${pairs[@]}"; do announce set "${pair/=/ = } in $file"; done
-    return
-  fi
-  # On a copy first: what is refused is refused before anything is changed.
-  as_user cat "$file" >"$WORK/config.toml" 2>/dev/null || : >"$WORK/config.toml"
+  if [[ -z $STAGED ]]; then return; fi
+  : >"$WORK/empty.toml"
+  as_user cat "$CONFIG" >"$WORK/config.toml" 2>/dev/null || : >"$WORK/config.toml"
   cp "$WORK/config.toml" "$WORK/config.before"
-  for pair in "${pairs[@]}"; do
-    key=${pair%%=*}
-    command=(env -i "HOME=$TARGET_HOME" "$STAGED" --config "$WORK/config.toml" config set "$key" "${pair#*=}")
-    "${command[@]}" >"$WORK/said" 2>&1 || fail "$key = ${pair#*=} is refused: $(cat "$WORK/said")"
+  for pair in "${SETTINGS[@]}"; do
+    try_setting "$WORK/empty.toml" "$pair" || usage_error "$(said)"
+    try_setting "$WORK/config.toml" "$pair" || fail "$CONFIG: $(said)"
   done
-  if cmp -s "$WORK/config.before" "$WORK/config.toml"; then
-    unchanged "$file"
+}
+
+try_setting() { # FILE KEY=VALUE
+  env -i "HOME=$TARGET_HOME" "$STAGED" --config "$1" config set "${2%%=*}" "${2#*=}" >"$WORK/refused" 2>&1 && return
+  sed "s|^session-sweep: ||; s|^$1:||; s|^ ||" "$WORK/refused" >"$WORK/said"
+  return 1
+}
+
+configure() {
+  local pair
+  if [[ -n $STAGED ]] && cmp -s "$WORK/config.before" "$WORK/config.toml"; then
+    if ((${#SETTINGS[@]})); then unchanged "$CONFIG"; fi
     return
   fi
-  in_home folder "$(dirname "$file")" 755
-  for pair in "${pairs[@]}"; do announce set "${pair/=/ = } in $file"; done
+  if ((${#SETTINGS[@]})); then in_home folder "$(dirname "$CONFIG")" 755; fi
+  for pair in "${SETTINGS[@]}"; do announce set "${pair/=/ = } in $CONFIG"; done
   if [[ $DRY == yes ]]; then return; fi
-  in_home backup "$file"
-  for pair in "${pairs[@]}"; do
+  in_home backup "$CONFIG"
+  for pair in "${SETTINGS[@]}"; do
     attempt "setting ${pair%%=*}" as_user "$PROGRAM" config set "${pair%%=*}" "${pair#*=}"
   done
 }
 
 # ---------------------------------------------------------------------------------------------------------- the program
 
-PROGRAM='' MANIFEST=''
+PROGRAM='' MANIFEST='' CONFIG=''
 STAGED=''  # the program before it is installed, where everybody may run it
 FORGET=()  # what the manifest no longer needs to know
+REMOVED_FOR='' # whose program was removed: one user's, or (empty) everybody's
 BUILDER='' # who builds it
 
 build() {
@@ -823,9 +844,8 @@ stage() {
   STAGED=$WORK/session-sweep
   cp -- "$BINARY" "$STAGED" || fail "cannot read $BINARY"
   chmod 755 "$STAGED"
-  if [[ $("$STAGED" --version 2>"$WORK/said") != 'session-sweep '* ]]; then
-    fail "$BINARY is no session-sweep that runs here: $(tail -n 1 "$WORK/said")"
-  fi
+  "$STAGED" --version >"$WORK/said" 2>&1 || true
+  if ! grep -q '^session-sweep [0-9]' "$WORK/said"; then fail "$BINARY is no session-sweep that runs here: $(said)"; fi
   mkdir -p "$WORK/share/man/man1" "$WORK/share/bash-completion/completions" "$WORK/share/zsh/site-functions" \
     "$WORK/share/fish/vendor_completions.d"
   "$STAGED" man --out "$WORK/share/man/man1" >/dev/null
@@ -884,19 +904,16 @@ remove_program() {
   drop "$MANIFEST"
 }
 
-# From the innermost; what is not empty stays. The manifest may be gone by now: its lines come from a copy.
-remove_folders() { # MANIFEST-COPY [OWNER]
+# The folders we made, from the innermost; what is not empty stays.
+remove_folders() { # COPY-OF-THE-MANIFEST [OWNER]
   local who path
   while read -r _ who path; do
-    if [[ -n ${2-} && $who != "$2" ]]; then continue; fi
-    FORGET+=("folder $who $path")
     if [[ $who == - ]]; then
       drop_folder "$path"
-    elif getent passwd -- "$who" >/dev/null; then
-      aim "$who"
+    elif aim "$who"; then
       in_home drop_folder "$path"
     fi
-  done < <(grep '^folder ' "$1" | sort -r -k 3)
+  done < <(grep "^folder ${2:-.*} " "$1" | sort -r -k 3)
 }
 
 purge() {
@@ -924,7 +941,7 @@ decide() {
   if [[ $SCOPE == user && -n ${SUDO_USER-} ]] && ((!EUID)); then
     usage_error '--user installs for yourself: run it without sudo'
   fi
-  aim "$(id -un)"
+  aim "$(id -un)" || fail 'the user who calls this has no entry in the password database'
   if [[ -z $PREFIX ]]; then
     if ((EUID)); then PREFIX=$TARGET_HOME/.local; else PREFIX=/usr/local; fi
   fi
@@ -936,11 +953,11 @@ decide() {
   MANIFEST=$PREFIX/share/session-sweep/install-manifest
   if ((!EUID)); then check_prefix; fi
   if [[ $UNINSTALL == yes ]]; then
-    if [[ -n $RUN_AS ]]; then aim "$RUN_AS"; fi
     return
   fi
   if [[ $DIR == *[[:cntrl:]]* ]]; then usage_error '--dir has a control character'; fi
   if [[ $SCOPE == system ]]; then decide_user; fi
+  CONFIG=$TARGET_HOME/.config/session-sweep/config.toml
   root_only=$(root_schedule)
   if ((EUID)) && [[ -n $root_only ]]; then
     fail "root has scheduled it for $TARGET already ($root_only). Remove that first:
@@ -968,7 +985,7 @@ decide_user() {
   fi
   if [[ -z $RUN_AS ]]; then usage_error 'name the user who runs the bridge and its CLIs: --run-as USER'; fi
   if [[ ! $RUN_AS =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]]; then usage_error "--run-as '$RUN_AS' is no user name"; fi
-  aim "$RUN_AS"
+  aim "$RUN_AS" || fail "there is no user '$RUN_AS' on this machine"
   if [[ $TARGET_HOME != /* || ! -d $TARGET_HOME ]]; then fail "the home of $TARGET, '$TARGET_HOME', is not there"; fi
   if [[ $TARGET_UID == 0 ]]; then note 'it runs as root, over what the CLIs of root left: is that the user of the bridge?'; fi
 }
@@ -1029,20 +1046,20 @@ GOOSE_PATH_ROOT goose /data'
 
 notes_on_environment() {
   local variable provider below
-  if [[ $METHOD == none ]]; then return; fi
+  if [[ $METHOD == none || ($TARGET != "$(id -un)" && $TARGET != "${SUDO_USER-}") ]]; then return; fi
   while read -r variable provider below; do
     if [[ -n ${!variable-} ]]; then
-      note "$variable is set here, and will not be where it is scheduled. Add to $TARGET_HOME/.config/session-sweep/config.toml:
+      note "$variable is set here, and will not be where it is scheduled. Add to $CONFIG:
   [[provider]]
   name = \"$provider\"
   home = \"${!variable}$below\""
     fi
   done <<<"$MOVING_VARIABLES"
-  for variable in XDG_CONFIG_HOME XDG_STATE_HOME XDG_DATA_HOME; do
-    if [[ -n ${!variable-} && ${!variable} != "$TARGET_HOME"/.* ]]; then
-      note "$variable is set here, and will not be where it is scheduled"
+  while read -r variable below; do
+    if [[ -n ${!variable-} && ${!variable%/} != "$TARGET_HOME/$below" ]]; then
+      note "$variable is set here, and will not be where it is scheduled: ~/$below is what counts there"
     fi
-  done
+  done <<<$'XDG_CONFIG_HOME .config\nXDG_STATE_HOME .local/state\nXDG_DATA_HOME .local/share'
 }
 
 notes_on_the_original() {
@@ -1086,31 +1103,37 @@ tell_notes() {
 
 install_steps() {
   install_program
+  in_home folder "$TARGET_HOME/.local/state/session-sweep" 700
   configure
   schedule
   write_manifest
+  notes_on_environment
+  notes_on_the_original
+  if [[ :$PATH: != *:$PREFIX/bin:* ]]; then note "$PREFIX/bin is not in the PATH of this shell"; fi
 }
 
 uninstall_steps() {
-  local who users others
-  if [[ -e $MANIFEST ]]; then cp "$MANIFEST" "$WORK/manifest.before"; else : >"$WORK/manifest.before"; fi
+  local who kind users others
+  : >"$WORK/manifest.before"
+  if [[ -e $MANIFEST ]]; then cp "$MANIFEST" "$WORK/manifest.before"; fi
   if [[ $SCOPE == user ]]; then users=$TARGET; else users=${RUN_AS:-$(scheduled_users)}; fi
   for who in $users; do
-    aim "$who"
+    if ! aim "$who" && [[ -n $RUN_AS ]]; then note "there is no user '$who' on this machine"; fi
     for kind in "$SCOPE-timer" "$SCOPE-cron"; do
       if has "$kind"; then unschedule "$kind"; fi
     done
-    if [[ $PURGE == yes ]]; then purge; fi
+    if [[ $PURGE == yes && -n $TARGET_HOME ]]; then purge; fi
   done
-  others=$(if [[ $SCOPE == system ]]; then scheduled_users | grep -vFx -f <(printf '%s\n' "$users") || true; fi)
-  if [[ -n $others ]]; then
-    remove_folders "$WORK/manifest.before" "$RUN_AS"
-    write_manifest
-    note "the program stays, as it is scheduled for: ${others//$'\n'/ }"
-  else
+  others=''
+  if [[ $SCOPE == system && -n $RUN_AS ]]; then others=$(scheduled_users | grep -vFx -- "$RUN_AS" || true); fi
+  if [[ -z $others ]]; then
     remove_program
-    remove_folders "$WORK/manifest.before"
+  elif [[ -e $MANIFEST ]]; then
+    mapfile -t -O "${#FORGET[@]}" FORGET < <(grep "^folder $RUN_AS " "$MANIFEST")
+    write_manifest
+    note "the program stays, as it is scheduled for ${others//$'\n'/, }, too"
   fi
+  REMOVED_FOR=${others:+$RUN_AS}
 }
 
 scheduled_users() {
@@ -1125,7 +1148,7 @@ start_pass() { # yes|no: dry or not
 }
 
 main() {
-  local steps=install_steps
+  local step steps=install_steps
   parse_options "$@"
   trap at_exit EXIT
   trap 'REASON=interrupted; printf "install.sh: interrupted\n" >&2; exit 130' INT TERM HUP
@@ -1139,6 +1162,7 @@ main() {
     if [[ ! -d $HERE/packaging/systemd ]]; then fail "the folder packaging/ belongs beside this script; it is not in $HERE"; fi
     build
     stage
+    check_settings
   fi
   if [[ $YES == no || $DRY_RUN == yes ]]; then
     start_pass yes
@@ -1152,14 +1176,11 @@ main() {
   fi
   start_pass no
   "$steps"
-  if [[ $UNINSTALL == no ]]; then
-    rehearse
-    notes_on_environment
-    notes_on_the_original
-    if [[ :$PATH: != *:$PREFIX/bin:* ]]; then note "$PREFIX/bin is not in the PATH of this shell"; fi
-  fi
+  if [[ $UNINSTALL == no ]]; then rehearse; fi
   UNDO=()
   for step in "${AFTER[@]}"; do eval "$step"; done
+  if [[ $UNINSTALL == yes ]]; then remove_folders "$WORK/manifest.before" "$REMOVED_FOR"; fi
+  UNDO=()
   tell_notes
   if ((CHANGES == 0)); then say 'Nothing had to be changed.'; fi
 }
