@@ -80,7 +80,9 @@ MAP
 }
 
 list_files() { # NAME [PRINTF]: every file with mode, owner and content, but what changes by itself, into /run/NAME
-  local skip=(-path /var/cache -prune -o -path /var/log -prune -o -path '/var/lib/dpkg/*-old' -prune -o)
+  # What crontab writes has the time in it.
+  local skip=(-path /var/cache -prune -o -path /var/log -prune -o -path '/var/lib/dpkg/*-old' -prune -o
+    -path '/var/spool/cron/crontabs/*' -prune -o)
   # /tmp is a file system of its own; the other ones are the kernel's and what the machine was given.
   { find / /tmp -xdev "${skip[@]}" ! -path /tmp ! -path /run -printf "%p %M %u:%g %l ${2-}\n" &&
     find / /tmp -xdev "${skip[@]}" -type f -exec sha256sum {} +; } | sort --temporary-directory=/run >"/run/$1"

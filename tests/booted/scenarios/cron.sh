@@ -1,6 +1,5 @@
 # Cron for two users, in alice's crontab and in the machine's file for bob; then both change to systemd.
 source /opt/session-sweep/tests/booted/library.sh
-every_minute=(--cron --every '* * * * *')
 
 crontab_is_hers() {
   [ "$(crontab -l -u alice)" = '0 0 1 1 * true # hers' ]
@@ -11,23 +10,26 @@ add_user bob
 log_in alice
 crontab -u alice - <<<'0 0 1 1 * true # hers'
 list_files before
-check 'install in a crontab' install_with alice --user "${every_minute[@]}"
-check 'install for the machine' install_with root --system --run-as bob --dir /srv/bridge "${every_minute[@]}"
+install_both() { # CRON-FIELDS
+  install_with alice --user --cron --every "$1" && install_with root --system --run-as bob --dir /srv/bridge --cron --every "$1"
+}
+
+check 'install in a crontab and for the machine' install_both '0 0 1 1 *'
 list_files installed '%i %T@'
-check 'install again in the crontab' install_with alice --user "${every_minute[@]}"
-check 'install again for the machine' install_with root --system --run-as bob --dir /srv/bridge "${every_minute[@]}"
+check 'install again' install_both '0 0 1 1 *'
 list_files again '%i %T@'
 check 'the second time changes nothing' same installed again
 
+check 'change how often it runs' install_both '* * * * *'
 write_map alice /tmp/claude_sessions
 write_map bob /srv/bridge
 check 'cron prunes from the crontab' within 65 is_pruned /tmp/claude_sessions
 check 'cron prunes from the file of the machine' within 10 is_pruned /srv/bridge
 
-check 'change the crontab to systemd' install_with alice --user --systemd
-check 'the crontab holds only what it held before' crontab_is_hers
+check 'change the crontab to systemd' install_with alice --user --systemd --every hourly
+check 'the crontab has no line of it any more' crontab_is_hers
 check 'the timer waits' as alice systemctl --user is-active session-sweep.timer
-check 'change the machine to systemd' install_with root --system --systemd --run-as bob
+check 'change the machine to systemd' install_with root --system --systemd --run-as bob --every hourly
 check 'its file for cron is gone' test ! -e /etc/cron.d/session-sweep
 check 'its timer waits' systemctl is-active session-sweep@bob.timer
 about_timer system bob
@@ -38,6 +40,7 @@ fire_as_before
 
 check 'uninstall from the crontab' uninstall_with alice --user --purge
 check 'uninstall from the machine' uninstall_with root --system --purge
+check 'the crontab holds what it held before' crontab_is_hers
 check 'the maps stay' leaves_only_the_map /tmp/claude_sessions
 rm -r /tmp/claude_sessions /srv/bridge
 list_files after

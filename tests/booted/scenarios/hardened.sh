@@ -18,7 +18,7 @@ exposed_by_less_than() { # TENTHS
 }
 
 connecting_says() { # TEXT
-  inside /bin/bash -c "'exec 3<>/dev/tcp/127.0.0.1/9'" | grep --fixed-strings --regexp "$1"
+  grep --fixed-strings --regexp "$1" <<<"$(inside /bin/bash -c "'exec 3<>/dev/tcp/127.0.0.1/9'")"
 }
 
 add_user alice

@@ -51,6 +51,6 @@ fire_as_before
 
 check 'uninstall' uninstall_with root --system --purge
 check 'the map stays' leaves_only_the_map /srv/bridge
-rm /srv/bridge/*
+rm -r /srv/bridge
 list_files after
 check 'nothing else is left' same before after
