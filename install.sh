@@ -565,6 +565,7 @@ remove_timer() { # user|system
   fi
   if [[ $DRY == no ]]; then undo_with reload "$1"; fi
   drop "$UNITS/timers.target.wants/$UNIT.timer"
+  drop_folder "$UNITS/timers.target.wants"
   if [[ $1 == user ]]; then
     files=("$UNITS/session-sweep.service" "$UNITS/session-sweep.timer")
   else
