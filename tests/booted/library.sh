@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the scenarios share. They run as root in a machine of their own.
 set -uo pipefail
-cd /opt/session-sweep || exit 1
+cd "${BASH_SOURCE[0]%/*}/../.." || exit 1
 
 failed=0
 trap '[ "$failed" = 0 ] || exit 1' EXIT
@@ -36,7 +36,7 @@ as() { # USER COMMAND...: as if that user were logged in
     env HOME="$home" USER="$1" XDG_RUNTIME_DIR="/run/user/$(id -u "$1")" "${@:2}"
 }
 
-# A user with what real CLIs wrote, last three hours ago but for one session of a minute ago. A process of hers has two
+# A user with what real CLIs wrote, last three days ago but for one session of a minute ago. A process of hers has two
 # more sessions open: one of Claude Code by its record, one of Codex by the rollout that it holds open.
 idle=938156f5-7537-439a-8620-33e43fbce334
 active=c5a6ba86-ab13-4e72-8e58-9cec28da86e8
@@ -51,7 +51,7 @@ add_user() { # NAME
   # What a session leaves anyway, and systemd where a user has timers.
   mkdir -p "$home"/.config "$home"/.local/{state,share/systemd/timers}
   chown -R "$1:" "$home"
-  find "$home" -type f -exec touch --date='3 hours ago' {} +
+  find "$home" -type f -exec touch --date='3 days ago' {} +
   touch --date='1 minute ago' "$home"/.claude/projects/*/$active.jsonl
   # shellcheck disable=SC2016 # the user's own shell expands it
   as "$1" bash -c '
@@ -94,7 +94,9 @@ same() { # NAME NAME: of lists
 
 is_clean() { # USER OPTION... FILE...: systemd has nothing to say about these units
   local said
-  said=$(as "$1" systemd-analyze verify "${@:2}" 2>&1) && [ -z "$said" ] || { printf '%s\n' "$said" && return 1; }
+  said=$(as "$1" systemd-analyze verify "${@:2}" 2>&1) && [ -z "$said" ] && return
+  printf '%s\n' "$said"
+  return 1
 }
 
 
@@ -111,7 +113,7 @@ uninstall_with() { # USER OPTION...
 }
 
 leaves_only_the_map() { # FOLDER: and what belongs to it
-  [ "$(ls -A "$1" | xargs)" = 'session_map.json session_map.lock session_map.tombstones.jsonl' ]
+  diff <(ls -A "$1") <(printf '%s\n' session_map.json session_map.lock session_map.tombstones.jsonl)
 }
 
 # The same for the timer of the whole machine's systemd and that of a user: each scenario says which one it is about.
@@ -143,5 +145,6 @@ last_status_is() { # NUMBER
 }
 
 journal_says() { # TEXT
+  journalctl --sync
   journalctl --quiet --output=cat "$said_by=$unit.service" | grep --fixed-strings --regexp "$1"
 }

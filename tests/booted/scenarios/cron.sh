@@ -1,5 +1,11 @@
+#!/usr/bin/env bash
 # Cron for two users, in alice's crontab and in the machine's file for bob; then both change to systemd.
-source /opt/session-sweep/tests/booted/library.sh
+# shellcheck source=tests/booted/library.sh
+source "${0%/*}/../library.sh"
+
+install_both() { # CRON-FIELDS
+  install_with alice --user --cron --every "$1" && install_with root --system --run-as bob --dir /srv/bridge --cron --every "$1"
+}
 
 crontab_is_hers() {
   [ "$(crontab -l -u alice)" = '0 0 1 1 * true # hers' ]
@@ -10,9 +16,6 @@ add_user bob
 log_in alice
 crontab -u alice - <<<'0 0 1 1 * true # hers'
 list_files before
-install_both() { # CRON-FIELDS
-  install_with alice --user --cron --every "$1" && install_with root --system --run-as bob --dir /srv/bridge --cron --every "$1"
-}
 
 check 'install in a crontab and for the machine' install_both '0 0 1 1 *'
 list_files installed '%i %T@'

@@ -1,16 +1,15 @@
+#!/usr/bin/env bash
 # What the unit for a user of the machine may do, and what not.
-source /opt/session-sweep/tests/booted/library.sh
+# shellcheck source=tests/booted/library.sh
+source "${0%/*}/../library.sh"
+
 dropin=/run/systemd/system/session-sweep@alice.service.d/other-program.conf
 
-inside() { # COMMAND...: in the unit's place; says what the journal has of it
+inside() { # COMMAND...: in the place of the unit's own; what it says goes to /run/said
   mkdir -p "${dropin%/*}"
-  printf '[Service]\nExecStart=\nExecStart=%s\n' "$*" >"$dropin"
+  printf '[Service]\nExecStart=\nExecStart=%s\nStandardError=truncate:/run/said\n' "$*" >"$dropin"
   systemctl daemon-reload
   systemctl start session-sweep@alice.service
-  local status=$?
-  journalctl --quiet --output=cat --unit=session-sweep@alice.service "_SYSTEMD_INVOCATION_ID=$(
-    systemctl show --property=InvocationID --value session-sweep@alice.service)"
-  return "$status"
 }
 
 exposed_by_less_than() { # TENTHS
@@ -18,7 +17,8 @@ exposed_by_less_than() { # TENTHS
 }
 
 connecting_says() { # TEXT
-  grep --fixed-strings --regexp "$1" <<<"$(inside /bin/bash -c "'exec 3<>/dev/tcp/127.0.0.1/9'")"
+  inside /bin/bash -c "'exec 3<>/dev/tcp/127.0.0.1/9'"
+  grep --fixed-strings --regexp "$1" /run/said
 }
 
 add_user alice

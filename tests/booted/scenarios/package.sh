@@ -1,5 +1,8 @@
+#!/usr/bin/env bash
 # The Debian package installs, works and goes again; its timers are known, and nothing is enabled by installing it.
-source /opt/session-sweep/tests/booted/library.sh
+# shellcheck source=tests/booted/library.sh
+source "${0%/*}/../library.sh"
+
 package=$(echo target/debian/session-sweep_*.deb)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 systemd=/usr/lib/systemd

@@ -1,5 +1,8 @@
+#!/usr/bin/env bash
 # A timer of the machine's systemd for each of two users, from the installation until nothing is left.
-source /opt/session-sweep/tests/booted/library.sh
+# shellcheck source=tests/booted/library.sh
+source "${0%/*}/../library.sh"
+
 for_alice=(root --system --systemd --run-as alice --dir /srv/bridge)
 for_bob=(root --system --systemd --run-as bob)
 add_user alice

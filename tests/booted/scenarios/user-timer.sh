@@ -1,5 +1,8 @@
+#!/usr/bin/env bash
 # The timer of a user's own systemd, from the installation until nothing is left.
-source /opt/session-sweep/tests/booted/library.sh
+# shellcheck source=tests/booted/library.sh
+source "${0%/*}/../library.sh"
+
 add_user alice
 log_in alice
 about_timer user alice
