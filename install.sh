@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs session-sweep and lets systemd or cron run it; --help says how, --dry-run what it would do here.
 #
-# From top to bottom: options, talk and undo, the steps that change something (each knows "unchanged", dry run and undo),
-# the four kinds of schedule, the program, and at the end main, which is the story.
+# From top to bottom: options, talk and undo, the steps that change something (each knows "unchanged", dry run and
+# undo), the four kinds of schedule, the program, and at the end main, which is the story.
 set -euo pipefail
 export LC_ALL=C
-umask 022
+umask 077 # what is installed gets its mode by name
 
 usage() {
   cat <<'END'
@@ -79,7 +79,7 @@ parse_options() {
       --user) choose SCOPE user "$option" ;;
       --system) choose SCOPE system "$option" ;;
       --run-as) RUN_AS=$value ;;
-      --dir) DIR=$(absolute "$value") ;;
+      --dir) DIR=$value ;;
       --idle) IDLE=$value ;;
       --bridge-url) BRIDGE_URL=$value ;;
       --yes | -y) YES=yes ;;
@@ -98,7 +98,7 @@ parse_options() {
     usage_error '--uninstall goes with --purge, --user, --system, --run-as, --prefix, --yes and --dry-run only'
   fi
   if [[ $METHOD == none && -n $EVERY ]]; then usage_error '--every and --no-schedule exclude each other'; fi
-  if [[ -n $RUN_AS && $SCOPE == user ]]; then usage_error '--run-as goes with --system: --user installs for yourself'; fi
+  if [[ -n $RUN_AS && $SCOPE == user ]]; then usage_error '--user installs for yourself, without --run-as'; fi
 }
 
 choose() { # VARIABLE VALUE OPTION
@@ -161,6 +161,7 @@ attempt() { # WHAT COMMAND...: runs it, or stops with what it said
 said() { tail -n 3 "$WORK/said" | paste -sd ' '; } # by the last command
 
 undo_with() { # COMMAND...
+  if [[ $DRY == yes ]]; then return; fi
   UNDO+=("$(printf '%q ' at "$TARGET" "${AS[*]-}" "$@")")
 }
 
@@ -197,8 +198,8 @@ aim() { # USER: fails where there is none of this name (any more)
   IFS=: read -r _ _ TARGET_UID _ _ TARGET_HOME _ < <(getent passwd -- "$TARGET")
 }
 
-# Like a timer or cron: with that user's rights and a fresh environment. Root does nothing in somebody's home but by this,
-# so that a link which that user made leads nowhere that the user could not go.
+# Like a timer or cron: with that user's rights and a fresh environment. Root does nothing in somebody's home but by
+# this, so that a link which that user made leads nowhere that the user could not go.
 as_user() {
   local as=()
   if [[ $TARGET != "$(id -un)" ]]; then as=(runuser -u "$TARGET" --); fi
@@ -244,7 +245,7 @@ put() { # SOURCE TARGET [MODE]
   if by test -L "$target"; then fail "$target is a link, and not from this script: move it away first"; fi
   if by test -e "$target"; then
     verb=replace
-    if by cat "$target" | cmp -s - "$source" && [[ $(by stat -c %a "$target") == "$mode" ]]; then
+    if by cat "$target" 2>/dev/null | cmp -s - "$source" && [[ $(by stat -c %a "$target") == "$mode" ]]; then
       unchanged "$target"
       return
     fi
@@ -257,7 +258,7 @@ put() { # SOURCE TARGET [MODE]
 }
 
 # Schedule files have fixed places and a first line by which we know them.
-MARK='# From session-sweep'"'"'s install.sh, which changes and removes this file.'
+MARK="# From session-sweep's install.sh, which changes and removes this file."
 
 put_marked() { # SOURCE TARGET
   if by test -e "$2" && ! is_marked "$2"; then fail "$2 is not from this script: move it away first"; fi
@@ -267,22 +268,19 @@ put_marked() { # SOURCE TARGET
 
 is_marked() { [[ $(by head -n 1 "$1" 2>/dev/null) == "$MARK" ]]; }
 
-drop() { # PATH...: files or links
-  local path
-  for path in "$@"; do
-    if by test -L "$path" || by test -e "$path"; then
-      announce remove "$path"
-      if [[ $DRY == yes ]]; then continue; fi
-      backup "$path"
-      attempt "removing $path" by rm -f "$path"
-    fi
-  done
+drop() { # PATH: a file or a link, if it is there
+  if ! by test -L "$1" && ! by test -e "$1"; then return; fi
+  announce remove "$1"
+  if [[ $DRY == yes ]]; then return; fi
+  backup "$1"
+  attempt "removing $1" by rm -f "$1"
 }
 
 declare -A TOLD=() # folders that a dry run has told already
 
 folder() { # PATH MODE: makes it and what is missing above it
-  local path=$1 missing=()
+  local path=$1 owner=- missing=()
+  if ((${#AS[@]})); then owner=$TARGET; fi
   until by test -d "$path"; do
     missing=("$path" "${missing[@]}")
     path=$(dirname "$path")
@@ -291,7 +289,7 @@ folder() { # PATH MODE: makes it and what is missing above it
     if [[ -n ${TOLD[$path]-} ]]; then continue; fi
     TOLD[$path]=yes
     announce make "$path/"
-    RECORD+=("folder $(if ((${#AS[@]})); then say "$TARGET"; else say -; fi) $path")
+    RECORD+=("folder $owner $path")
     if [[ $DRY == yes ]]; then continue; fi
     undo_with unmake "$path"
     attempt "making $path" by mkdir -m "$2" "$path"
@@ -352,10 +350,11 @@ decide_interval() {
   done < <(sed 1d <<<"$EVERY_TABLE")
   if [[ -n $INTERVAL ]]; then return; fi
   INTERVAL=${EVERY:-$before}
-  case $METHOD in
-    timer) is_calendar "$INTERVAL" || usage_error "--every '$INTERVAL': no calendar expression of systemd, and not in --help" ;;
-    cron) is_cron_fields "$INTERVAL" || usage_error "--every '$INTERVAL': not five numeric cron fields, and not in --help" ;;
-  esac
+  if [[ $METHOD == timer ]]; then
+    is_calendar "$INTERVAL" || usage_error "--every '$INTERVAL': not in --help, and no calendar expression of systemd"
+  else
+    is_cron_fields "$INTERVAL" || usage_error "--every '$INTERVAL': not in --help, and not five numeric cron fields"
+  fi
 }
 
 interval_before() {
@@ -422,7 +421,7 @@ interval_of() { # KIND
   timer "${1%-*}"
   case $1 in
     *-timer) in_place cat "$(interval_file "$1")" 2>/dev/null | sed -n 's/^OnCalendar=\(..*\)/\1/p' | tail -n 1 ;;
-    user-cron) crontab_now && sed -n '/^# BEGIN session-sweep$/,/^# END session-sweep$/{/^#/!p}' "$WORK/crontab" | five_fields ;;
+    user-cron) crontab_now && sed -n "$CRONTAB_BLOCK{/^#/!p}" "$WORK/crontab" | five_fields ;;
     system-cron) cron_line | five_fields ;;
   esac
 }
@@ -473,11 +472,11 @@ install_timer() { # user|system
   # systemd would make it and leave it behind.
   folder "$(dirname "$(stamp "$1")")" 755
   before=$CHANGES
-  if [[ $DRY == no ]]; then undo_with reload "$1"; fi
+  undo_with reload "$1"
   if [[ $1 == user ]]; then user_units; else system_units; fi
   if ((CHANGES > before)); then run "${CTL[@]}" daemon-reload; fi
   if ! timer_runs; then
-    if [[ $DRY == no ]]; then undo_with stop_timer "$1"; fi
+    undo_with stop_timer "$1"
     run "${CTL[@]}" enable --now "$UNIT.timer"
   elif ((CHANGES > before)); then
     run "${CTL[@]}" restart "$UNIT.timer"
@@ -517,23 +516,24 @@ user_units() {
 }
 
 system_units() {
-  local paths urls
   unit session-sweep@.service
   put_marked "$WORK/unit" "$UNITS/session-sweep@.service"
   put_marked "$HERE/packaging/systemd/session-sweep@.timer" "$UNITS/session-sweep@.timer"
-  paths="$(quoted "-$(setting map.dir "$DIR")") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
-  urls=$(setting bridge.url "$BRIDGE_URL")
-  {
-    say '[Service]'
-    say "ReadWritePaths=$paths"
-    if [[ -n $urls ]]; then
-      say 'RestrictAddressFamilies=AF_INET AF_INET6'
-      say 'IPAddressAllow=localhost'
-    fi
-  } >"$WORK/unit"
+  sandbox >"$WORK/unit"
   put_marked "$WORK/unit" "$UNITS/$UNIT.service.d/10-install.conf"
   printf '[Timer]\nOnCalendar=\nOnCalendar=%s\n' "$INTERVAL" >"$WORK/unit"
   put_marked "$WORK/unit" "$UNITS/$UNIT.timer.d/10-install.conf"
+}
+
+sandbox() { # what the unit of this user may do beyond the plain file
+  local reach=localhost
+  say '[Service]'
+  say "ReadWritePaths=$(quoted "-$(setting map.dir "$DIR")") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
+  if [[ -n $(setting bridge.url "$BRIDGE_URL") ]]; then
+    if [[ $(setting bridge.allow_remote) == true ]]; then reach=any; fi
+    say 'RestrictAddressFamilies=AF_INET AF_INET6'
+    say "IPAddressAllow=$reach"
+  fi
 }
 
 unit() { # NAME: the plain file with this installation's program and interval
@@ -558,19 +558,20 @@ stamp() { # user|system: the file with the time of the last run, for Persistent=
 remove_timer() { # user|system
   local file reachable=no files=()
   timer "$1"
-  if "${CTL[@]}" show --property=Version >/dev/null 2>&1; then reachable=yes; fi
-  if [[ $reachable == yes ]]; then
-    if [[ $DRY == no ]]; then undo_with start_timer "$1"; fi
+  if "${CTL[@]}" show --property=Version >/dev/null 2>&1; then
+    reachable=yes
+    undo_with start_timer "$1"
+    undo_with reload "$1"
     run "${CTL[@]}" disable --now "$UNIT.timer"
+  else
+    drop "$UNITS/timers.target.wants/$UNIT.timer"
+    drop_folder "$UNITS/timers.target.wants"
   fi
-  if [[ $DRY == no ]]; then undo_with reload "$1"; fi
-  drop "$UNITS/timers.target.wants/$UNIT.timer"
-  drop_folder "$UNITS/timers.target.wants"
   if [[ $1 == user ]]; then
     files=("$UNITS/session-sweep.service" "$UNITS/session-sweep.timer")
   else
     files=("$UNITS/$UNIT.service.d/10-install.conf" "$UNITS/$UNIT.timer.d/10-install.conf")
-    if ! users_with_timer | grep -qvFx -- "$TARGET"; then
+    if ! users_with_timer | grep -vFx -- "$TARGET" >/dev/null; then
       files+=("$UNITS/session-sweep@.service" "$UNITS/session-sweep@.timer")
     fi
   fi
@@ -616,7 +617,7 @@ linger() {
 
 unlinger() {
   local link
-  if ! manifest_has "linger $TARGET"; then return; fi
+  if [[ " ${FORGET[*]} " == *" linger $TARGET "* ]] || ! made_linger; then return; fi
   FORGET+=("linger $TARGET")
   if [[ ! -e /var/lib/systemd/linger/$TARGET ]]; then return; fi
   for link in "$UNITS"/*.wants/*; do
@@ -625,8 +626,20 @@ unlinger() {
       return
     fi
   done
-  if [[ $DRY == no ]]; then undo_with loginctl --no-ask-password enable-linger "$TARGET"; fi
-  run loginctl --no-ask-password disable-linger "$TARGET"
+  announce run "loginctl disable-linger $TARGET"
+  if [[ $DRY == yes ]]; then return; fi
+  if loginctl --no-ask-password disable-linger "$TARGET" >"$WORK/said" 2>&1; then
+    undo_with loginctl --no-ask-password enable-linger "$TARGET"
+  else
+    note "$TARGET still lingers ($(said)): sudo loginctl disable-linger $TARGET"
+  fi
+}
+
+made_linger() { # by this script: run by us, or by the user whose timer root takes over
+  {
+    manifest_of linger
+    as_user cat "$TARGET_HOME/.local/share/session-sweep/install-manifest" 2>/dev/null || true
+  } | grep -Fx -- "linger $TARGET" >/dev/null
 }
 
 wait_for_user_systemd() {
@@ -650,7 +663,7 @@ cron_command() { # for this installation's program
 }
 
 warn_without_cron() {
-  if ! grep -qsxE 'cron|crond|fcron|systemd-cron' /proc/[0-9]*/comm; then note 'no cron seems to run on this machine'; fi
+  grep -qsxE "cron|crond|fcron|systemd-cron" /proc/[0-9]*/comm || note 'no cron seems to run on this machine'
 }
 
 CRONTAB_BLOCK='/^# BEGIN session-sweep$/,/^# END session-sweep$/'
@@ -667,7 +680,8 @@ check_crontab_markers() {
   local order
   order=$(sed -n 's/^# \(BEGIN\|END\) session-sweep$/\1/p' "$WORK/crontab" | tr '\n' ' ')
   if [[ -n $order && $order != 'BEGIN END ' ]]; then
-    fail "the crontab of $TARGET has '# BEGIN session-sweep' and '# END session-sweep' not once each and in this order ($order): mend it with crontab -e"
+    fail "the crontab of $TARGET has its lines '# BEGIN session-sweep' and '# END session-sweep' not once each in" \
+      "this order, but: $order- mend it with crontab -e"
   fi
 }
 
@@ -718,26 +732,29 @@ cron_line() { # of the user we aim at
   if [[ -e $CRON_FILE ]]; then awk -v user="$TARGET" '!/^#/ && $6 == user' "$CRON_FILE"; fi
 }
 
-cron_lines_of_others() {
-  if [[ -e $CRON_FILE ]]; then awk -v user="$TARGET" '/^[^#]/ && NF > 6 && $6 != user' "$CRON_FILE"; fi
+others_have_cron() { users_with_cron | grep -vFx -- "$TARGET" >/dev/null; }
+
+users_with_cron() {
+  if [[ -e $CRON_FILE ]]; then awk '/^[0-9*]/ && NF > 6 { print $6 }' "$CRON_FILE"; fi
 }
 
 install_system_cron() {
-  {
-    cat "$HERE/packaging/cron/session-sweep"
-    { cron_lines_of_others; say "$INTERVAL $TARGET $(cron_command)"; } | sort -k 6,6
-  } >"$WORK/cron"
+  if is_marked "$CRON_FILE"; then sed 1d "$CRON_FILE"; else cat "$HERE/packaging/cron/session-sweep"; fi |
+    awk -v user="$TARGET" -v line="$INTERVAL $TARGET $(cron_command)" '
+      !/^#/ && $6 == user { if (!done++) print line; next }
+      { print }
+      END { if (!done) print line }' >"$WORK/cron"
   warn_without_cron
   put_marked "$WORK/cron" "$CRON_FILE"
 }
 
 remove_system_cron() {
   if ! is_marked "$CRON_FILE"; then fail "$CRON_FILE is not from this script: remove the line of $TARGET yourself"; fi
-  if [[ -z $(cron_lines_of_others) ]]; then
-    drop "$CRON_FILE"
-  else
+  if others_have_cron; then
     sed 1d "$CRON_FILE" | awk -v user="$TARGET" '/^#/ || $6 != user' >"$WORK/cron"
     put_marked "$WORK/cron" "$CRON_FILE"
+  else
+    drop "$CRON_FILE"
   fi
 }
 
@@ -747,8 +764,9 @@ setting() { # KEY [NEW VALUE]: what will apply to the user
   if [[ -n ${2-} ]]; then
     say "$2"
   elif [[ -n $STAGED ]]; then
-    printf '%b\n' "$(as_user "$STAGED" config show --json | sed -n \
-      "s/.*{\"key\":\"${1/./\\.}\",\"value\":\"\(\([^\"\\\\]\|\\\\.\)*\)\".*/\1/p")"
+    # The value is a JSON string, whose escapes %b knows.
+    printf '%b\n' "$(sed -n \
+      "s/.*{\"key\":\"${1/./\\.}\",\"value\":\"\(\([^\"\\\\]\|\\\\.\)*\)\".*/\1/p" "$WORK/settings")"
   fi
 }
 
@@ -761,6 +779,8 @@ check_settings() {
     if [[ -n ${pair#*=} ]]; then SETTINGS+=("$pair"); fi
   done
   if [[ -z $STAGED ]]; then return; fi
+  attempt "reading the configuration of $TARGET" as_user "$STAGED" config show --json
+  mv "$WORK/said" "$WORK/settings"
   : >"$WORK/empty.toml"
   as_user cat "$CONFIG" >"$WORK/config.toml" 2>/dev/null || : >"$WORK/config.toml"
   cp "$WORK/config.toml" "$WORK/config.before"
@@ -819,13 +839,13 @@ build() {
   as_builder "$BUILDER" "$command" || fail "cargo could not build it; with --binary FILE nothing is built"
 }
 
-# Root builds neither with a program nor in a folder of somebody else, if that can be avoided: the checkout's owner builds,
-# or who called sudo.
+# Root builds neither with a program nor in a folder of somebody else, if that can be avoided: the checkout's owner
+# builds, or who called sudo.
 find_builder() {
   local who
   for who in "$(if ((EUID)); then id -un; else stat -c %U "$HERE"; fi)" "${SUDO_USER:-root}" root; do
     BUILDER=$who
-    if as_builder "$who" 'command -v cargo' >/dev/null 2>&1; then return; fi
+    if as_builder "$who" "command -v cargo && cd $(printf %q "$HERE")" >/dev/null 2>&1; then return; fi
     if ((EUID)); then break; fi
   done
   fail 'cargo is not there to build it: install Rust (rustup.rs), or give a program with --binary FILE'
@@ -833,7 +853,7 @@ find_builder() {
 
 as_builder() { # USER SHELL-COMMAND
   # shellcheck disable=SC2016
-  local command='PATH=$HOME/.cargo/bin:$PATH; '$2
+  local command='umask 022; PATH=$HOME/.cargo/bin:$PATH; '$2
   if [[ $1 == "$(id -un)" ]]; then sh -c "$command"; else runuser -l "$1" -s /bin/sh -c "$command"; fi
 }
 
@@ -869,19 +889,15 @@ install_program() {
   done < <(cd "$WORK" && find share -type f | sort)
   # What an earlier version brought and this one does not.
   while read -r _ _ old; do
-    if [[ $'\n'$(printf '%s\n' "${RECORD[@]}")$'\n' != *$'\n'"file - $old"$'\n'* ]]; then
-      FORGET+=("file - $old")
-      drop "$old"
-    fi
-  done < <(manifest_of file)
+    FORGET+=("file - $old")
+    drop "$old"
+  done < <(manifest_of file | grep -vFx -f <(printf '%s\n' "${RECORD[@]}"))
 }
 
 # One line each: `file - PATH`, `folder OWNER PATH` (`-`: whoever installed), `linger USER`.
 manifest_of() { # KIND
   if [[ -e $MANIFEST ]]; then grep "^$1 .*$" "$MANIFEST" || true; fi
 }
-
-manifest_has() { [[ -e $MANIFEST ]] && grep -qFx -- "$1" "$MANIFEST"; }
 
 write_manifest() {
   if [[ -z $STAGED && $UNINSTALL == no ]]; then return; fi
@@ -930,13 +946,13 @@ purge() {
   done
 }
 
-# ------------------------------------------------------------------------------------------------- what is asked and told
+# ----------------------------------------------------------------------------------------------- what is asked and told
 
 decide() {
   local root_only
   if ((EUID == 0)); then SCOPE=${SCOPE:-system}; else SCOPE=${SCOPE:-user}; fi
   if [[ -n $RUN_AS && $SCOPE == user ]]; then
-    if ((EUID)); then usage_error "--run-as goes with --system, as root: sudo ./install.sh --system --run-as $RUN_AS"; fi
+    usage_error "--run-as goes with --system, as root: sudo ./install.sh --system --run-as $RUN_AS"
   fi
   if [[ $SCOPE == system ]] && ((EUID)); then usage_error '--system needs root: sudo ./install.sh --system …'; fi
   if [[ $SCOPE == user && -n ${SUDO_USER-} ]] && ((!EUID)); then
@@ -953,11 +969,13 @@ decide() {
   PROGRAM=$PREFIX/bin/session-sweep
   MANIFEST=$PREFIX/share/session-sweep/install-manifest
   if ((!EUID)); then check_prefix; fi
-  if [[ $UNINSTALL == yes ]]; then
-    return
-  fi
-  if [[ $DIR == *[[:cntrl:]]* ]]; then usage_error '--dir has a control character'; fi
+  if [[ $UNINSTALL == yes ]]; then return; fi
   if [[ $SCOPE == system ]]; then decide_user; fi
+  case $DIR in
+    *[[:cntrl:]]*) usage_error '--dir has a control character' ;;
+    '' | \~ | \~/*) DIR=${DIR/#\~/$TARGET_HOME} ;;
+    *) DIR=$(absolute "$DIR") ;;
+  esac
   CONFIG=$TARGET_HOME/.config/session-sweep/config.toml
   root_only=$(root_schedule)
   if ((EUID)) && [[ -n $root_only ]]; then
@@ -988,7 +1006,6 @@ decide_user() {
   if [[ ! $RUN_AS =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]]; then usage_error "--run-as '$RUN_AS' is no user name"; fi
   aim "$RUN_AS" || fail "there is no user '$RUN_AS' on this machine"
   if [[ $TARGET_HOME != /* || ! -d $TARGET_HOME ]]; then fail "the home of $TARGET, '$TARGET_HOME', is not there"; fi
-  if [[ $TARGET_UID == 0 ]]; then note 'it runs as root, over what the CLIs of root left: is that the user of the bridge?'; fi
 }
 
 root_schedule() {
@@ -1018,8 +1035,8 @@ decide_method() {
     fail 'systemd does not run this machine: take --cron or --no-schedule'
   fi
   if [[ $METHOD == cron ]]; then
-    if [[ $SCOPE == user ]] && ! command -v crontab >/dev/null; then fail 'there is no crontab command: install cron, or take --systemd'; fi
-    if [[ $SCOPE == system && ! -d /etc/cron.d ]]; then fail 'there is no /etc/cron.d: install cron, or take --systemd'; fi
+    if [[ $SCOPE == user ]]; then command -v crontab >/dev/null; else [[ -d /etc/cron.d ]]; fi ||
+      fail 'there is no cron on this machine: install one, or take --systemd'
   fi
 }
 
@@ -1056,6 +1073,9 @@ notes_on_environment() {
   home = \"${!variable}$below\""
     fi
   done <<<"$MOVING_VARIABLES"
+  if [[ -n ${CLAUDE_SESSION_DIR-} && -z $DIR ]]; then
+    note "CLAUDE_SESSION_DIR is set here, and will not be where it is scheduled: give --dir '$CLAUDE_SESSION_DIR'"
+  fi
   while read -r variable below; do
     if [[ -n ${!variable-} && ${!variable%/} != "$TARGET_HOME/$below" ]]; then
       note "$variable is set here, and will not be where it is scheduled: ~/$below is what counts there"
@@ -1066,11 +1086,13 @@ notes_on_environment() {
 notes_on_the_original() {
   local folder
   if crontab_now && grep -q '^[^#].*cleanup_idle_sessions\.py' "$WORK/crontab"; then
-    note "the crontab of $TARGET still runs cleanup_idle_sessions.py, which drops mappings that it cannot find: take it out with crontab -e"
+    note "the crontab of $TARGET still runs cleanup_idle_sessions.py, which forgets sessions that it does not find:" \
+      'take it out with crontab -e'
   fi
   for folder in /etc/systemd/system "$TARGET_HOME/.config/systemd/user"; do
     if [[ -e $folder/claude-session-cleanup.timer ]]; then
-      note "$folder/claude-session-cleanup.timer still runs cleanup_idle_sessions.py: systemctl disable --now claude-session-cleanup.timer"
+      note "$folder/claude-session-cleanup.timer runs cleanup_idle_sessions.py, which forgets sessions that it does" \
+        'not find: systemctl disable --now claude-session-cleanup.timer'
     fi
   done
 }
@@ -1110,6 +1132,7 @@ install_steps() {
   write_manifest
   notes_on_environment
   notes_on_the_original
+  if [[ $TARGET_UID == 0 ]]; then note 'it runs as root, for the CLIs that root uses: is that meant?'; fi
   if [[ :$PATH: != *:$PREFIX/bin:* ]]; then note "$PREFIX/bin is not in the PATH of this shell"; fi
 }
 
@@ -1117,7 +1140,13 @@ uninstall_steps() {
   local who kind users others
   : >"$WORK/manifest.before"
   if [[ -e $MANIFEST ]]; then cp "$MANIFEST" "$WORK/manifest.before"; fi
-  if [[ $SCOPE == user ]]; then users=$TARGET; else users=${RUN_AS:-$(scheduled_users)}; fi
+  if [[ $SCOPE == user ]]; then users=$TARGET; else users=${RUN_AS:-$(installed_for)}; fi
+  if [[ $SCOPE == user && -n $(root_schedule) ]]; then
+    PURGE=no
+    sed -i '\|/.local/state|d' "$WORK/manifest.before"
+    note "configuration and state stay, as root has scheduled it for $TARGET, too ($(root_schedule)). To remove that:
+  sudo ./install.sh --uninstall --run-as $TARGET"
+  fi
   for who in $users; do
     if ! aim "$who" && [[ -n $RUN_AS ]]; then note "there is no user '$who' on this machine"; fi
     for kind in "$SCOPE-timer" "$SCOPE-cron"; do
@@ -1125,23 +1154,43 @@ uninstall_steps() {
     done
     if [[ $PURGE == yes && -n $TARGET_HOME ]]; then purge; fi
   done
+  if [[ $SCOPE == user ]]; then
+    timer user
+    unlinger
+  fi
+  if [[ $PURGE == yes ]]; then note "the map, its lock and its tombstones stay: they are the bridge's"; fi
   others=''
-  if [[ $SCOPE == system && -n $RUN_AS ]]; then others=$(scheduled_users | grep -vFx -- "$RUN_AS" || true); fi
+  if [[ $SCOPE == system && -n $RUN_AS ]]; then others=$(installed_for | grep -vFx -- "$RUN_AS" || true); fi
   if [[ -z $others ]]; then
     remove_program
   elif [[ -e $MANIFEST ]]; then
     mapfile -t -O "${#FORGET[@]}" FORGET < <(grep "^folder $RUN_AS " "$MANIFEST")
     write_manifest
-    note "the program stays, as it is scheduled for ${others//$'\n'/, }, too"
+    note "the program stays, as it was installed for ${others//$'\n'/, }, too"
   fi
   REMOVED_FOR=${others:+$RUN_AS}
 }
 
-scheduled_users() {
+installed_for() { # the users for whom root installed it
   {
     users_with_timer
-    if [[ -e $CRON_FILE ]]; then awk '/^[^#]/ && NF > 6 { print $6 }' "$CRON_FILE"; fi
+    users_with_cron
+    sed -n 's/^folder \([^-][^ ]*\) .*/\1/p' "$WORK/manifest.before"
   } | sort -u
+}
+
+# Readable by us alone, but the user we act for has to run the program in it: not everywhere that is allowed in /tmp.
+make_work_folder() {
+  local place
+  for place in "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do
+    WORK=$(mktemp -d -p "$place") || continue
+    chmod 711 "$WORK"
+    printf '#!/bin/sh\n' >"$WORK/try"
+    chmod 755 "$WORK/try"
+    if "$WORK/try" 2>/dev/null; then return; fi
+    rm -rf "$WORK"
+  done
+  fail 'there is no folder for temporary files in which a program may run: set TMPDIR'
 }
 
 start_pass() { # yes|no: dry or not
@@ -1153,14 +1202,13 @@ main() {
   parse_options "$@"
   trap at_exit EXIT
   trap 'REASON=interrupted; printf "install.sh: interrupted\n" >&2; exit 130' INT TERM HUP
-  WORK=$(mktemp -d)
-  chmod 711 "$WORK"
+  make_work_folder
   decide
   cd /
   if [[ $UNINSTALL == yes ]]; then
     steps=uninstall_steps
   else
-    if [[ ! -d $HERE/packaging/systemd ]]; then fail "the folder packaging/ belongs beside this script; it is not in $HERE"; fi
+    [[ -d $HERE/packaging/systemd ]] || fail "the folder packaging/ belongs beside this script; it is not in $HERE"
     build
     stage
     check_settings
