@@ -99,7 +99,6 @@ is_clean() { # USER OPTION... FILE...: systemd has nothing to say about these un
   return 1
 }
 
-
 set_for() { # USER KEY VALUE: in her configuration
   as "$1" target/release/session-sweep config set "$2" "$3" >/dev/null
 }

@@ -18,7 +18,8 @@ check 'the second time changes nothing' same installed again
 write_map alice /tmp/claude_sessions
 fire_often
 check 'the timer prunes' within 10 is_pruned /tmp/claude_sessions
-check 'the journal shows the summary' journal_says '4 checked: 1 active, 1 idle, 2 in use, 0 missing, 0 unknown; 1 pruned'
+check 'the journal shows the summary' within 5 journal_says \
+  '4 checked: 1 active, 1 idle, 2 in use, 0 missing, 0 unknown; 1 pruned'
 
 set_for alice map.wait 1s
 exec {lock}>>/tmp/claude_sessions/session_map.lock
