@@ -120,7 +120,7 @@ unknown_option() { # OPTION
 
 # ------------------------------------------------------------------------------------------------------- talk and undo
 
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]-.}")" && pwd)
 WORK=''      # our folder for temporary files
 DRY=no       # whether the steps only tell what they would do
 CHANGES=0    # how many they made, or would make
@@ -351,10 +351,14 @@ decide_interval() {
   if [[ -n $INTERVAL ]]; then return; fi
   INTERVAL=${EVERY:-$before}
   if [[ $METHOD == timer ]]; then
-    is_calendar "$INTERVAL" || usage_error "--every '$INTERVAL': not in --help, and no calendar expression of systemd"
+    is_calendar "$INTERVAL" || not_an_interval "$before" 'no calendar expression of systemd'
   else
-    is_cron_fields "$INTERVAL" || usage_error "--every '$INTERVAL': not in --help, and not five numeric cron fields"
+    is_cron_fields "$INTERVAL" || not_an_interval "$before" 'not five numeric cron fields'
   fi
+}
+
+not_an_interval() { # THE-ONE-BEFORE WHY
+  usage_error "--every '$INTERVAL'${1:+ (as it was so far)} is not one of those in --help, and $2"
 }
 
 interval_before() {
@@ -486,19 +490,21 @@ install_timer() { # user|system
 }
 
 timer_runs() {
-  "${CTL[@]}" is-enabled --quiet "$UNIT.timer" 2>/dev/null && "${CTL[@]}" is-active --quiet "$UNIT.timer"
+  "${CTL[@]}" is-enabled --quiet "$UNIT.timer" 2>/dev/null && "${CTL[@]}" is-active --quiet "$UNIT.timer" 2>/dev/null
 }
 
-reload() { # user|system: for undoing; without a user's systemd there is nothing to reload
+is_reachable() { "${CTL[@]}" show --property=Version >"$WORK/said" 2>&1; } # not so a user's systemd that does not run
+
+reload() { # user|system: for undoing
   timer "$1"
-  if ! "${CTL[@]}" show --property=Version >/dev/null 2>&1; then return 0; fi
+  if ! is_reachable; then return 0; fi
   "${CTL[@]}" daemon-reload
   if timer_runs; then "${CTL[@]}" restart "$UNIT.timer"; fi
 }
 
 start_timer() { # user|system: for undoing
   timer "$1"
-  if "${CTL[@]}" show --property=Version >/dev/null 2>&1; then "${CTL[@]}" enable --now "$UNIT.timer"; fi
+  "${CTL[@]}" enable --now "$UNIT.timer"
 }
 
 stop_timer() { # user|system: for undoing
@@ -558,7 +564,7 @@ stamp() { # user|system: the file with the time of the last run, for Persistent=
 remove_timer() { # user|system
   local file reachable=no files=()
   timer "$1"
-  if "${CTL[@]}" show --property=Version >/dev/null 2>&1; then
+  if is_reachable; then
     reachable=yes
     undo_with start_timer "$1"
     undo_with reload "$1"
@@ -645,7 +651,7 @@ made_linger() { # by this script: run by us, or by the user whose timer root tak
 wait_for_user_systemd() {
   local i
   for ((i = 0; i < 50; i++)); do
-    if "${CTL[@]}" show --property=Version >"$WORK/said" 2>&1; then return; fi
+    if is_reachable; then return; fi
     if [[ ! -e /var/lib/systemd/linger/$TARGET ]]; then break; fi
     sleep 0.1
   done
@@ -1045,7 +1051,6 @@ can_ask() { [[ $YES == no && $DRY_RUN == no && -t 0 ]]; }
 confirm() {
   local answer
   if [[ $YES == yes || $CHANGES == 0 ]]; then return; fi
-  if ! can_ask; then usage_error 'there is nobody to ask: give --yes, or --dry-run to see what it would do'; fi
   read -rp 'Do this? [Y/n] ' answer || answer=no
   if [[ ! $answer =~ ^([Yy]|[Yy]es)?$ ]]; then
     say 'Nothing was changed.'
@@ -1202,6 +1207,9 @@ main() {
   parse_options "$@"
   trap at_exit EXIT
   trap 'REASON=interrupted; printf "install.sh: interrupted\n" >&2; exit 130' INT TERM HUP
+  if [[ $YES$DRY_RUN == nono ]] && ! can_ask; then
+    usage_error 'there is no terminal to ask on: give --yes, or --dry-run to see what it would do'
+  fi
   make_work_folder
   decide
   cd /
