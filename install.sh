@@ -48,8 +48,6 @@ END
 
 # ------------------------------------------------------------------------------------------------------------- options
 
-OPTIONS=(--binary --prefix --systemd --cron --no-schedule --every --user --system --run-as --dir --idle --bridge-url
-  --yes --dry-run --uninstall --purge --help)
 BINARY='' PREFIX='' METHOD='' EVERY='' SCOPE='' RUN_AS='' DIR='' IDLE='' BRIDGE_URL=''
 YES=no DRY_RUN=no UNINSTALL=no PURGE=no
 
@@ -106,13 +104,11 @@ choose() { # VARIABLE VALUE OPTION
   printf -v "$1" %s "$2"
 }
 
-absolute() { # PATH
-  if [[ $1 == /* ]]; then printf %s "$1"; else printf %s "$PWD/${1#./}"; fi
-}
+absolute() { realpath -ms -- "$1"; } # PATH
 
 unknown_option() { # OPTION
   local known
-  for known in "${OPTIONS[@]}"; do
+  for known in $(usage | grep -oE -e '--[a-z][a-z-]+' | sort -u); do
     if [[ $known == "${1:0:4}"* ]]; then usage_error "unknown option $1; did you mean $known?"; fi
   done
   usage_error "unknown option $1"
@@ -121,14 +117,15 @@ unknown_option() { # OPTION
 # ------------------------------------------------------------------------------------------------------- talk and undo
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]-.}")" && pwd)
-WORK=''      # our folder for temporary files
-DRY=no       # whether the steps only tell what they would do
-CHANGES=0    # how many they made, or would make
-RECORD=()    # what goes into the manifest
-UNDO=()      # commands that undo them, to be run from the last to the first
-AFTER=()     # what can not be undone and so is done when nothing can fail any more
-NOTES=()     # what to tell at the end
-REASON=''    # why it stopped
+WORK=''   # our folder for temporary files
+DRY=no    # whether the steps only tell what they would do
+CHANGES=0 # how many they made, or would make
+UNDO=()   # commands that undo them, to be run from the last to the first
+AFTER=()  # what cannot be undone, and is done when nothing can fail any more
+RECORD=() # what the manifest has to know
+FORGET=() # what it need not know any more
+NOTES=()  # what to tell at the end
+REASON='' # why it stopped
 
 say() { printf '%s\n' "$*"; }
 note() { NOTES+=("$*"); }
@@ -820,10 +817,9 @@ configure() {
 # ---------------------------------------------------------------------------------------------------------- the program
 
 PROGRAM='' MANIFEST='' CONFIG=''
-STAGED=''  # the program before it is installed, where everybody may run it
-FORGET=()  # what the manifest no longer needs to know
-REMOVED_FOR='' # whose program was removed: one user's, or (empty) everybody's
-BUILDER='' # who builds it
+BUILDER=''     # who builds it
+STAGED=''      # the program before it is installed, where everybody may run it
+REMOVED_FOR='' # the one user from whom it was taken, or nobody in particular: from all
 
 build() {
   local command target=$HERE/target
