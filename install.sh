@@ -531,6 +531,7 @@ system_units() {
 sandbox() { # what the unit of this user may do beyond the plain file
   local reach=localhost
   say '[Service]'
+  say 'ReadWritePaths='
   say "ReadWritePaths=$(quoted "-$(setting map.dir "$DIR")") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
   if [[ -n $(setting bridge.url "$BRIDGE_URL") ]]; then
     if [[ $(setting bridge.allow_remote) == true ]]; then reach=any; fi
