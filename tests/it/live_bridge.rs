@@ -46,7 +46,17 @@ fn idle_mappings_go_through_the_bridges_door_and_stay_gone() {
     bridge.set("codex-cli", "another", &id(2));
     assert_eq!(world.map_json()["claude-cli"], json!({}));
     assert_eq!(bridge.requests().last().unwrap(), "GET /sessions");
-    world.run(&["restore", "--all"]).ends_with(0);
+}
+
+#[test]
+fn restoring_beside_a_running_bridge_says_that_it_does_not_last() {
+    let (world, bridge) = scene();
+    world.run(&["prune"]).ends_with(0);
+    let ran = world.run(&["restore", "--all"]).ends_with(0);
+    assert!(ran.stderr.contains("restart it now"), "{ran:?}");
+    drop(bridge);
+    let ran = world.run(&["restore", "--all"]).ends_with(0);
+    assert_eq!(ran.stderr, "");
 }
 
 #[test]
