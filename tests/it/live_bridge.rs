@@ -2,12 +2,13 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::left_behind::id;
 use crate::test_bridge::{Bridge, Instead};
-use crate::world::{CLAUDE_ID, CODEX_ID, Ran, World};
+use crate::world::{CLAUDE_ID, CODEX_ID, Ran, World, touch};
 
 /// Two idle chats, an active one, and the bridge that keeps them.
 fn scene() -> (World, Bridge) {
@@ -201,6 +202,25 @@ fn a_chat_that_was_taken_up_meanwhile_is_left_alone() {
     let report = world.json(&["prune"]);
     assert_eq!(report["summary"]["pruned"], 1);
     assert!(!bridge.requests().iter().any(|request| request.contains("/idle")), "{:?}", bridge.requests());
+    assert_eq!(world.tombstones().len(), 1);
+}
+
+#[test]
+fn a_session_that_is_used_while_the_bridge_takes_its_time_is_left_alone() {
+    let (world, bridge) = scene();
+    let transcript = world.home().join(format!(".claude/projects/-work/{CLAUDE_ID}.jsonl"));
+    let mut lists = 0;
+    bridge.play(move |request| {
+        lists += u32::from(request.starts_with("GET"));
+        if lists == 2 {
+            touch(&transcript, 0);
+            // A slow bridge: longer than what was seen counts as fresh.
+            std::thread::sleep(Duration::from_millis(80));
+        }
+        None
+    });
+    assert_eq!(world.json(&["prune"])["summary"]["pruned"], 1);
+    assert_eq!(bridge.memory()["claude-cli"], json!({"idle": CLAUDE_ID}));
     assert_eq!(world.tombstones().len(), 1);
 }
 
