@@ -48,8 +48,6 @@ END
 
 # ------------------------------------------------------------------------------------------------------------- options
 
-OPTIONS=(--binary --prefix --systemd --cron --no-schedule --every --user --system --run-as --dir --idle --bridge-url
-  --yes --dry-run --uninstall --purge --help)
 BINARY='' PREFIX='' METHOD='' EVERY='' SCOPE='' RUN_AS='' DIR='' IDLE='' BRIDGE_URL=''
 YES=no DRY_RUN=no UNINSTALL=no PURGE=no
 
@@ -106,13 +104,11 @@ choose() { # VARIABLE VALUE OPTION
   printf -v "$1" %s "$2"
 }
 
-absolute() { # PATH
-  if [[ $1 == /* ]]; then printf %s "$1"; else printf %s "$PWD/${1#./}"; fi
-}
+absolute() { realpath -ms -- "$1"; } # PATH
 
 unknown_option() { # OPTION
   local known
-  for known in "${OPTIONS[@]}"; do
+  for known in $(usage | grep -oE -e '--[a-z][a-z-]+' | sort -u); do
     if [[ $known == "${1:0:4}"* ]]; then usage_error "unknown option $1; did you mean $known?"; fi
   done
   usage_error "unknown option $1"
@@ -120,15 +116,16 @@ unknown_option() { # OPTION
 
 # ------------------------------------------------------------------------------------------------------- talk and undo
 
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-WORK=''      # our folder for temporary files
-DRY=no       # whether the steps only tell what they would do
-CHANGES=0    # how many they made, or would make
-RECORD=()    # what goes into the manifest
-UNDO=()      # commands that undo them, to be run from the last to the first
-AFTER=()     # what can not be undone and so is done when nothing can fail any more
-NOTES=()     # what to tell at the end
-REASON=''    # why it stopped
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]-.}")" && pwd)
+WORK=''   # our folder for temporary files
+DRY=no    # whether the steps only tell what they would do
+CHANGES=0 # how many they made, or would make
+UNDO=()   # commands that undo them, to be run from the last to the first
+AFTER=()  # what cannot be undone, and is done when nothing can fail any more
+RECORD=() # what the manifest has to know
+FORGET=() # what it need not know any more
+NOTES=()  # what to tell at the end
+REASON='' # why it stopped
 
 say() { printf '%s\n' "$*"; }
 note() { NOTES+=("$*"); }
@@ -351,10 +348,14 @@ decide_interval() {
   if [[ -n $INTERVAL ]]; then return; fi
   INTERVAL=${EVERY:-$before}
   if [[ $METHOD == timer ]]; then
-    is_calendar "$INTERVAL" || usage_error "--every '$INTERVAL': not in --help, and no calendar expression of systemd"
+    is_calendar "$INTERVAL" || not_an_interval "$before" 'no calendar expression of systemd'
   else
-    is_cron_fields "$INTERVAL" || usage_error "--every '$INTERVAL': not in --help, and not five numeric cron fields"
+    is_cron_fields "$INTERVAL" || not_an_interval "$before" 'not five numeric cron fields'
   fi
+}
+
+not_an_interval() { # THE-ONE-BEFORE WHY
+  usage_error "--every '$INTERVAL'${1:+ (as it was so far)} is not one of those in --help, and $2"
 }
 
 interval_before() {
@@ -486,19 +487,21 @@ install_timer() { # user|system
 }
 
 timer_runs() {
-  "${CTL[@]}" is-enabled --quiet "$UNIT.timer" 2>/dev/null && "${CTL[@]}" is-active --quiet "$UNIT.timer"
+  "${CTL[@]}" is-enabled --quiet "$UNIT.timer" 2>/dev/null && "${CTL[@]}" is-active --quiet "$UNIT.timer" 2>/dev/null
 }
 
-reload() { # user|system: for undoing; without a user's systemd there is nothing to reload
+is_reachable() { "${CTL[@]}" show --property=Version >"$WORK/said" 2>&1; } # not so a user's systemd that does not run
+
+reload() { # user|system: for undoing
   timer "$1"
-  if ! "${CTL[@]}" show --property=Version >/dev/null 2>&1; then return 0; fi
+  if ! is_reachable; then return 0; fi
   "${CTL[@]}" daemon-reload
   if timer_runs; then "${CTL[@]}" restart "$UNIT.timer"; fi
 }
 
 start_timer() { # user|system: for undoing
   timer "$1"
-  if "${CTL[@]}" show --property=Version >/dev/null 2>&1; then "${CTL[@]}" enable --now "$UNIT.timer"; fi
+  "${CTL[@]}" enable --now "$UNIT.timer"
 }
 
 stop_timer() { # user|system: for undoing
@@ -528,6 +531,7 @@ system_units() {
 sandbox() { # what the unit of this user may do beyond the plain file
   local reach=localhost
   say '[Service]'
+  say 'ReadWritePaths='
   say "ReadWritePaths=$(quoted "-$(setting map.dir "$DIR")") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
   if [[ -n $(setting bridge.url "$BRIDGE_URL") ]]; then
     if [[ $(setting bridge.allow_remote) == true ]]; then reach=any; fi
@@ -558,7 +562,7 @@ stamp() { # user|system: the file with the time of the last run, for Persistent=
 remove_timer() { # user|system
   local file reachable=no files=()
   timer "$1"
-  if "${CTL[@]}" show --property=Version >/dev/null 2>&1; then
+  if is_reachable; then
     reachable=yes
     undo_with start_timer "$1"
     undo_with reload "$1"
@@ -645,7 +649,7 @@ made_linger() { # by this script: run by us, or by the user whose timer root tak
 wait_for_user_systemd() {
   local i
   for ((i = 0; i < 50; i++)); do
-    if "${CTL[@]}" show --property=Version >"$WORK/said" 2>&1; then return; fi
+    if is_reachable; then return; fi
     if [[ ! -e /var/lib/systemd/linger/$TARGET ]]; then break; fi
     sleep 0.1
   done
@@ -814,10 +818,9 @@ configure() {
 # ---------------------------------------------------------------------------------------------------------- the program
 
 PROGRAM='' MANIFEST='' CONFIG=''
-STAGED=''  # the program before it is installed, where everybody may run it
-FORGET=()  # what the manifest no longer needs to know
-REMOVED_FOR='' # whose program was removed: one user's, or (empty) everybody's
-BUILDER='' # who builds it
+BUILDER=''     # who builds it
+STAGED=''      # the program before it is installed, where everybody may run it
+REMOVED_FOR='' # the one user from whom it was taken, or nobody in particular: from all
 
 build() {
   local command target=$HERE/target
@@ -1045,7 +1048,6 @@ can_ask() { [[ $YES == no && $DRY_RUN == no && -t 0 ]]; }
 confirm() {
   local answer
   if [[ $YES == yes || $CHANGES == 0 ]]; then return; fi
-  if ! can_ask; then usage_error 'there is nobody to ask: give --yes, or --dry-run to see what it would do'; fi
   read -rp 'Do this? [Y/n] ' answer || answer=no
   if [[ ! $answer =~ ^([Yy]|[Yy]es)?$ ]]; then
     say 'Nothing was changed.'
@@ -1202,6 +1204,9 @@ main() {
   parse_options "$@"
   trap at_exit EXIT
   trap 'REASON=interrupted; printf "install.sh: interrupted\n" >&2; exit 130' INT TERM HUP
+  if [[ $YES$DRY_RUN == nono ]] && ! can_ask; then
+    usage_error 'there is no terminal to ask on: give --yes, or --dry-run to see what it would do'
+  fi
   make_work_folder
   decide
   cd /
