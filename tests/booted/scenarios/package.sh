@@ -8,12 +8,11 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 systemd=/usr/lib/systemd
 
 nothing_enabled() {
-  not grep -q session-sweep <<<"$(systemctl list-unit-files --state=enabled; systemctl --global list-unit-files --state=enabled)"
+  not grep session-sweep <<<"$(find /etc/systemd)"
 }
 
 add_user alice
 log_in alice
-write_map alice /tmp/claude_sessions
 list_files before
 check 'the package installs' dpkg --install "$package"
 check 'dpkg finds nothing wrong with it' test -z "$(dpkg --verify session-sweep; dpkg --audit)"
@@ -24,9 +23,11 @@ check 'and those for one user' as alice systemctl --user cat session-sweep.servi
 check 'the units are clean' is_clean root "$systemd/system/session-sweep@.service" "$systemd/system/session-sweep@.timer"
 check 'those of a user as well' is_clean alice --user "$systemd/user/session-sweep.service" "$systemd/user/session-sweep.timer"
 check 'nothing is enabled' nothing_enabled
+check 'the package installs over itself' dpkg --install "$package"
 check 'the completions of three shells are there' ls /usr/share/bash-completion/completions/session-sweep \
   /usr/share/zsh/vendor-completions/_session-sweep /usr/share/fish/vendor_completions.d/session-sweep.fish
 
+write_map alice /tmp/claude_sessions
 systemctl enable --now --quiet session-sweep@alice.timer
 check 'a run prunes' systemctl start session-sweep@alice.service
 check 'the right mapping' is_pruned /tmp/claude_sessions
@@ -35,5 +36,6 @@ check 'the package is removed' dpkg --remove session-sweep
 check 'the enabled timer went with it' nothing_enabled
 check 'and is not waiting any more' not systemctl is-active --quiet session-sweep@alice.timer
 check 'the package is purged' dpkg --purge session-sweep
+rm -r /tmp/claude_sessions
 list_files after
 check 'no file is left' same before after
