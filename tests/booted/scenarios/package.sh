@@ -28,14 +28,17 @@ check 'the completions of three shells are there' ls /usr/share/bash-completion/
   /usr/share/zsh/vendor-completions/_session-sweep /usr/share/fish/vendor_completions.d/session-sweep.fish
 
 write_map alice /tmp/claude_sessions
-systemctl enable --now --quiet session-sweep@alice.timer
-check 'a run prunes' systemctl start session-sweep@alice.service
-check 'the right mapping' is_pruned /tmp/claude_sessions
+check 'a user can start it' as alice systemctl --user start session-sweep.service
+check 'and it prunes' is_pruned /tmp/claude_sessions
+write_map alice /tmp/claude_sessions
+check 'a timer for a user can be enabled' systemctl enable --now session-sweep@alice.timer
+check 'its service can run' systemctl start session-sweep@alice.service
+check 'and prunes' is_pruned /tmp/claude_sessions
 
 check 'the package is removed' dpkg --remove session-sweep
 check 'the enabled timer went with it' nothing_enabled
 check 'and is not waiting any more' not systemctl is-active --quiet session-sweep@alice.timer
 check 'the package is purged' dpkg --purge session-sweep
-rm -r /tmp/claude_sessions
+rm -r /tmp/claude_sessions /home/alice/.local/state/session-sweep
 list_files after
 check 'no file is left' same before after
