@@ -1,0 +1,134 @@
+//! `session-sweep doctor`: what is wrong with this installation, and what to do about it; read-only.
+
+use std::path::PathBuf;
+
+use anstream::ColorChoice;
+use anyhow::Result;
+
+use super::map::with_map;
+use crate::config::{Dirs, Environment, check};
+use crate::context::{Context, Given, clock};
+use crate::doctor::{Binary, Cleanup, ConfigFacts, Facts, MapFacts, MapText, Status, Store, cleanups, examine};
+use crate::exit::ExitStatus;
+use crate::filesystem::{folder_objection, obstacle};
+use crate::output::Output;
+use crate::output::doctor::DoctorView;
+use crate::providers::{Located, Provider, builtin, own_cleanup};
+use crate::schedule::runs::RunLog;
+use crate::schedule::{Answer, Surroundings};
+
+pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus> {
+    let facts = gather(given, environment);
+    let findings = examine(&facts);
+    let color = facts.color.unwrap_or(ColorChoice::Auto);
+    let view = DoctorView { now: facts.now, user: &facts.login.name, findings: &findings };
+    let output = Output::new(given.json, given.quiet, given.verbose, color);
+    output.show(&view)?;
+    let bad = findings.iter().filter(|(_, finding)| matches!(finding.status, Status::Wrong | Status::Unknown));
+    let bad: Vec<String> = bad.map(|(check, finding)| format!("{}: {}", check.id, finding.message)).collect();
+    super::tell_when_quiet(output, bad.iter());
+    let has = |status| findings.iter().any(|(_, finding)| finding.status == status);
+    Ok(if has(Status::Wrong) {
+        ExitStatus::Failed
+    } else if has(Status::Unknown) {
+        ExitStatus::Partial
+    } else {
+        ExitStatus::Done
+    })
+}
+
+/// Looks at everything. Where the settings are wrong, at what does not depend on them.
+fn gather(given: &Given, environment: Environment) -> Facts {
+    let dirs = Dirs::find(&environment);
+    let now = given.at.unwrap_or_else(clock);
+    let home = dirs.as_ref().map_or_else(|_| PathBuf::from("/nonexistent"), |dirs| dirs.home.clone());
+    let variable = |name: &str| environment.get(name).map(ToOwned::to_owned);
+    let surroundings = Surroundings::of_process(&variable, &home, now);
+    let schedules = surroundings.schedules();
+    let own = schedules.of(&surroundings.login).filter(|schedule| schedule.is_known());
+    let binaries = own.map(|schedule| Binary::of(schedule, &surroundings.programs)).collect();
+    let is_synchronized = match surroundings.programs.ask("timedatectl", &["show", "-p", "NTPSynchronized"]) {
+        Answer::Said(text) => text.trim().strip_prefix("NTPSynchronized=").map(|word| word == "yes"),
+        Answer::NotInstalled | Answer::Failed(_) => None,
+    };
+    let mut facts = Facts {
+        now,
+        login: surroundings.login,
+        config: ConfigFacts::default(),
+        schedules,
+        runs: Ok(Vec::new()),
+        binaries,
+        is_synchronized,
+        state: None,
+        map: None,
+        stores: None,
+        cleanups: None,
+        color: None,
+    };
+    let dirs = match dirs {
+        Ok(dirs) => dirs,
+        Err(problems) => {
+            facts.config.problems = problems.in_two_parts();
+            facts.runs = Err("the state folder is not known without HOME".to_owned());
+            return facts;
+        }
+    };
+    facts.runs = RunLog::below(&dirs.state).runs().map_err(|error| format!("{error:#}"));
+    facts.state = Some((dirs.state.clone(), folder_objection(&dirs.state).map_err(|error| error.to_string())));
+    let (files, problems) = check(&dirs, &environment, given.config_file.as_deref(), builtin::rows());
+    facts.config.problems = problems.iter().map(|problem| (problem.what(), problem.remedy.clone())).collect();
+    facts.config.files = files.iter().filter(|(_, present)| *present).map(|(path, _)| dirs.shorten(path)).collect();
+    if let Ok(context) = Context::new(given, environment) {
+        facts.config.is_usable = true;
+        facts.config.from_environment = context.config.values_of_environment();
+        facts.color = Some(context.config.settings.color);
+        facts.stores = Some(context.catalogue.iter().map(|row| store(&context, row)).collect());
+        let (map, cleanups) = look_at_map(&context);
+        (facts.map, facts.cleanups) = (Some(map), cleanups);
+    }
+    facts
+}
+
+fn store(context: &Context, row: &Located) -> Store {
+    let present = match std::fs::read_dir(&row.home) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Ok(false),
+            _ => Err(error.to_string()),
+        },
+    };
+    let without = context.dirs.provider_home(&row.provider.home, &Environment::default());
+    let variables = row.provider.home.variables.iter().map(|(name, _)| name);
+    let variable = variables.into_iter().find(|name| context.environment.get(name).is_some());
+    let moved_from = variable.filter(|_| without != row.home);
+    Store {
+        provider: row.provider.name.clone(),
+        home: context.dirs.shorten(&row.home),
+        present,
+        moved_from: moved_from.map(|name| (name.clone(), context.dirs.shorten(&without))),
+    }
+}
+
+/// The map, and what the CLIs will delete of its conversations where it can be read.
+fn look_at_map(context: &Context) -> (MapFacts, Option<Vec<Cleanup>>) {
+    let map = context.map(None);
+    let variable = |name: &str| context.environment.get(name).map(ToOwned::to_owned);
+    let period = |row: &Provider, home: &std::path::Path| own_cleanup::period(row, home, &variable);
+    let looked = with_map(context, &map, |document, _| {
+        let Some(document) = document else { return Ok((MapText::Missing, Vec::new())) };
+        let (mappings, not_understood) = (document.entries.len(), document.not_understood);
+        let cleanups = cleanups(document, &context.catalogue, &period, context.now);
+        Ok((MapText::Read { mappings, not_understood }, cleanups))
+    });
+    let (text, cleanups) = match looked {
+        Ok((text, cleanups)) => (text, Some(cleanups)),
+        Err(error) => (MapText::Unreadable(format!("{error:#}")), None),
+    };
+    let facts = MapFacts {
+        path: map.path().to_owned(),
+        text,
+        obstacle: obstacle(map.path()).map_err(|error| format!("{}: {error}", map.path().display())),
+        has_folder: map.path().parent().is_none_or(std::path::Path::is_dir),
+    };
+    (facts, cleanups)
+}
