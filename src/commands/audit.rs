@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::cli::Audit;
-use super::map::{with_map, with_plan};
+use super::map::{with_mappings, with_plan};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::audit::{AuditView, ProviderView};
@@ -11,7 +11,6 @@ use crate::output::progress::with_spinner;
 use crate::output::prune::PruneView;
 use crate::policy::mapping::State;
 use crate::providers::inventory::Inventory;
-use crate::session_map::Memory;
 use crate::sweep::plan::Plan;
 
 pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
@@ -22,22 +21,22 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
     let problems = inventories.iter().any(|inventory| !inventory.problems.is_empty());
     let status = |partial: bool| if partial { ExitStatus::Partial } else { ExitStatus::Done };
     let map_text = map.path().to_string_lossy().into_owned();
-    with_map(context, &map, |document, snapshot| {
-        let Some((document, snapshot)) = document.zip(snapshot) else {
+    with_mappings(context, &map, |kept, bridge| {
+        let Some(kept) = kept else {
             let providers = views(context, inventories, None);
             let view = AuditView { now: context.now, map: map_text, providers, prune: None };
             context.output.show(&view)?;
             super::tell_when_quiet(context.output, problems_of(&view.providers));
             return Ok(status(problems));
         };
-        let memory = Memory::load(&context.dirs.state, snapshot.real_path());
-        with_plan(context, document, &memory, |plan| {
+        with_plan(context, &map, kept, |plan, _, _| {
             let providers = views(context, inventories, Some(plan));
-            let prune = Some(PruneView { plan, map: map_text.clone(), applied: None });
-            let view = AuditView { now: context.now, map: map_text, providers, prune };
+            let prune = PruneView { plan, map: map_text.clone(), bridge, applied: None, after: None };
+            let in_map = prune.problems();
+            let view = AuditView { now: context.now, map: map_text, providers, prune: Some(prune) };
             context.output.show(&view)?;
-            super::tell_when_quiet(context.output, problems_of(&view.providers).chain(plan.evidence.problems()));
-            Ok(status(problems || plan.is_partial()))
+            super::tell_when_quiet(context.output, problems_of(&view.providers).chain(&in_map));
+            Ok(status(problems || !in_map.is_empty()))
         })
     })
 }

@@ -95,6 +95,22 @@ pub(super) struct WaitArgs {
     pub(super) wait: Option<Limit>,
 }
 
+/// The bridge itself.
+#[derive(Debug, Args)]
+pub(super) struct BridgeArgs {
+    /// Where the bridge listens: its own list counts then, and it is asked to remove mappings [default: bridge.url]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(super) bridge_url: Option<String>,
+}
+
+/// What follows a prune.
+#[derive(Debug, Args)]
+pub(super) struct PostPruneArgs {
+    /// Run this with `sh -c` after something was pruned, the report as JSON on its stdin [default: map.post_prune]
+    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
+    pub(super) post_prune: Option<String>,
+}
+
 /// What counts as idle.
 #[derive(Debug, Args)]
 pub(super) struct IdleArgs {
@@ -138,6 +154,10 @@ pub(super) struct Prune {
     #[arg(long)]
     pub(super) quiet_if_missing: bool,
     #[command(flatten)]
+    pub(super) bridge: BridgeArgs,
+    #[command(flatten)]
+    pub(super) afterwards: PostPruneArgs,
+    #[command(flatten)]
     pub(super) wait: WaitArgs,
 }
 
@@ -159,6 +179,10 @@ pub(super) struct Sweep {
     /// Who started this run, for the run log: hand, timer or cron
     #[arg(long, value_name = "WHO", value_enum, default_value = "hand", hide_possible_values = true)]
     pub(super) started_by: StartedBy,
+    #[command(flatten)]
+    pub(super) bridge: BridgeArgs,
+    #[command(flatten)]
+    pub(super) afterwards: PostPruneArgs,
     #[command(flatten)]
     pub(super) wait: WaitArgs,
 }
@@ -231,6 +255,8 @@ pub(super) struct Audit {
     #[command(flatten)]
     pub(super) map: MapArgs,
     #[command(flatten)]
+    pub(super) bridge: BridgeArgs,
+    #[command(flatten)]
     pub(super) idle: IdleArgs,
 }
 
@@ -300,14 +326,21 @@ impl Cli {
         });
         overrides.extend(color.map(|text| Override::text("output.color", text, "--color")));
         match &self.command {
-            Command::Sweep(sweep) => sweep.wait.overrides(&mut overrides),
+            Command::Sweep(sweep) => {
+                sweep.bridge.overrides(&mut overrides);
+                sweep.afterwards.overrides(&mut overrides);
+                sweep.wait.overrides(&mut overrides);
+            }
             Command::Prune(prune) => {
+                prune.bridge.overrides(&mut overrides);
+                prune.afterwards.overrides(&mut overrides);
                 prune.map.overrides(&mut overrides);
                 prune.idle.overrides(&mut overrides);
                 prune.wait.overrides(&mut overrides);
             }
             Command::Audit(audit) => {
                 audit.map.overrides(&mut overrides);
+                audit.bridge.overrides(&mut overrides);
                 audit.idle.overrides(&mut overrides);
             }
             Command::Resolve(resolve) => resolve.map.overrides(&mut overrides),
@@ -343,6 +376,19 @@ impl MapArgs {
         if let Some(dir) = &self.dir {
             overrides.push(Override::text("map.dir", dir.to_string_lossy(), "--dir"));
         }
+    }
+}
+
+impl BridgeArgs {
+    fn overrides(&self, overrides: &mut Vec<Override>) {
+        overrides.extend(self.bridge_url.as_ref().map(|url| Override::text("bridge.url", url, "--bridge-url")));
+    }
+}
+
+impl PostPruneArgs {
+    fn overrides(&self, overrides: &mut Vec<Override>) {
+        let command = self.post_prune.as_ref();
+        overrides.extend(command.map(|command| Override::text("map.post_prune", command, "--post-prune")));
     }
 }
 

@@ -4,13 +4,18 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 
 use super::cli::MapArgs;
+use crate::config::setting::BridgeSettings;
 use crate::context::{Context, MAP_NAME};
 use crate::filesystem::Snapshot;
 use crate::output::progress::with_spinner;
+use crate::output::prune::BridgeView;
 use crate::policy::mapping::Thresholds;
+use crate::session_map::bridge::{Bridge, BridgeError, Door};
 use crate::session_map::{Document, MapError, Memory, SessionMap};
+use crate::sweep::apply::Keeper;
 use crate::sweep::evidence::{Evidence, Look};
-use crate::sweep::plan::Plan;
+use crate::sweep::plan::{Authority, Plan};
+use crate::sweep::written_back::written_back;
 
 impl MapArgs {
     /// The map that these arguments and the settings name.
@@ -44,13 +49,62 @@ pub(super) fn with_map<T>(
     work(None, None)
 }
 
+/// The mappings that count, and who keeps them.
+pub(super) struct Kept<'k> {
+    pub(super) document: &'k Document<'k>,
+    pub(super) keeper: Keeper,
+    /// What earlier runs remember of this map.
+    pub(super) memory: Memory,
+}
+
+/// Hands on the mappings that count: the bridge's where its URL is set and it runs, else the file's; nothing when there
+/// is no map. The second argument says what became of asking the bridge.
+pub(super) fn with_mappings<T>(
+    context: &Context,
+    map: &SessionMap,
+    work: impl FnOnce(Option<Kept<'_>>, Option<BridgeView>) -> Result<T>,
+) -> Result<T> {
+    let settings = &context.config.settings.bridge;
+    let asked = |up: bool| settings.url.as_ref().map(|url| BridgeView { url: url.to_string(), up });
+    let state = &context.dirs.state;
+    if let Some(bridge) = open_bridge(settings)? {
+        let list = bridge.sessions()?;
+        let document = map.parse(&list, &|name| context.is_model(name));
+        let document = document.map_err(|error| match error {
+            MapError::Refused { why, .. } => anyhow::Error::from(bridge.not_a_map(&why)),
+            error => error.into(),
+        })?;
+        let path = fs_err::canonicalize(map.path()).unwrap_or_else(|_| map.path().to_owned());
+        let memory = Memory::load(state, &path);
+        return work(Some(Kept { document: &document, keeper: Keeper::Bridge(bridge), memory }), asked(true));
+    }
+    with_map(context, map, |document, snapshot| {
+        let kept = document.zip(snapshot).map(|(document, snapshot)| {
+            let memory = Memory::load(state, snapshot.real_path());
+            Kept { document, keeper: Keeper::File(snapshot), memory }
+        });
+        work(kept, asked(false))
+    })
+}
+
+/// The bridge of these settings; nothing where none is named, or it is down.
+pub(super) fn open_bridge(settings: &BridgeSettings) -> Result<Option<Bridge>, BridgeError> {
+    let Some(url) = &settings.url else { return Ok(None) };
+    let bridge = Bridge::open(Door { url, token_file: settings.token_file.as_deref(), timeout: settings.timeout })?;
+    if bridge.is_none() {
+        log::debug!("nobody listens at {url}: the bridge is down, and its file counts");
+    }
+    Ok(bridge)
+}
+
 /// Looks at every mapping that the settings select, decides, and hands the plan on.
 pub(super) fn with_plan<T>(
     context: &Context,
-    document: &Document<'_>,
-    memory: &Memory,
-    work: impl FnOnce(&Plan<'_>) -> Result<T>,
+    map: &SessionMap,
+    kept: Kept<'_>,
+    work: impl FnOnce(&Plan<'_>, Keeper, &Memory) -> Result<T>,
 ) -> Result<T> {
+    let Kept { document, keeper, memory } = kept;
     let settings = &context.config.settings;
     let thresholds = Thresholds { idle: settings.idle.duration(), missing: settings.missing };
     let selected = selected(context, document);
@@ -61,8 +115,18 @@ pub(super) fn with_plan<T>(
     let gather = || Evidence::gather(document, &all, &context.catalogue, look);
     let mut evidence = with_spinner(context.output.quiet, "looking at sessions", gather);
     evidence.keep_only(&selected);
-    let plan = Plan::decide(document, &evidence, &context.catalogue, memory, thresholds, context.now);
-    work(&plan)
+    let authority = match keeper {
+        Keeper::File(_) => Authority::File,
+        Keeper::Bridge(_) => Authority::Bridge,
+    };
+    let catalogue = &context.catalogue;
+    let mut plan = Plan::decide(document, &evidence, catalogue, &memory, thresholds, context.now, authority);
+    match written_back(&plan, &map.tombstones()) {
+        Ok(written_back) => plan.note_written_back(written_back),
+        // It is only said, not acted on; what writes tombstones will complain.
+        Err(error) => log::warn!("{error:#}"),
+    }
+    work(&plan, keeper, &memory)
 }
 
 /// The entries of the models that the settings name, or all.

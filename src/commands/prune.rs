@@ -3,13 +3,15 @@
 use anyhow::{Context as _, Result};
 
 use super::cli::Prune;
-use super::map::{with_map, with_plan};
+use super::map::{with_mappings, with_plan};
 use super::run_log::Outcome;
+use crate::config::setting::PostPrune;
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::prune::PruneView;
-use crate::session_map::{MapError, Memory, SessionMap};
+use crate::session_map::{MapError, SessionMap};
 use crate::sweep::apply::{How, apply};
+use crate::sweep::post_prune;
 
 pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
     let task = Task {
@@ -43,13 +45,12 @@ pub(super) fn prune(
     show: impl FnOnce(Option<&PruneView<'_>>) -> Result<()>,
 ) -> Result<Outcome> {
     let map = &task.map;
-    with_map(context, map, |document, snapshot| {
-        let Some((document, snapshot)) = document.zip(snapshot) else {
+    with_mappings(context, map, |kept, bridge| {
+        let Some(kept) = kept else {
             show(None)?;
             return Ok(Outcome::nothing());
         };
-        let memory = Memory::load(&context.dirs.state, snapshot.real_path());
-        with_plan(context, document, &memory, |plan| {
+        with_plan(context, map, kept, |plan, keeper, memory| {
             let applied = if task.dry_run {
                 None
             } else {
@@ -59,16 +60,17 @@ pub(super) fn prune(
                     state: &context.dirs.state,
                     is_model: &|name| context.is_model(name),
                 };
-                Some(apply(plan, map, snapshot, &memory, &how)?)
+                Some(apply(plan, map, keeper, memory, &how)?)
             };
-            let view = PruneView { plan, map: map.path().to_string_lossy().into_owned(), applied: applied.as_ref() };
+            let map = map.path().to_string_lossy().into_owned();
+            let mut view = PruneView { plan, map, bridge, applied: applied.as_ref(), after: None };
+            view.after = tell(context, &view);
             show(Some(&view)).with_context(|| match &applied {
                 Some(applied) => format!("{} mappings were pruned, which could not be reported", applied.pruned),
                 None => "the preview could not be shown".to_owned(),
             })?;
-            let late = applied.iter().flat_map(|applied| &applied.problems);
-            let problems: Vec<&String> = plan.evidence.problems().iter().chain(late).collect();
-            super::tell_when_quiet(context.output, problems.iter().copied());
+            let problems = view.problems();
+            super::tell_when_quiet(context.output, problems.iter());
             let totals = view.totals();
             let status = match () {
                 () if !problems.is_empty() => ExitStatus::Partial,
@@ -78,4 +80,15 @@ pub(super) fn prune(
             Ok(Outcome { status, map: Some(view.map.clone()), totals: Some(totals) })
         })
     })
+}
+
+/// Runs the command that is to follow a prune, where something was pruned; yields what went wrong with it.
+fn tell(context: &Context, view: &PruneView<'_>) -> Option<String> {
+    let PostPrune { command, limit } = &context.config.settings.post_prune;
+    if command.is_empty() || view.applied.is_none_or(|applied| applied.pruned == 0) {
+        return None;
+    }
+    let told = serde_json::to_vec(view).map_err(anyhow::Error::from);
+    let told = told.and_then(|report| post_prune::run(command, &report, *limit));
+    told.err().map(|error| format!("the mappings are pruned, but what was to follow failed: {error:#}"))
 }

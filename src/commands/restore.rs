@@ -58,9 +58,20 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
         mappings => new_map(&mappings).map_err(|error| MapError::Change(error.into())),
     };
     held.update_or_create(change, new)?;
+    warn_of_live_bridge(context);
     // The tombstones stay: a bridge that has the map in memory may write it back without what was restored (it reads the
     // map once, at its start), and then they are all that is left. While the chat is mapped nobody asks them.
     show(context, arguments, &map, entries.into_inner())
+}
+
+/// A bridge that runs has the map in memory, and no door through which a mapping could be put back.
+fn warn_of_live_bridge(context: &Context) {
+    if let Ok(Some(_)) = super::map::open_bridge(&context.config.settings.bridge) {
+        log::warn!(
+            "the bridge is running: it reads the map when it starts, and writes over what was restored with its next \
+             change; restart it now, or let it ask `session-sweep resolve`"
+        );
+    }
 }
 
 /// The tombstones that the arguments name.

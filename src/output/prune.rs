@@ -19,7 +19,19 @@ use crate::sweep::plan::{Item, Plan, Totals};
 pub(crate) struct PruneView<'v> {
     pub(crate) plan: &'v Plan<'v>,
     pub(crate) map: String,
+    /// Where a bridge's URL is set.
+    pub(crate) bridge: Option<BridgeView>,
     pub(crate) applied: Option<&'v Applied>,
+    /// What went wrong with the command that was to follow.
+    pub(crate) after: Option<String>,
+}
+
+/// What became of asking the bridge.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct BridgeView {
+    pub(crate) url: String,
+    /// It answered, so its own list counts; else the file does.
+    pub(crate) up: bool,
 }
 
 impl PruneView<'_> {
@@ -28,13 +40,52 @@ impl PruneView<'_> {
         let mut totals = self.plan.totals();
         if let Some(applied) = self.applied {
             totals.pruned = applied.pruned;
+            let left = applied.changed_meanwhile.iter().filter(|entry| self.plan.was_written_back(**entry)).count();
+            totals.written_back -= left;
         }
         totals
     }
 
-    /// What could not be read, in either look, and what follows from the whole.
-    fn notes(&self) -> impl Iterator<Item = &String> {
-        self.plan.evidence.notes.iter().chain(self.applied.iter().flat_map(|applied| &applied.problems))
+    /// What could not be looked at or done.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let late = self.applied.iter().flat_map(|applied| &applied.problems);
+        self.plan
+            .evidence
+            .problems()
+            .iter()
+            .chain(late)
+            .cloned()
+            .chain(self.unaddressable())
+            .chain(self.after.clone())
+            .collect()
+    }
+
+    fn unaddressable(&self) -> Option<String> {
+        let count = self.plan.unaddressable();
+        (count > 0).then(|| {
+            format!("{count} to be pruned stay: their ids cannot stand in the bridge's URLs; stop it to prune its file")
+        })
+    }
+
+    /// The same, and what follows from the whole.
+    fn notes(&self) -> Vec<String> {
+        let late = self.applied.iter().flat_map(|applied| &applied.problems);
+        let notes = self.plan.evidence.notes.iter().chain(late).cloned();
+        notes.chain(self.after.clone()).chain(self.written_back()).collect()
+    }
+
+    /// Once may be chance; what comes back again and again is somebody's habit.
+    fn written_back(&self) -> Option<String> {
+        let count = self.plan.written_back_again();
+        let remedy = match &self.bridge {
+            Some(BridgeView { up: true, .. }) => "restore, or the bridge itself, brought them back",
+            Some(_) => "a bridge that was down then wrote its old map; while it runs it is asked to remove them",
+            None => {
+                "a bridge writes the map that it has in memory over the file; tell where it listens, so that it is asked \
+                 to remove them: session-sweep config set bridge.url http://127.0.0.1:8000"
+            }
+        };
+        (count > 0).then(|| format!("{count} came back again after they were pruned, unused: {remedy}"))
     }
 
     /// The action as it came out: a mapping that changed meanwhile was left alone.
@@ -136,11 +187,18 @@ impl View for PruneView<'_> {
             count => writeln!(out, "{count} members of the map are no mapping that we know; they stay")?,
         }
         for note in self.notes() {
-            writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(note))?;
+            writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(&note))?;
+        }
+        match &self.bridge {
+            Some(BridgeView { url, up: true }) => writeln!(out, "the bridge at {} was asked", Escaped(url))?,
+            Some(BridgeView { url, up: false }) => {
+                writeln!(out, "nobody listens at {}: the bridge is down, and its file counts", Escaped(url))?;
+            }
+            None => {}
         }
         let totals = self.totals();
         let pruned = if self.applied.is_some() { "pruned" } else { "would be pruned" };
-        writeln!(
+        write!(
             out,
             "{} checked: {} active, {} idle, {} in use, {} missing, {} unknown; {}",
             totals.checked,
@@ -153,7 +211,11 @@ impl View for PruneView<'_> {
                 if totals.pruned > 0 { Tone::Change } else { Tone::Good },
                 format!("{} {pruned}", totals.pruned)
             ),
-        )
+        )?;
+        match totals.written_back {
+            0 => writeln!(out),
+            count => writeln!(out, " ({count} written back)"),
+        }
     }
 }
 
@@ -173,17 +235,18 @@ fn column(line: &mut String, width: usize, push: impl FnOnce(&mut String)) {
 
 impl Serialize for PruneView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Prune", 10)?;
+        let mut document = serializer.serialize_struct("Prune", 11)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "prune")?;
         document.serialize_field("dry_run", &self.applied.is_none())?;
         document.serialize_field("now", &Timestamp(self.plan.now))?;
         document.serialize_field("threshold_seconds", &self.plan.thresholds.idle.map(|idle| idle.as_secs()))?;
         document.serialize_field("map", &self.map)?;
+        document.serialize_field("bridge", &self.bridge)?;
         document.serialize_field("entries", &Entries(self))?;
         document.serialize_field("summary", &self.totals())?;
         document.serialize_field("not_understood", &self.plan.document.not_understood)?;
-        document.serialize_field("notes", &self.notes().collect::<Vec<_>>())?;
+        document.serialize_field("notes", &self.notes())?;
         document.end()
     }
 }
@@ -217,6 +280,10 @@ impl Serialize for Entry<'_> {
         entry.serialize_entry("last_activity", &item.last_activity())?;
         entry.serialize_entry("source", &item.verdict.last_activity.map(|activity| activity.source.name()))?;
         entry.serialize_entry("idle_seconds", &view.plan.idle_seconds(item))?;
+        let written_back = view.plan.times_written_back(item);
+        if written_back > 0 {
+            entry.serialize_entry("written_back", &written_back)?;
+        }
         entry.serialize_entry("transcript", &view.plan.transcript(item))?;
         if let Some(modified) = view.plan.evidence.file_time(item.finding) {
             entry.serialize_entry("mtime", &Timestamp(modified))?;

@@ -1,7 +1,7 @@
 //! Where a bridge listens.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use ureq::http::Uri;
@@ -13,6 +13,7 @@ pub(crate) struct BridgeUrl {
     /// As in a URL: IPv6 addresses in brackets.
     authority: String,
     host: String,
+    port: u16,
     /// Without a slash at its end.
     path: String,
 }
@@ -40,12 +41,31 @@ impl FromStr for BridgeUrl {
         if host.is_empty() {
             return Err("it names no host".to_owned());
         }
-        let path = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { authority: authority.to_string(), host, path })
+        let written = authority.as_str().trim_start_matches(authority.host());
+        if !written.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err("it names no port".to_owned());
+        }
+        let (port, path) = (authority.port_u16().unwrap_or(80), uri.path().trim_end_matches('/').to_owned());
+        Ok(Self { authority: authority.to_string(), host, port, path })
     }
 }
 
 impl BridgeUrl {
+    /// The host, an IPv6 address without its brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port; 80 where none is named.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The same at this address.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self { authority: address.to_string(), host: address.ip().to_string(), port: address.port(), ..self.clone() }
+    }
+
     /// Whether it is certain to be this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         self.is_localhost() || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
@@ -119,6 +139,9 @@ mod tests {
             ("http://127.0.0.1/?x=1", "must end"),
             ("http://127.0.0.1/#x", "must end"),
             ("http://:80", "host"),
+            ("http://127.0.0.1:", "port"),
+            ("http://127.0.0.1:0", "port"),
+            ("http://127.0.0.1:99999", "port"),
         ] {
             let error = text.parse::<BridgeUrl>().expect_err(text);
             assert!(error.contains(reason), "{text}: {error}");

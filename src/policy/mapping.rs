@@ -175,6 +175,8 @@ pub(crate) enum Reason<'a> {
     MissingLong(Duration),
     /// Missing, and the user wants such pruned at once.
     MissingNow,
+    /// It ought to go, but whoever keeps the map cannot be told so.
+    CannotAddress,
 }
 
 /// State, action and reason.
@@ -184,6 +186,16 @@ pub(crate) struct Verdict<'a> {
     pub(crate) action: Action,
     pub(crate) reason: Reason<'a>,
     pub(crate) last_activity: Option<Activity>,
+}
+
+impl Verdict<'_> {
+    /// The same, for a mapping that cannot be removed whatever was decided.
+    pub(crate) const fn unless_addressed(self, addressable: bool) -> Self {
+        match self.action {
+            Action::Prune if !addressable => Self { action: Action::Keep, reason: Reason::CannotAddress, ..self },
+            _ => self,
+        }
+    }
 }
 
 /// Decides one mapping.

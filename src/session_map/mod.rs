@@ -5,6 +5,7 @@
 //! durable; a change that another program makes at the same time is not lost; nothing to change, nothing written.
 
 mod add;
+pub(crate) mod bridge;
 mod edit;
 mod entry;
 mod memory;
@@ -33,7 +34,7 @@ pub(crate) use edit::Edited;
 pub(crate) use entry::{Entry, Recorded};
 pub(crate) use memory::{Absent, Memory, Remembered, Tidied};
 pub(crate) use shapes::{Document, FLAT_MODEL};
-pub(crate) use tombstones::{Grave, OldValue, Tombstone, Tombstones};
+pub(crate) use tombstones::{Former, Grave, OldValue, Tombstone, Tombstones};
 
 /// A larger file is no session map.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;

@@ -46,6 +46,30 @@ pub(crate) struct Tombstone<'a> {
     /// Where the mapping stood, when that was not below a model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<TopPlace>,
+    /// How often it had come back, unused, after it was pruned.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) written_back: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// What tells whether a mapping that is in the map again was used since it was pruned.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Former<'t> {
+    #[serde(borrow)]
+    pub(crate) model: Option<Cow<'t, str>>,
+    #[serde(borrow)]
+    pub(crate) chat: Cow<'t, str>,
+    #[serde(borrow)]
+    pub(crate) session: Cow<'t, str>,
+    /// In whole seconds.
+    #[serde(default)]
+    pub(crate) last_activity: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) written_back: u32,
 }
 
 /// A mapping's value as it stood in the map: as JSON where it fits on a line, else as text, so that a tombstone is always
@@ -153,6 +177,17 @@ impl Tombstones {
         let Some(text) = self.read()? else { return Ok(Vec::new()) };
         let lines = text.split(|byte| *byte == b'\n');
         Ok(newest_of_each(lines.filter_map(|line| serde_json::from_slice(line).ok())))
+    }
+
+    /// Calls `visit` for each tombstone in the order of the file; lines that cannot be read are left out.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(Former<'_>)) -> Result<()> {
+        let Some(text) = self.read()? else { return Ok(()) };
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            if let Ok(former) = serde_json::from_slice(line) {
+                visit(former);
+            }
+        }
+        Ok(())
     }
 
     /// Takes the tombstones of these chats out. Only under the map's lock.

@@ -10,11 +10,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::plan::{Item, Plan};
 use super::recheck::Recheck;
-use super::transcripts;
+use super::{through_bridge, transcripts};
 use crate::filesystem::Snapshot;
 use crate::policy::timestamp::Timestamp;
+use crate::session_map::bridge::Bridge;
 use crate::session_map::{
-    Change, Document, Entry, LockPolicy, MapError, Memory, OldValue, SessionMap, Tidied, Tombstone,
+    Change, Document, Entry, Held, LockPolicy, MapError, Memory, OldValue, SessionMap, Tidied, Tombstone,
 };
 
 /// What became of the plan.
@@ -38,14 +39,22 @@ pub(crate) struct How<'h> {
     pub(crate) is_model: &'h dyn Fn(&str) -> bool,
 }
 
-/// Removes what the plan prunes from the map that was read as `snapshot`, and remembers what is missing.
+/// Who is told to remove mappings.
+pub(crate) enum Keeper {
+    /// The file, as it was read.
+    File(Snapshot),
+    /// The bridge itself.
+    Bridge(Bridge),
+}
+
+/// Removes what the plan prunes, and remembers what is missing.
 pub(crate) fn apply(
     plan: &Plan<'_>,
     map: &SessionMap,
-    snapshot: Snapshot,
+    keeper: Keeper,
     memory: &Memory,
     how: &How<'_>,
-) -> Result<Applied, MapError> {
+) -> Result<Applied> {
     let doomed = plan.doomed();
     let mut applied = Applied::default();
     let mut tidied = memory.tidied;
@@ -53,37 +62,14 @@ pub(crate) fn apply(
         let asked = Instant::now();
         let held = map.lock(how.lock)?;
         let mut recheck = Recheck::new(plan, asked.elapsed());
-        let folders = transcripts::working_folders(plan, &doomed);
         let buried_before = map.tombstones().bytes();
-        let planned = snapshot.shared_bytes();
-        let changed = held.update(Some(snapshot), |bytes| {
-            let same = std::ptr::eq(bytes, planned.as_slice());
-            let mut removed: Vec<(u32, u32)> = if same {
-                doomed.iter().zip(0..).map(|(index, at)| (plan.item_at(*index).finding.entry, at)).collect()
-            } else {
-                still_there(&map.parse(bytes, how.is_model)?, plan, &doomed)
-            };
-            let alive = recheck.alive(&doomed);
-            removed.retain(|(_, at)| !alive.contains(&doomed[*at as usize]));
-            let present: FxHashSet<u32> = removed.iter().map(|(_, at)| *at).collect();
-            let absent = doomed.iter().zip(0..).filter(|(_, at)| !present.contains(at));
-            applied.changed_meanwhile = absent.map(|(index, _)| plan.item_at(*index).finding.entry).collect();
-            applied.pruned = removed.len();
-            if removed.is_empty() {
-                return Ok(None);
-            }
-            let tombstones = removed.iter().map(|&(_, at)| {
-                let item = plan.item_at(doomed[at as usize]);
-                tombstone(plan, item, folders[at as usize].as_deref())
-            });
-            let pending = map.tombstones().append(tombstones).map_err(MapError::Write)?;
-            let entries = removed.iter().map(|(entry, _)| *entry as usize);
-            let edited =
-                if same { plan.document.without(entries) } else { map.parse(bytes, how.is_model)?.without(entries) };
-            Ok(Some(Change { edited, pending: Some(pending) }))
-        })?;
-        applied.problems = recheck.problems;
-        if changed {
+        let _held;
+        (applied, _held) = match keeper {
+            Keeper::File(snapshot) => (from_file(plan, map, &held, snapshot, &doomed, &mut recheck, how)?, held),
+            Keeper::Bridge(bridge) => through_bridge::remove(plan, map, &bridge, &doomed, held, &mut recheck, how)?,
+        };
+        applied.problems.append(&mut recheck.problems);
+        if applied.pruned > 0 {
             let added = map.tombstones().bytes().saturating_sub(buried_before);
             tidied = tidy(map, tidied, added, plan.now, how);
         }
@@ -97,6 +83,48 @@ pub(crate) fn apply(
             log::warn!("{error:#}");
         }
     }
+    Ok(applied)
+}
+
+/// Removes these findings' mappings from the file that was read as `snapshot`.
+fn from_file(
+    plan: &Plan<'_>,
+    map: &SessionMap,
+    held: &Held<'_>,
+    snapshot: Snapshot,
+    doomed: &[u32],
+    recheck: &mut Recheck<'_>,
+    how: &How<'_>,
+) -> Result<Applied, MapError> {
+    let mut applied = Applied::default();
+    let folders = transcripts::working_folders(plan, doomed);
+    let planned = snapshot.shared_bytes();
+    held.update(Some(snapshot), |bytes| {
+        let same = std::ptr::eq(bytes, planned.as_slice());
+        let mut removed: Vec<(u32, u32)> = if same {
+            doomed.iter().zip(0..).map(|(index, at)| (plan.item_at(*index).finding.entry, at)).collect()
+        } else {
+            still_there(&map.parse(bytes, how.is_model)?, plan, doomed)
+        };
+        let alive = recheck.alive(doomed);
+        removed.retain(|(_, at)| !alive.contains(&doomed[*at as usize]));
+        let present: FxHashSet<u32> = removed.iter().map(|(_, at)| *at).collect();
+        let absent = doomed.iter().zip(0..).filter(|(_, at)| !present.contains(at));
+        applied.changed_meanwhile = absent.map(|(index, _)| plan.item_at(*index).finding.entry).collect();
+        applied.pruned = removed.len();
+        if removed.is_empty() {
+            return Ok(None);
+        }
+        let tombstones = removed.iter().map(|&(_, at)| {
+            let item = plan.item_at(doomed[at as usize]);
+            tombstone(plan, item, folders[at as usize].as_deref())
+        });
+        let pending = map.tombstones().append(tombstones).map_err(MapError::Write)?;
+        let entries = removed.iter().map(|(entry, _)| *entry as usize);
+        let edited =
+            if same { plan.document.without(entries) } else { map.parse(bytes, how.is_model)?.without(entries) };
+        Ok(Some(Change { edited, pending: Some(pending) }))
+    })?;
     Ok(applied)
 }
 
@@ -124,7 +152,7 @@ fn key<'e>(entry: &'e Entry<'_>) -> (Option<&'e str>, &'e str, &'e str) {
 }
 
 /// The doomed mappings that the map's present text still holds unchanged: entry there, and place among the doomed.
-fn still_there(now: &Document<'_>, plan: &Plan<'_>, doomed: &[u32]) -> Vec<(u32, u32)> {
+pub(super) fn still_there(now: &Document<'_>, plan: &Plan<'_>, doomed: &[u32]) -> Vec<(u32, u32)> {
     let entry_of = |index: u32| plan.item_at(index).entry;
     let planned: FxHashMap<(Option<&str>, &str, &str), u32> =
         doomed.iter().zip(0..).map(|(index, at)| (key(entry_of(*index)), at)).collect();
@@ -136,7 +164,8 @@ fn still_there(now: &Document<'_>, plan: &Plan<'_>, doomed: &[u32]) -> Vec<(u32,
     now.entries.iter().zip(0..).filter_map(same).collect()
 }
 
-fn tombstone<'a>(plan: &'a Plan<'_>, item: Item<'a>, cwd: Option<&'a str>) -> Tombstone<'a> {
+/// What is written down before this item's mapping goes.
+pub(super) fn tombstone<'a>(plan: &'a Plan<'_>, item: Item<'a>, cwd: Option<&'a str>) -> Tombstone<'a> {
     let value = plan.document.value(item.entry);
     Tombstone {
         model: item.entry.model.as_deref(),
@@ -150,5 +179,6 @@ fn tombstone<'a>(plan: &'a Plan<'_>, item: Item<'a>, cwd: Option<&'a str>) -> To
         reason: item.verdict.state.name(),
         value: OldValue::of(value),
         place: Document::top_place(item.entry),
+        written_back: plan.times_written_back(&item),
     }
 }

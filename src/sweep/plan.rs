@@ -11,7 +11,8 @@ use crate::policy::duration::{format_age, format_duration};
 use crate::policy::mapping::{Action, FUTURE_TOLERANCE, Reason, State, Thresholds, Verdict, decide};
 use crate::policy::timestamp::Timestamp;
 use crate::providers::Catalogue;
-use crate::session_map::{Absent, Document, Entry, Memory};
+use crate::session_map::bridge::can_address;
+use crate::session_map::{Absent, Document, Entry, Memory, TopPlace};
 
 /// What is to become of every mapping of one map.
 #[derive(Debug)]
@@ -21,10 +22,22 @@ pub(crate) struct Plan<'p> {
     pub(crate) catalogue: &'p Catalogue,
     pub(crate) thresholds: Thresholds,
     pub(crate) now: DateTime<Utc>,
+    pub(crate) authority: Authority,
+    /// How often each was written back after it was pruned, by entry.
+    written_back: FxHashMap<u32, u32>,
     /// Since when missing ones have been missing, by entry.
     since: FxHashMap<u32, DateTime<Utc>>,
     /// State and action per finding: what most questions ask for, in two bytes.
     outcomes: Vec<(State, Action)>,
+}
+
+/// Who has the last word on what is in the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Authority {
+    /// The file.
+    File,
+    /// The bridge, which is asked to remove mappings one by one.
+    Bridge,
 }
 
 /// One mapping of the plan.
@@ -46,6 +59,8 @@ pub(crate) struct Totals {
     pub(crate) missing: usize,
     pub(crate) unknown: usize,
     pub(crate) pruned: usize,
+    /// Of those pruned: how many had been pruned before and came back, unused since.
+    pub(crate) written_back: usize,
 }
 
 impl<'p> Plan<'p> {
@@ -57,6 +72,7 @@ impl<'p> Plan<'p> {
         memory: &Memory,
         thresholds: Thresholds,
         now: DateTime<Utc>,
+        authority: Authority,
     ) -> Self {
         let remembered = memory.remembered();
         let since = |finding: &Finding| {
@@ -64,7 +80,9 @@ impl<'p> Plan<'p> {
             Some((finding.entry, Evidence::missing_since(finding, entry, &remembered, catalogue)?))
         };
         let since = evidence.findings.iter().filter(|finding| finding.is_missing()).filter_map(since).collect();
-        let mut plan = Self { document, evidence, catalogue, thresholds, now, since, outcomes: Vec::new() };
+        let (written_back, outcomes) = (FxHashMap::default(), Vec::new());
+        let mut plan =
+            Self { document, evidence, catalogue, thresholds, now, authority, written_back, since, outcomes };
         let outcome = |finding: &Finding| {
             let verdict = plan.verdict(finding);
             (verdict.state, verdict.action)
@@ -92,7 +110,49 @@ impl<'p> Plan<'p> {
 
     fn verdict(&self, finding: &Finding) -> Verdict<'_> {
         let since = if finding.is_missing() { self.since.get(&finding.entry).copied() } else { None };
-        decide(self.evidence.facts(finding, since), &self.thresholds, self.now)
+        let verdict = decide(self.evidence.facts(finding, since), &self.thresholds, self.now);
+        verdict.unless_addressed(self.is_addressable(&self.document.entries[finding.entry as usize]))
+    }
+
+    /// Whether the map's keeper can be told to remove this mapping.
+    fn is_addressable(&self, entry: &Entry<'_>) -> bool {
+        match self.authority {
+            Authority::File => true,
+            Authority::Bridge => can_address(&entry.chat) && Document::top_place(entry) != Some(TopPlace::Inverted),
+        }
+    }
+
+    /// Remembers how often mappings were written back, by entry.
+    pub(crate) fn note_written_back(&mut self, written_back: FxHashMap<u32, u32>) {
+        self.written_back = written_back;
+    }
+
+    /// How often this mapping was written back after it was pruned, without having been used.
+    pub(crate) fn times_written_back(&self, item: &Item<'_>) -> u32 {
+        self.written_back.get(&item.finding.entry).copied().unwrap_or_default()
+    }
+
+    /// Whether the mapping of this entry was.
+    pub(crate) fn was_written_back(&self, entry: u32) -> bool {
+        self.written_back.contains_key(&entry)
+    }
+
+    /// How many mappings came back for the second time at least: somebody keeps writing an old map.
+    pub(crate) fn written_back_again(&self) -> usize {
+        self.written_back.values().filter(|times| **times > 1).count()
+    }
+
+    /// How many mappings ought to go, but cannot be named to the bridge.
+    pub(crate) fn unaddressable(&self) -> usize {
+        match self.authority {
+            Authority::File => 0,
+            Authority::Bridge => {
+                let kept = self.items_with(|state, action| {
+                    matches!(state, State::Idle | State::Missing) && action == Action::Keep
+                });
+                kept.filter(|item| item.verdict.reason == Reason::CannotAddress).count()
+            }
+        }
     }
 
     /// Those to be pruned: indexes for [`Plan::item_at`].
@@ -126,12 +186,8 @@ impl<'p> Plan<'p> {
             *count += 1;
             totals.pruned += usize::from(*action == Action::Prune);
         }
+        totals.written_back = self.written_back.len();
         totals
-    }
-
-    /// Whether something could not be looked at, so that "nothing to do" would not be true.
-    pub(crate) fn is_partial(&self) -> bool {
-        !self.evidence.is_complete()
     }
 
     /// What the next run has to know about missing mappings: of those that this run did not look at what it knew before.
@@ -199,6 +255,9 @@ impl<'p> Plan<'p> {
             Reason::AllMissing => "all of the provider's sessions are missing at once: wrong home folder?".into(),
             Reason::MissingLong(age) => format!("no transcript for {}", format_age(age)).into(),
             Reason::MissingNow => "no transcript".into(),
+            Reason::CannotAddress => {
+                "its id cannot stand in a URL, so the bridge cannot be asked; stop the bridge to prune its file".into()
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::left_behind::{id, later, nested, start_ticks};
 use crate::scheduled::me;
+use crate::test_bridge::{Bridge, Instead};
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
 
 /// Checks snapshots with what differs from run to run replaced.
@@ -62,6 +63,46 @@ fn prune_as_text() {
         assert_snapshot!("prune_again", shown(&world.run(&["prune"])));
         let late = world.run_at(&later(25), &["prune", "--idle", "never"]);
         assert_snapshot!("prune_missing", shown(&late));
+    });
+}
+
+#[test]
+fn sweep_as_text_and_json() {
+    let world = world();
+    settled(&world, || {
+        let document = world.json(&["sweep", "--dry-run"]);
+        assert_snapshot!("sweep_json", serde_json::to_string_pretty(&document).unwrap());
+        assert_snapshot!("sweep", shown(&world.run(&["sweep"])));
+        fs_err::remove_file(world.map_path()).unwrap();
+        assert_snapshot!("sweep_without_a_map", shown(&world.run(&["sweep"])));
+        assert_snapshot!("config_set", shown(&world.run(&["config", "set", "map.idle", "12h"])));
+    });
+}
+
+#[test]
+fn a_prune_beside_a_live_bridge() {
+    let mut world = world();
+    let map = json!({"claude-cli": {"tax-letter": id(2), "a/b": id(2)}, "codex-cli": {"port-to-rust": CODEX_ID}});
+    world.map(&map.to_string());
+    let bridge = Bridge::start(world.map_path());
+    settled(&world, || {
+        for round in ["", "_again", "_and_again"] {
+            assert_snapshot!(format!("written_back{round}"), shown(&world.run(&["prune"])));
+            bridge.set("codex-cli", "another", CODEX_ID);
+        }
+    });
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]");
+    settings.bind(|| {
+        settled(&world, || {
+            assert_snapshot!("through_bridge_dry_run", shown(&world.run(&["prune", "--dry-run"])));
+            assert_snapshot!("through_bridge", shown(&world.run(&["prune"])));
+            bridge.play(|_| Some(Instead::Answer(503, String::new())));
+            assert_snapshot!("error_bridge", shown(&world.run(&["prune"])));
+            drop(bridge);
+            assert_snapshot!("bridge_is_down", shown(&world.run(&["prune"])));
+        });
     });
 }
 
@@ -204,6 +245,7 @@ fn the_help_of_every_command() {
     let world = World::new();
     let commands = [
         "",
+        "sweep",
         "prune",
         "resolve",
         "record",
@@ -215,6 +257,7 @@ fn the_help_of_every_command() {
         "config",
         "config show",
         "config check",
+        "config set",
         "completions",
         "man",
     ];

@@ -89,7 +89,9 @@ fn the_summary_counts_every_state() {
     assert_eq!(document["now"], "2026-11-20T12:00:00Z");
     assert_eq!(document["threshold_seconds"], 7200);
     assert_eq!(document["map"], world.map_path().to_str().unwrap());
-    let summary = json!({"checked": 5, "active": 1, "idle": 1, "in_use": 1, "missing": 1, "unknown": 1, "pruned": 1});
+    let summary = json!({
+        "checked": 5, "active": 1, "idle": 1, "in_use": 1, "missing": 1, "unknown": 1, "pruned": 1, "written_back": 0
+    });
     assert_eq!(document["summary"], summary);
     let document = world.json(&["prune"]);
     assert_eq!((document["dry_run"].clone(), document["summary"].clone()), (json!(false), summary));

@@ -141,11 +141,6 @@ impl Evidence {
         }
     }
 
-    /// Whether everything that had to be looked at could be.
-    pub(crate) const fn is_complete(&self) -> bool {
-        self.problems == 0
-    }
-
     /// The facts of one finding, with what earlier runs remember.
     pub(crate) fn facts(&self, finding: &Finding, since: Option<DateTime<Utc>>) -> Facts<'_> {
         match finding.known {

@@ -1,0 +1,268 @@
+//! The bridge's own door: its list of sessions, and the removal of one.
+//!
+//! A bridge that keeps its map in memory writes it whole over the file with every change (read in the original, v1.10), so
+//! what leaves the file alone comes back. What is removed here leaves memory and file together.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use ureq::http::StatusCode;
+
+use crate::policy::bridge_url::BridgeUrl;
+
+/// A longer list is none of sessions.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// A longer request is refused by common servers before anybody looks at it.
+const MAX_ENCODED: usize = 4_000;
+/// Whatever else is encoded, these need not be (RFC 3986: unreserved).
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// How to reach a bridge.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Door<'d> {
+    pub(crate) url: &'d BridgeUrl,
+    /// The file whose text is the bearer token.
+    pub(crate) token_file: Option<&'d Path>,
+    /// For each step: connecting, and getting an answer.
+    pub(crate) timeout: Duration,
+}
+
+/// A bridge that accepts connections.
+pub(crate) struct Bridge {
+    agent: ureq::Agent,
+    url: BridgeUrl,
+    /// The value of the header `Authorization`.
+    authorization: Option<String>,
+}
+
+/// Why a bridge cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BridgeError {
+    /// Whether it runs cannot even be told.
+    #[error("the bridge {url} cannot be reached: {cause}; nothing was written{}", advice(cause))]
+    Unreachable { url: String, cause: io::Error },
+    /// It accepted the connection and then did not answer, or broke off.
+    #[error("the bridge {url} did not answer {request}: {cause}; {done}, try again")]
+    Silent { url: String, request: &'static str, cause: Box<ureq::Error>, done: Progress },
+    /// It answered what no bridge that we know would.
+    #[error("the bridge {url} answered {request} with {what}; {done}")]
+    NotUnderstood { url: String, request: &'static str, what: String, done: Progress },
+    /// The token cannot be used.
+    #[error("bridge.token_file {}: {why}; nothing was written", path.display())]
+    Token { path: PathBuf, why: String },
+}
+
+/// How far a run had come when the bridge failed it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) removed: usize,
+}
+
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.removed {
+            0 => f.write_str("nothing was written"),
+            1 => f.write_str("1 mapping had been removed by then, no more"),
+            count => write!(f, "{count} mappings had been removed by then, no more"),
+        }
+    }
+}
+
+/// What the bridge said to a removal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It is gone, or was gone already.
+    Gone,
+    /// It stays; the text says why.
+    Refused(String),
+}
+
+/// The list of sessions, whatever else stands in the answer.
+#[derive(Deserialize)]
+struct Listing<'a> {
+    #[serde(borrow)]
+    sessions: &'a RawValue,
+}
+
+impl Bridge {
+    /// Connects. `None` when nobody listens there: the bridge is down.
+    pub(crate) fn open(door: Door<'_>) -> Result<Option<Self>, BridgeError> {
+        let authorization = door.token_file.map(authorization).transpose()?;
+        let Some(url) = listening(door)? else { return Ok(None) };
+        let timeout = Some(door.timeout);
+        let config = ureq::Agent::config_builder()
+            .timeout_connect(timeout)
+            .timeout_send_request(timeout)
+            .timeout_recv_response(timeout)
+            // A long list may take longer than its first byte.
+            .timeout_recv_body(timeout.map(|timeout| timeout * 5))
+            // What another machine answers in its place is not this bridge.
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .user_agent(concat!("session-sweep/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Some(Self { agent: config.into(), url, authorization }))
+    }
+
+    /// The JSON text of the sessions that the bridge remembers: what it would write into its map.
+    pub(crate) fn sessions(&self) -> Result<Vec<u8>, BridgeError> {
+        const REQUEST: &str = "GET /sessions";
+        let request = self.agent.get(self.url.route("/sessions"));
+        let mut answer = self.authorized(request).call().map_err(|cause| self.silent(REQUEST, cause))?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.not_understood(REQUEST, self.status_text(answer.status())));
+        }
+        let body = answer.body_mut().with_config().limit(MAX_BYTES).read_to_vec();
+        let body = body.map_err(|cause| self.silent(REQUEST, cause))?;
+        let listing: Listing<'_> = serde_json::from_slice(&body)
+            .map_err(|error| self.not_understood(REQUEST, format!("no JSON object with `sessions` in it ({error})")))?;
+        Ok(listing.sessions.get().as_bytes().to_vec())
+    }
+
+    /// Removes one mapping from the bridge's memory and file.
+    pub(crate) fn remove(&self, model: Option<&str>, chat: &str) -> Result<Removal, BridgeError> {
+        const REQUEST: &str = "DELETE /sessions/…";
+        let request = self.agent.delete(self.url.route(&route(model, chat)));
+        let answer = self.authorized(request).call().map_err(|cause| self.silent(REQUEST, cause))?;
+        match answer.status() {
+            status if status.is_success() => Ok(Removal::Gone),
+            // Whoever removed it, it is not there any more.
+            StatusCode::NOT_FOUND => Ok(Removal::Gone),
+            StatusCode::BAD_REQUEST => Ok(Removal::Refused(self.status_text(StatusCode::BAD_REQUEST))),
+            status => Err(self.not_understood(REQUEST, self.status_text(status))),
+        }
+    }
+
+    /// An error about the list of sessions, which came and is none.
+    pub(crate) fn not_a_map(&self, why: &str) -> BridgeError {
+        self.not_understood("GET /sessions", format!("a list that is not understood ({why})"))
+    }
+
+    fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.authorization {
+            Some(authorization) => request.header("Authorization", authorization),
+            None => request,
+        }
+    }
+
+    fn status_text(&self, status: StatusCode) -> String {
+        let hint = match (status, &self.authorization) {
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, None) => "; it wants a token: set bridge.token_file",
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(_)) => "; is bridge.token_file the right one?",
+            (status, _) if status.is_redirection() => "; name the address where it really listens",
+            _ => "",
+        };
+        format!("status {status}{hint}")
+    }
+
+    fn silent(&self, request: &'static str, cause: ureq::Error) -> BridgeError {
+        BridgeError::Silent { url: self.url.to_string(), request, cause: Box::new(cause), done: Progress::default() }
+    }
+
+    fn not_understood(&self, request: &'static str, what: String) -> BridgeError {
+        BridgeError::NotUnderstood { url: self.url.to_string(), request, what, done: Progress::default() }
+    }
+}
+
+impl BridgeError {
+    /// The same, after so much had been done.
+    pub(crate) fn after(mut self, removed: usize) -> Self {
+        if let Self::Silent { done, .. } | Self::NotUnderstood { done, .. } = &mut self {
+            done.removed = removed;
+        }
+        self
+    }
+}
+
+/// Whether a chat's id can stand in a path. A server takes `/` for a separator, encoded or not, and a dot for a folder.
+pub(crate) fn can_address(chat: &str) -> bool {
+    !matches!(chat, "" | "." | "..") && !chat.contains('/') && encoded(chat).len() <= MAX_ENCODED
+}
+
+fn route(model: Option<&str>, chat: &str) -> String {
+    let chat = encoded(chat);
+    match model {
+        Some(model) => format!("/sessions/{chat}?model={}", encoded(model)),
+        None => format!("/sessions/{chat}"),
+    }
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
+}
+
+/// The URL with an address on which somebody accepts connections; none when nobody does.
+fn listening(door: Door<'_>) -> Result<Option<BridgeUrl>, BridgeError> {
+    let unreachable = |cause| BridgeError::Unreachable { url: door.url.to_string(), cause };
+    let port = door.url.port();
+    let addresses: Vec<SocketAddr> = if door.url.is_localhost() {
+        // Whatever the machine's tables of names say.
+        vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+    } else {
+        (door.url.host(), port).to_socket_addrs().map_err(unreachable)?.collect()
+    };
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, door.timeout) {
+            Ok(_) if door.url.is_localhost() => return Ok(Some(door.url.at(address))),
+            Ok(_) => return Ok(Some(door.url.clone())),
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::TimedOut) => {}
+            // A machine may have no IPv6 at all.
+            Err(error) if address.is_ipv6() && error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            Err(error) => return Err(unreachable(error)),
+        }
+    }
+    Ok(None)
+}
+
+fn authorization(path: &Path) -> Result<String, BridgeError> {
+    let refused = |why: String| BridgeError::Token { path: path.to_owned(), why };
+    let text = fs_err::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    let token = text.trim();
+    if token.is_empty() || token.contains(|letter: char| !letter.is_ascii_graphic()) {
+        return Err(refused("it must hold one token, in one line of visible ASCII characters".to_owned()));
+    }
+    Ok(format!("Bearer {token}"))
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    let forbidden = [libc::EAFNOSUPPORT, libc::EPERM, libc::EACCES];
+    match error.raw_os_error() {
+        Some(code) if forbidden.contains(&code) => {
+            "; is this a service whose unit allows no network? Run install.sh again with --bridge-url"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{can_address, route};
+
+    #[test]
+    fn ids_become_one_segment_whatever_they_are() {
+        for (model, chat, wanted) in [
+            (Some("claude-cli"), "0856b851", "/sessions/0856b851?model=claude-cli"),
+            (Some("a&b=c"), "x y?#%\\é\n", "/sessions/x%20y%3F%23%25%5C%C3%A9%0A?model=a%26b%3Dc"),
+            (None, "-_.~", "/sessions/-_.~"),
+        ] {
+            assert_eq!(route(model, chat), wanted);
+        }
+    }
+
+    #[test]
+    fn what_a_server_would_take_for_something_else_cannot_be_addressed() {
+        for chat in ["", ".", "..", "a/b", "/", &"x".repeat(4_001), &"é".repeat(700)] {
+            assert!(!can_address(chat), "{chat}");
+        }
+        for chat in ["a", "...", "a\\b", "%2F", "é", &"x".repeat(4_000)] {
+            assert!(can_address(chat), "{chat}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Prunes beside a bridge that keeps the map in memory: through its own door, and without it.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use serde_json::{Value, json};
+
+use crate::left_behind::id;
+use crate::test_bridge::{Bridge, Instead};
+use crate::world::{CLAUDE_ID, CODEX_ID, Ran, World, touch};
+
+/// Two idle chats, an active one, and the bridge that keeps them.
+fn scene() -> (World, Bridge) {
+    let mut world = World::new();
+    world.claude(CLAUDE_ID, 300);
+    world.claude(&id(1), 400);
+    world.codex(CODEX_ID, 5);
+    let map = json!({"claude-cli": {"idle": CLAUDE_ID, "old": id(1)}, "codex-cli": {"active": CODEX_ID}});
+    world.map(&map.to_string());
+    let bridge = Bridge::start(world.map_path());
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    (world, bridge)
+}
+
+/// The scene's mappings after a prune.
+fn pruned() -> Value {
+    json!({"claude-cli": {}, "codex-cli": {"active": CODEX_ID}})
+}
+
+/// The run ended with 1 and a message, and neither the bridge nor its files changed.
+#[track_caller]
+fn nothing_happened(world: &World, before: &str, ran: Ran, message: &str) {
+    let ran = ran.ends_with(1);
+    assert!(ran.stderr.contains(message), "{ran:?}");
+    assert!(ran.stderr.contains("nothing was written"), "{ran:?}");
+    assert_eq!((world.map_text().as_str(), world.tombstones()), (before, vec![]));
+}
+
+#[test]
+fn idle_mappings_go_through_the_bridges_door_and_stay_gone() {
+    let (world, bridge) = scene();
+    let ran = world.run(&["prune"]).ends_with(0);
+    assert!(ran.stdout.contains("2 pruned") && ran.stdout.contains("was asked"), "{ran:?}");
+    assert_eq!((bridge.memory(), world.map_json()), (pruned(), pruned()));
+    assert_eq!(world.tombstones().len(), 2);
+    bridge.set("codex-cli", "another", &id(2));
+    assert_eq!(world.map_json()["claude-cli"], json!({}));
+    assert_eq!(bridge.requests().last().unwrap(), "GET /sessions");
+}
+
+#[test]
+fn restoring_beside_a_running_bridge_says_that_it_does_not_last() {
+    let (world, bridge) = scene();
+    world.run(&["prune"]).ends_with(0);
+    let ran = world.run(&["restore", "--all"]).ends_with(0);
+    assert!(ran.stderr.contains("restart it now"), "{ran:?}");
+    drop(bridge);
+    let ran = world.run(&["restore", "--all"]).ends_with(0);
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn the_bridges_own_list_counts_and_not_its_file() {
+    let (world, bridge) = scene();
+    world.map(r#"{"claude-cli": {}}"#);
+    let report = world.json(&["prune", "--dry-run"]);
+    assert_eq!((&report["summary"]["checked"], &report["summary"]["pruned"]), (&json!(3), &json!(2)));
+    assert_eq!(report["bridge"], json!({"url": bridge.url(), "up": true}));
+    assert_eq!(world.json(&["audit"])["prune"]["summary"], report["summary"]);
+    assert_eq!(world.tombstones(), Vec::<Value>::new());
+    let real = world.json(&["prune"]);
+    assert_eq!((&real["entries"], &real["summary"]), (&report["entries"], &report["summary"]));
+    assert_eq!(bridge.memory(), pruned());
+}
+
+#[test]
+fn each_mapping_is_buried_before_the_bridge_is_asked() {
+    let (world, bridge) = scene();
+    let tombstones = world.bridge().join("session_map.tombstones.jsonl");
+    bridge.play(move |request| {
+        let buried = fs_err::read_to_string(&tombstones).unwrap_or_default().contains(CLAUDE_ID);
+        (request.starts_with("DELETE") && !buried).then(|| Instead::Answer(500, String::new()))
+    });
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(bridge.memory(), pruned());
+}
+
+#[test]
+fn a_bridge_that_is_down_leaves_its_file_to_us() {
+    let mut world = scene().0;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    world.variable("SESSION_SWEEP_BRIDGE_URL", format!("http://{free}"));
+    let ran = world.run(&["prune"]).ends_with(0);
+    assert!(ran.stdout.contains("the bridge is down, and its file counts"), "{ran:?}");
+    assert_eq!(world.map_json(), pruned());
+}
+
+#[test]
+fn localhost_is_looked_for_at_both_of_its_addresses() {
+    let (mut world, bridge) = scene();
+    let port = bridge.url().rsplit_once(':').unwrap().1.to_owned();
+    world.variable("SESSION_SWEEP_BRIDGE_URL", format!("http://localhost:{port}/"));
+    assert_eq!(world.json(&["prune"])["bridge"]["up"], true);
+    assert_eq!(bridge.memory(), pruned());
+}
+
+#[test]
+fn a_first_answer_that_is_not_understood_changes_nothing() {
+    let (world, bridge) = scene();
+    let before = world.map_text();
+    let answers = [
+        (500, "{}", "status 500"),
+        (404, "{}", "status 404"),
+        (401, "{}", "set bridge.token_file"),
+        (302, "{}", "really listens"),
+        (200, "<html>", "no JSON object with `sessions`"),
+        (200, "{}", "no JSON object with `sessions`"),
+        (200, r#"{"sessions": 3}"#, "not understood"),
+        (200, r#"{"sessions": {"a": {"b": "x", "b": "y"}}}"#, "not understood"),
+        (200, "", "no JSON object with `sessions`"),
+    ];
+    for (status, body, message) in answers {
+        bridge.play(move |_| Some(Instead::Answer(status, body.to_owned())));
+        for command in ["prune", "sweep"] {
+            nothing_happened(&world, &before, world.run(&[command]), message);
+        }
+    }
+    bridge.play(|_| Some(Instead::HangUp));
+    nothing_happened(&world, &before, world.run(&["prune"]), "did not answer GET /sessions");
+}
+
+#[test]
+fn a_bridge_that_hangs_is_not_taken_for_one_that_is_down() {
+    let (mut world, bridge) = scene();
+    let before = world.map_text();
+    world.variable("SESSION_SWEEP_BRIDGE_TIMEOUT", "1s");
+    bridge.play(|_| Some(Instead::Silence));
+    nothing_happened(&world, &before, world.run(&["prune"]), "did not answer GET /sessions");
+}
+
+#[test]
+fn a_removal_that_fails_leaves_no_tombstone_of_what_stays() {
+    let (world, bridge) = scene();
+    bridge.play(|request| request.contains("/old").then(|| Instead::Answer(503, String::new())));
+    let ran = world.run(&["prune"]).ends_with(1);
+    assert!(ran.stderr.contains("status 503") && ran.stderr.contains("1 mapping had been removed"), "{ran:?}");
+    assert_eq!(bridge.memory()["claude-cli"], json!({"old": id(1)}));
+    let buried: Vec<Value> = world.tombstones().iter().map(|grave| grave["chat"].clone()).collect();
+    assert_eq!(buried, ["idle"]);
+}
+
+#[test]
+fn what_cannot_be_told_any_more_keeps_its_tombstone() {
+    let (world, bridge) = scene();
+    let mut asked = false;
+    bridge.play(move |request| {
+        asked |= request.starts_with("DELETE");
+        asked.then_some(Instead::HangUp)
+    });
+    world.run(&["prune"]).ends_with(1);
+    assert_eq!(world.tombstones().len(), 2);
+}
+
+#[test]
+fn a_bridge_that_says_yes_and_does_nothing_is_found_out() {
+    let (world, bridge) = scene();
+    for status in [200, 404, 400] {
+        bridge.play(move |request| request.starts_with("DELETE").then(|| Instead::Answer(status, "{}".to_owned())));
+        let ran = world.run(&["prune"]).ends_with(4);
+        assert!(ran.stdout.contains("2 mappings that it still lists") && ran.stdout.contains("0 pruned"), "{ran:?}");
+        assert_eq!(world.tombstones(), Vec::<Value>::new());
+    }
+    assert_ne!(bridge.memory(), pruned());
+}
+
+#[test]
+fn what_is_gone_already_is_no_failure() {
+    let (world, bridge) = scene();
+    let mut lists = 0;
+    // It goes between our last look and our request.
+    bridge.play(move |request| {
+        lists += u32::from(request.starts_with("GET"));
+        (request.starts_with("DELETE") && lists == 2)
+            .then(|| Instead::Answer(404, String::new()))
+            .or_else(|| (lists > 2).then(|| Instead::Answer(200, r#"{"sessions": {"claude-cli": {}}}"#.to_owned())))
+    });
+    let ran = world.run(&["prune"]).ends_with(0);
+    assert!(ran.stdout.contains("2 pruned"), "{ran:?}");
+}
+
+#[test]
+fn a_chat_that_was_taken_up_meanwhile_is_left_alone() {
+    let (world, bridge) = scene();
+    let new = id(7);
+    let mut lists = 0;
+    let changed = json!({"sessions": {"claude-cli": {"idle": new, "old": id(1)}}}).to_string();
+    bridge.play(move |request| {
+        lists += u32::from(request.starts_with("GET"));
+        (request.starts_with("GET") && lists == 2).then(|| Instead::Answer(200, changed.clone()))
+    });
+    let report = world.json(&["prune"]);
+    assert_eq!(report["summary"]["pruned"], 1);
+    assert!(!bridge.requests().iter().any(|request| request.contains("/idle")), "{:?}", bridge.requests());
+    assert_eq!(world.tombstones().len(), 1);
+}
+
+#[test]
+fn a_bridge_that_takes_our_lock_before_it_changes_its_file_is_not_locked_out() {
+    let (world, bridge) = scene();
+    let lock = world.bridge().join("session_map.lock");
+    bridge.play(move |request| {
+        let lock = fs_err::OpenOptions::new().read(true).write(true).open(&lock).ok()?;
+        let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+        (request.starts_with("DELETE") && taken.is_err()).then(|| Instead::Answer(500, String::new()))
+    });
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(bridge.memory(), pruned());
+}
+
+#[test]
+fn another_run_is_waited_for_before_the_bridge_is_asked() {
+    let (world, bridge) = scene();
+    let lock = fs_err::File::create(world.bridge().join("session_map.lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    world.run(&["prune", "--wait", "never"]).ends_with(3);
+    assert!(!bridge.requests().iter().any(|request| request.starts_with("DELETE")));
+    drop(lock);
+    world.run(&["prune", "--wait", "never"]).ends_with(0);
+    assert_eq!(bridge.memory(), pruned());
+}
+
+#[test]
+fn a_session_that_is_used_while_the_bridge_takes_its_time_is_left_alone() {
+    let (world, bridge) = scene();
+    let transcript = world.home().join(format!(".claude/projects/-work/{CLAUDE_ID}.jsonl"));
+    let mut lists = 0;
+    bridge.play(move |request| {
+        lists += u32::from(request.starts_with("GET"));
+        if lists == 2 {
+            touch(&transcript, 0);
+            // A slow bridge: longer than what was seen counts as fresh.
+            std::thread::sleep(Duration::from_millis(80));
+        }
+        None
+    });
+    assert_eq!(world.json(&["prune"])["summary"]["pruned"], 1);
+    assert_eq!(bridge.memory()["claude-cli"], json!({"idle": CLAUDE_ID}));
+    assert_eq!(world.tombstones().len(), 1);
+}
+
+#[test]
+fn ids_are_encoded_and_those_that_cannot_be_are_kept_and_reported() {
+    let (world, bridge) = scene();
+    for chat in ["a/b", "..", "x y?#%é&=", "-rf"] {
+        bridge.set("claude-cli", chat, &id(1));
+    }
+    let dry = world.run(&["prune", "--dry-run"]).ends_with(4);
+    assert!(dry.stdout.contains("2 kept: its id cannot stand in a URL"), "{dry:?}");
+    let quiet = world.run(&["prune", "--dry-run", "--quiet"]).ends_with(4);
+    assert!(quiet.stderr.contains("2 to be pruned stay"), "{quiet:?}");
+    let ran = world.run(&["prune"]).ends_with(4);
+    assert!(ran.stdout.contains("4 pruned") && ran.stdout.contains("stop the bridge to prune its file"), "{ran:?}");
+    assert_eq!(bridge.memory()["claude-cli"], json!({"a/b": id(1), "..": id(1)}));
+    assert_eq!(world.tombstones().len(), 4);
+}
+
+#[test]
+fn a_token_is_sent_and_never_shown() {
+    let (mut world, bridge) = scene();
+    let token = world.file("token", "s3cret\n", 1);
+    world.variable("SESSION_SWEEP_BRIDGE_TOKEN_FILE", &token);
+    let ran = world.run(&["prune", "-vv"]).ends_with(0);
+    assert!(!ran.stdout.contains("s3cret") && !ran.stderr.contains("s3cret"), "{ran:?}");
+    assert!(bridge.authorizations().iter().all(|header| header.as_deref() == Some("Bearer s3cret")));
+    bridge.play(|_| Some(Instead::Answer(403, String::new())));
+    let ran = world.run(&["prune"]).ends_with(1);
+    assert!(ran.stderr.contains("is bridge.token_file the right one?") && !ran.stderr.contains("s3cret"), "{ran:?}");
+    for text in ["", "two words", "a\nb", "é"] {
+        fs_err::write(&token, text).unwrap();
+        let ran = world.run(&["prune"]).ends_with(1);
+        assert!(ran.stderr.contains("it must hold one token"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_bridge_on_another_machine_is_asked_only_when_that_is_allowed() {
+    let (mut world, _bridge) = scene();
+    world.variable("SESSION_SWEEP_BRIDGE_URL", "http://203.0.113.1:8000");
+    let ran = world.run(&["prune"]).ends_with(2);
+    assert!(ran.stderr.contains("is not on this machine") && ran.stderr.contains("bridge.allow_remote"), "{ran:?}");
+    world.run(&["config", "check"]).ends_with(2);
+    world.variable("SESSION_SWEEP_BRIDGE_ALLOW_REMOTE", "true");
+    world.run(&["config", "check"]).ends_with(0);
+}
+
+#[test]
+fn proxies_of_the_environment_are_not_used() {
+    let (mut world, bridge) = scene();
+    for variable in ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"] {
+        world.variable(variable, "http://127.0.0.1:9");
+    }
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(bridge.memory(), pruned());
+}
+
+#[test]
+fn what_a_bridge_writes_back_is_recognised_and_the_remedy_named_from_the_second_time_on() {
+    let (mut world, bridge) = scene();
+    world.variable("SESSION_SWEEP_BRIDGE_URL", "");
+    let first = world.json(&["prune"]);
+    assert_eq!((&first["summary"]["pruned"], &first["summary"]["written_back"]), (&json!(2), &json!(0)));
+    for (round, told) in [(1, false), (2, true), (3, true)] {
+        bridge.set("codex-cli", "another", CODEX_ID);
+        let dry = world.json(&["prune", "--dry-run"]);
+        let real = world.json(&["prune"]);
+        assert_eq!(
+            (&dry["entries"], &dry["summary"], &dry["notes"]),
+            (&real["entries"], &real["summary"], &real["notes"])
+        );
+        assert_eq!(real["summary"]["written_back"], 2, "round {round}");
+        assert_eq!(real["entries"][0]["written_back"], round);
+        let notes = real["notes"].to_string();
+        assert_eq!(notes.contains("session-sweep config set bridge.url"), told, "round {round}: {notes}");
+    }
+    // One of them is used again: that is no writing back.
+    bridge.set("codex-cli", "another", CODEX_ID);
+    world.claude(CLAUDE_ID, 200);
+    let used = world.json(&["prune"]);
+    assert_eq!((&used["summary"]["pruned"], &used["summary"]["written_back"]), (&json!(2), &json!(1)));
+}
+
+#[test]
+fn ten_thousand_changes_beside_prunes_lose_nothing_and_nothing_comes_back() {
+    const SESSIONS: u32 = 40;
+    let (world, bridge) = scene();
+    (0..SESSIONS).for_each(|number| drop(world.claude(&id(100 + number), 300)));
+    world.codex(&id(1), 5);
+    let done = AtomicBool::new(false);
+    let prunes = std::thread::scope(|scope| {
+        let prunes = scope.spawn(|| {
+            let mut prunes = 0;
+            while !done.load(Ordering::Relaxed) {
+                world.run(&["prune", "--quiet"]).ends_with(0);
+                prunes += 1;
+            }
+            prunes
+        });
+        for number in 0..10_000 {
+            // Every tenth chat's session is an idle one; the others come, and change their session once.
+            match number % 10 {
+                0 => bridge.set("claude-cli", &format!("idle {number}"), &id(100 + number / 10 % SESSIONS)),
+                _ => bridge.set("codex-cli", &format!("chat {}", number % 900), CODEX_ID),
+            }
+            std::thread::yield_now();
+        }
+        done.store(true, Ordering::Relaxed);
+        prunes.join().unwrap()
+    });
+    world.run(&["prune"]).ends_with(0);
+    assert!(prunes > 10, "{prunes} prunes");
+    let memory = bridge.memory();
+    assert_eq!(memory, world.map_json());
+    assert_eq!(memory["codex-cli"].as_object().unwrap().len(), 810 + 1);
+    assert_eq!(memory["claude-cli"], json!({}));
+    // Each of the thousand that went has its tombstone, and none a second one.
+    assert_eq!(world.tombstones().len(), 1_000 + 2);
+}
