@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use anstream::ColorChoice;
 use anyhow::Result;
 
-use super::map::with_map;
+use super::map::{open_bridge, with_map, with_mappings, with_plan};
 use crate::config::{Dirs, Environment, check};
 use crate::context::{Context, Given, clock};
-use crate::doctor::{Binary, Cleanup, ConfigFacts, Facts, MapFacts, MapText, Status, Store, cleanups, examine};
+use crate::doctor::{
+    Asked, Binary, Cleanup, ConfigFacts, Facts, MapFacts, MapText, Status, Store, WrittenBack, cleanups, differences,
+    examine,
+};
 use crate::exit::ExitStatus;
 use crate::filesystem::{folder_objection, obstacle};
 use crate::output::Output;
@@ -16,6 +19,7 @@ use crate::output::doctor::DoctorView;
 use crate::providers::{Located, Provider, builtin, own_cleanup};
 use crate::schedule::runs::RunLog;
 use crate::schedule::{Answer, Surroundings};
+use crate::sweep::written_back::{had_come_back, written_back};
 
 pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus> {
     let facts = gather(given, environment);
@@ -63,6 +67,8 @@ fn gather(given: &Given, environment: Environment) -> Facts {
         map: None,
         stores: None,
         cleanups: None,
+        bridge: None,
+        written_back: None,
         color: None,
     };
     let dirs = match dirs {
@@ -85,6 +91,8 @@ fn gather(given: &Given, environment: Environment) -> Facts {
         facts.stores = Some(context.catalogue.iter().map(|row| store(&context, row)).collect());
         let (map, cleanups) = look_at_map(&context);
         (facts.map, facts.cleanups) = (Some(map), cleanups);
+        facts.bridge = Some(ask_bridge(&context).unwrap_or_else(|error| Asked::Failed(format!("{error:#}"))));
+        facts.written_back = Some(look_for_written_back(&context).map_err(|error| format!("{error:#}")));
     }
     facts
 }
@@ -131,4 +139,29 @@ fn look_at_map(context: &Context) -> (MapFacts, Option<Vec<Cleanup>>) {
         has_folder: map.path().parent().is_none_or(std::path::Path::is_dir),
     };
     (facts, cleanups)
+}
+
+/// The bridge's own list beside its file.
+fn ask_bridge(context: &Context) -> Result<Asked> {
+    let settings = &context.config.settings.bridge;
+    let Some(url) = &settings.url else { return Ok(Asked::NotSet) };
+    let Some(bridge) = open_bridge(settings)? else { return Ok(Asked::Down(url.to_string())) };
+    let list = bridge.sessions()?;
+    let map = context.map(None);
+    let document = map.parse(&list, &|name| context.is_model(name));
+    let document = document.map_err(|error| bridge.not_a_map(&error.to_string()))?;
+    // A file that cannot be read is told by another check.
+    let differing = with_map(context, &map, |file, _| Ok(file.map(|file| differences(&document, file))));
+    let (url, mappings) = (url.to_string(), document.entries.len());
+    Ok(Asked::Listed { url, mappings, differing: differing.unwrap_or_default() })
+}
+
+fn look_for_written_back(context: &Context) -> Result<WrittenBack> {
+    let map = context.map(None);
+    let before = had_come_back(&map.tombstones())?;
+    let now = with_mappings(context, &map, |kept, _| {
+        let Some(kept) = kept else { return Ok(0) };
+        with_plan(context, &map, kept, |plan, _, _| Ok(written_back(plan, &map.tombstones())?.len()))
+    })?;
+    Ok(WrittenBack { now, before })
 }

@@ -4,6 +4,7 @@
 //! `ok`; whatever is not `ok` says what to do about it.
 
 mod binary;
+mod bridge;
 mod config;
 mod machine;
 mod map;
@@ -19,6 +20,7 @@ use crate::schedule::runs::Run;
 use crate::schedule::{Login, Schedule, Schedules};
 
 pub(crate) use binary::Binary;
+pub(crate) use bridge::{Asked, WrittenBack, differences};
 pub(crate) use config::ConfigFacts;
 pub(crate) use map::{MapFacts, MapText};
 pub(crate) use retention::{Cleanup, cleanups};
@@ -93,11 +95,13 @@ pub(crate) struct Check {
 }
 
 /// All checks, in the order in which they are shown.
-pub(crate) static CHECKS: [Check; 10] = [
+pub(crate) static CHECKS: [Check; 12] = [
     Check { id: "config", looks_at: "files and variables with settings", decide: config::config },
     Check { id: "map-readable", looks_at: "the session map", decide: map::readable },
     Check { id: "map-writable", looks_at: "the session map's folder", decide: map::writable },
     Check { id: "stores", looks_at: "the CLIs' own folders", decide: stores::stores },
+    Check { id: "bridge", looks_at: "the bridge's own list", decide: bridge::bridge },
+    Check { id: "written-back", looks_at: "tombstones of what is there again", decide: bridge::written_back },
     Check { id: "schedule", looks_at: "timers and cron", decide: schedule::schedule },
     Check { id: "last-run", looks_at: "the run log and systemd's memory", decide: schedule::last_run },
     Check { id: "binary", looks_at: "the program that the schedule starts", decide: binary::binary },
@@ -125,6 +129,8 @@ pub(crate) struct Facts {
     pub(crate) map: Option<MapFacts>,
     pub(crate) stores: Option<Vec<Store>>,
     pub(crate) cleanups: Option<Vec<Cleanup>>,
+    pub(crate) bridge: Option<Asked>,
+    pub(crate) written_back: Option<Result<WrittenBack, String>>,
     /// When output is coloured.
     pub(crate) color: Option<anstream::ColorChoice>,
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::left_behind::{id, nested};
 use crate::machine::{as_ordinary_user, is_root, set_mode};
 use crate::scheduled::{AT, me, recorded};
+use crate::test_bridge::{Bridge, Instead};
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
 
 const CRONTAB: &str = "17 * * * * PROGRAM sweep --quiet --started-by cron\n";
@@ -434,4 +435,43 @@ fn gemini_counts_from_the_last_record_and_not_from_the_files_time() {
     crate::world::touch(&path, 0);
     world.map(&nested(&[("gemini-cli", "old", GEMINI_ID)]));
     check(&world, "retention").is("warning", "gemini will delete 1 mapped transcript", "");
+}
+
+#[test]
+fn a_bridge_is_asked_where_its_address_is_set() {
+    let mut world = well();
+    check(&world, "bridge").is("ok", "not set", "");
+    let bridge = Bridge::start(world.map_path());
+    let url = bridge.url();
+    world.variable("SESSION_SWEEP_BRIDGE_URL", &url);
+    check(&world, "bridge").is("ok", &format!("{url} has 2 mappings, the same as its file"), "");
+    world.map(&nested(&[("claude-cli", "a", &id(7)), ("codex-cli", "c", CODEX_ID)]));
+    // One chat has another session; one is in the list alone, and one in the file alone.
+    check(&world, "bridge").is("warning", &format!("{url} has 2 mappings, and its file differs in 3"), "map.dir");
+    assert!(bridge.requests().iter().all(|request| request == "GET /sessions"), "{:?}", bridge.requests());
+    bridge.play(|_| Some(Instead::Answer(500, String::new())));
+    check(&world, "bridge").is("wrong", "status 500", "docs/bridge.md");
+    check(&world, "written-back").is("unknown", "status 500", "");
+    drop(bridge);
+    check(&world, "bridge").is("warning", "nobody listens at", "start the bridge");
+}
+
+#[test]
+fn what_a_bridge_writes_back_is_told() {
+    let mut world = well();
+    check(&world, "written-back").is("ok", "nothing that was pruned came back", "");
+    world.claude(&id(1), 300);
+    let map = nested(&[("claude-cli", "old", &id(1)), ("codex-cli", "b", CODEX_ID)]);
+    world.map(&map);
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(check(&world, "written-back").status, "ok");
+    world.map(&map);
+    check(&world, "written-back").is("wrong", "1 mapping came back, unused", "config set bridge.url");
+    // Pruned again, it may come back any time.
+    world.run(&["prune"]).ends_with(0);
+    check(&world, "written-back").is("wrong", "1 mapping came back, unused", "config set bridge.url");
+    // A bridge that is asked to remove it does not write it back.
+    let bridge = Bridge::start(world.map_path());
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    assert_eq!(check(&world, "written-back").status, "ok");
 }
