@@ -136,7 +136,7 @@ def begin_chat_and_prune(world):
         world.say("Question one")
         session = world.mapped_session()
         world.expect_in_transcript(session)
-    with world.step("prune removes the mapping after three hours, and not the transcript"):
+    with world.step("prune keeps the mapping, and after three hours removes it; the transcript stays"):
         world.sweep("prune")
         expect(world.mapped_session(), session)
         world.set_back(THREE_HOURS)
@@ -212,8 +212,8 @@ class World:
         self.name = f"{program} {version}, {scenario.__name__.replace('_', ' ')}"
         self.store, self.pattern, _ = PROVIDERS[program]
         self.home, self.work, self.maps = folder / "home", folder / "home" / "work", folder / "maps"
-        self.tools = folder / "tools"
-        for made in (self.work, self.maps, self.tools):
+        self.tools, temporary = folder / "tools", folder / "tmp"
+        for made in (self.work, self.maps, self.tools, temporary):
             made.mkdir(parents=True)
         node = subprocess.run(["node", "-p", "process.execPath"], check=True, capture_output=True, text=True).stdout
         (self.tools / "node").symlink_to(node.strip())
@@ -223,6 +223,7 @@ class World:
             "HOME": str(self.home),
             "PATH": f"{programs}:{self.tools}:/usr/bin:/bin",
             "LANG": "C.UTF-8",
+            "TMPDIR": str(temporary),
             "CLAUDE_SESSION_DIR": str(self.maps),
             **use(self.home, model.url),
         }
