@@ -182,7 +182,7 @@ def read_map(path):
 
 
 def forget(path, chat, models):
-    """Removes the chat's mappings; returns the models that had one. A pruned chat has none, and can still be resumed."""
+    """Removes the chat's mappings; returns the models that had one. A pruned chat has none, and stays resumable."""
     with locked(path):
         sessions = read_map(path)
         found = [model for model in models if sessions.get(model, {}).pop(chat, None) is not None]
