@@ -243,7 +243,7 @@ class World:
         finally:
             bridge.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                bridge.wait(timeout=30)
+                bridge.wait(timeout=5)
             self.end_what_is_left()
             bridge.communicate()
 
@@ -357,6 +357,7 @@ class World:
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     session_sweep, installed, temporary = map(pathlib.Path, sys.argv[1:])
     with ModelServer() as model:
         for number, scenario in enumerate(scenarios()):
