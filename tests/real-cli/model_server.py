@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_CONNECT(self):
-        self.send_error(403)
+        self.send_error(403)  # whoever sees a proxy asks this way for the world outside
 
     def do_GET(self):
         self.send_json(404, {"error": {"message": "not here"}})

@@ -87,7 +87,7 @@ def write(path, text):
 
 
 def resumed_after_prune(world):
-    first = begin_chat_and_prune(world)
+    first, transcript = begin_chat_and_prune(world)
     with world.step("resolve advises to resume the pruned chat's session"):
         expect(world.resolve(), state="pruned", advice="resume", session=first)
     with world.step("the CLI goes on in the same session, and the model sees both turns"):
@@ -97,7 +97,7 @@ def resumed_after_prune(world):
     if world.program == "gemini":
         with world.step("the session is still there after the next start"):
             world.run_cli("--list-sessions")
-            world.expect_in_transcript(first)
+            world.expect_first_turn_in(transcript)
     replayed_after_deletion(world, first)
     with world.step("the new session goes on"):
         second = world.mapped_session()
@@ -108,7 +108,7 @@ def resumed_after_prune(world):
 
 def replayed_for_safety(world):
     """Gemini CLI as it comes: from 0.52 to 0.61 it would delete a session that was resumed."""
-    first = begin_chat_and_prune(world)
+    first, transcript = begin_chat_and_prune(world)
     with world.step("resolve advises against resuming while Gemini's own clean-up is on"):
         expect(world.resolve(), state="pruned", advice="replay", session=first)
     with world.step("the model is told the whole history, in a new session"):
@@ -117,33 +117,37 @@ def replayed_for_safety(world):
         expect_other(world.mapped_session(), first)
     with world.step("the old session is still there after the next start"):
         world.run_cli("--list-sessions")
-        world.expect_in_transcript(first)
+        world.expect_first_turn_in(transcript)
     replayed_after_deletion(world, world.mapped_session())
 
 
 def deleted_when_resumed(world):
     """What `replayed_for_safety` is about: without this, its checks would prove nothing."""
-    first = begin_chat_and_prune(world)
+    first, transcript = begin_chat_and_prune(world)
     with world.step("resumed against the advice, the conversation is deleted at the next start"):
         world.run_cli("--output-format=json", f"--resume={first}", "--prompt=Question two")
-        world.expect_in_transcript(first)
+        world.expect_first_turn_in(transcript)
         world.run_cli("--list-sessions")
-        expect([text for text in world.first_turn() if text in world.transcript(first)], [])
+        question = world.first_turn()[0]
+        expect([path for path in world.transcripts(first) if question in path.read_text()], [])
 
 
 def begin_chat_and_prune(world):
+    """The first turn's session and its transcript; the chat is not in the map any more."""
     with world.step("the first turn's session is recorded"):
         world.say("Question one")
         session = world.mapped_session()
-        world.expect_in_transcript(session)
+        [transcript] = world.transcripts(session)
+        world.expect_first_turn_in(transcript)
     with world.step("prune keeps the mapping, and after three hours removes it; the transcript stays"):
         world.sweep("prune")
         expect(world.mapped_session(), session)
         world.set_back(THREE_HOURS)
+        [transcript] = world.transcripts(session)
         world.sweep("prune")
         expect(world.mapped_session(), None)
-        world.expect_in_transcript(session)
-    return session
+        world.expect_first_turn_in(transcript)
+    return session, transcript
 
 
 def replayed_after_deletion(world, session):
@@ -269,7 +273,8 @@ class World:
         response = connection.getresponse()
         content = response.read().decode()
         connection.close()
-        expect((response.status, content) if response.status != 200 else 200, 200)
+        if response.status != 200:
+            raise Failed(f"{response.status}: {content}")
         if stream:
             events = [line.removeprefix("data: ") for line in content.split("\n\n") if line]
             expect(events.pop(), "[DONE]")
@@ -305,15 +310,12 @@ class World:
         """The session's files: Gemini CLI may have more than one."""
         return list((self.home / self.store).glob(self.pattern.format(id=session)))
 
-    def transcript(self, session):
-        return "\n".join(path.read_text() for path in self.transcripts(session))
-
     def first_turn(self):
         return [message["content"] for message in self.history[:2]]
 
-    def expect_in_transcript(self, session):
-        """The session's transcript is there, with the first question and its answer in it."""
-        expect([text for text in self.first_turn() if text in self.transcript(session)], self.first_turn())
+    def expect_first_turn_in(self, transcript):
+        """The file is there, with the first question and its answer in it."""
+        expect([text for text in self.first_turn() if text in transcript.read_text()], self.first_turn())
 
     def mapped_session(self):
         return json.loads((self.maps / "session_map.json").read_text()).get(f"{self.program}-cli", {}).get(CHAT)
