@@ -99,10 +99,33 @@ fn the_example_bridge_has_the_python_example_in_it() {
     assert!(include_str!("../../examples/bridge.py").contains(functions));
 }
 
+#[test]
+fn the_python_example_ends_a_cli_that_takes_too_long_with_all_that_it_started() {
+    let world = World::new();
+    let script = world.root().join("limit.py");
+    let calls = r#"
+TIME_LIMIT = 2
+try:
+    run(["sh", "-c", "sleep 600 & echo $! > started; wait"])
+except subprocess.TimeoutExpired:
+    print("ended")
+"#;
+    fs_err::write(&script, example("python").to_owned() + calls).unwrap();
+    if Command::new("python3").arg("--version").output().is_err() {
+        return cannot_run("python3 is not installed");
+    }
+    let ran = Ran::of(Command::new("python3").arg(&script).current_dir(world.root())).ends_with(0);
+    assert_eq!(ran.stdout, "ended\n");
+    let started = fs_err::read_to_string(world.root().join("started")).unwrap();
+    // Nothing is left of it, or nothing but its number until somebody asks how it ended.
+    let arguments = Path::new("/proc").join(started.trim()).join("cmdline");
+    wait_until(|| std::fs::read(&arguments).map_or(true, |words| words.is_empty()));
+}
+
 /// A `claude` that repeats what it was told, in the session that it is asked to resume or in a new one; it fails to
-/// resume when told to.
+/// resume when told to, and fails when it is not alone while it should be.
 const PARROT: &str = r#"#!/usr/bin/env python3
-import json, sys
+import json, os, sys, time
 words = sys.argv[1:]
 if "--resume" in words:
     said, session = words[-1], words[words.index("--resume") + 1]
@@ -110,6 +133,10 @@ if "--resume" in words:
         sys.exit("No conversation found")
 else:
     said, session = sys.stdin.read(), "00000000-0000-4000-8000-000000000099"
+if "alone" in said:
+    os.mkdir("alone")
+    time.sleep(0.3)
+    os.rmdir("alone")
 print(json.dumps({"result": said, "session_id": session, "is_error": "is_error" in said}))
 "#;
 
@@ -197,6 +224,17 @@ fn the_example_bridge_goes_on_with_the_old_session_or_tells_a_new_one_everything
     let before = bridge.world.map_text();
     assert!(bridge.chat("", "no chat").ends_with(&everything("no chat")));
     assert_eq!(bridge.world.map_text(), before);
+}
+
+#[test]
+fn the_example_bridge_lets_the_messages_of_one_chat_wait_for_each_other() {
+    let Some(bridge) = Bridge::start() else { return };
+    let ask = || bridge.chat("X-Chat-Id: new\r\n", "alone");
+    std::thread::scope(|scope| {
+        for asked in [scope.spawn(ask), scope.spawn(ask), scope.spawn(ask)] {
+            assert!(asked.join().unwrap().ends_with("User: alone"));
+        }
+    });
 }
 
 #[test]
