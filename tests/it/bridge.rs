@@ -261,6 +261,17 @@ fn the_example_bridge_streams_and_lists_and_forgets() {
 }
 
 #[test]
+fn a_prune_goes_through_the_example_bridges_door() {
+    let Some(bridge) = Bridge::start() else { return };
+    bridge.world.map(&json!({"claude-cli": {"old": CLAUDE_ID, "ö &/?": CLAUDE_ID, "öl & %": CLAUDE_ID}}).to_string());
+    let url = format!("http://{}", bridge.address);
+    let ran = bridge.world.run(&["prune", "--bridge-url", &url]).ends_with(4);
+    assert!(ran.stdout.contains("2 pruned") && ran.stdout.contains("its id cannot stand in a URL"), "{ran:?}");
+    assert_eq!(bridge.get("/sessions")["sessions"]["claude-cli"], json!({"ö &/?": CLAUDE_ID}));
+    assert_eq!(bridge.chat("X-Chat-Id: old\r\n", MESSAGE), MESSAGE);
+}
+
+#[test]
 fn the_example_bridge_says_what_is_wrong_with_a_request() {
     let Some(bridge) = Bridge::start() else { return };
     let good = history("claude-cli", "hi").to_string();
