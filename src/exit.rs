@@ -31,10 +31,60 @@ impl ExitStatus {
             Self::WorkToDo => 10,
         }
     }
+
+    /// The outcome that an exit code stands for; others than ours stand for a failure.
+    pub(crate) const fn of_code(code: i32) -> Self {
+        match code {
+            0 => Self::Done,
+            2 => Self::Usage,
+            3 => Self::Locked,
+            4 => Self::Partial,
+            10 => Self::WorkToDo,
+            _ => Self::Failed,
+        }
+    }
+
+    /// One word for a table.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Usage => "refused",
+            Self::Locked => "locked",
+            Self::Partial => "partial",
+            Self::WorkToDo => "to do",
+        }
+    }
+
+    /// What a run that ended so came to.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Usage => "wrong usage or configuration",
+            Self::Locked => "another run held the lock",
+            Self::Partial => "partial: not all could be looked at",
+            Self::WorkToDo => "there was work to do",
+            Self::Done | Self::Failed => self.word(),
+        }
+    }
 }
 
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
         Self::from(status.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ExitStatus;
+
+    #[test]
+    fn every_code_leads_back_to_its_outcome() {
+        for code in 0..=255_u8 {
+            let status = ExitStatus::of_code(code.into());
+            assert!(status.code() == code || status == ExitStatus::Failed, "{code}");
+        }
+        assert_eq!(ExitStatus::of_code(3), ExitStatus::Locked);
+        assert_eq!(ExitStatus::of_code(203), ExitStatus::Failed);
     }
 }

@@ -6,6 +6,7 @@
 //! | folder | what it is |
 //! |---|---|
 //! | `commands` | the command line, one file per command |
+//! | `doctor` | what can be wrong with an installation: a table of checks |
 //! | `sweep` | joins what the areas know of a session: evidence, plan, apply, resolve |
 //! | `session_map` | a bridge's map: shapes, editing, tombstones; reached through read and update |
 //! | `providers` | the CLIs as data: where sessions are, when they were used, what shows that one is live |
@@ -15,8 +16,8 @@
 //! | `output` | one view per report, as text and JSON |
 //! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
 //!
-//! Left uses right, never back: commands → sweep → `session_map`, providers → policy, filesystem. Everybody may start
-//! `threads`.
+//! Left uses right, never back: commands → doctor → sweep → `session_map`, providers, schedule → policy, filesystem.
+//! Everybody may start `threads`.
 
 #![cfg_attr(
     test,
@@ -27,6 +28,7 @@ mod allocator;
 mod commands;
 mod config;
 mod context;
+mod doctor;
 mod exit;
 mod filesystem;
 mod output;

@@ -62,6 +62,10 @@ pub(super) enum Command {
     Restore(Restore),
     /// Show what is there and what a prune would do, read-only
     Audit(Audit),
+    /// Show when it runs, what the last run came to and who holds the lock, read-only
+    Status,
+    /// Find out what is wrong with this installation and what to do about it, read-only
+    Doctor,
     /// Show audit, prune, resolve and restore on a small world made for it
     Demo,
     /// Show or check the configuration
@@ -348,7 +352,12 @@ impl Cli {
                 restore.map.overrides(&mut overrides);
                 restore.wait.overrides(&mut overrides);
             }
-            Command::Demo | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {}
+            Command::Status
+            | Command::Doctor
+            | Command::Demo
+            | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_) => {}
         }
         Given {
             config_file: self.config.clone(),

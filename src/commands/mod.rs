@@ -5,6 +5,7 @@ mod cli;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod man;
 mod map;
 mod prune;
@@ -12,6 +13,7 @@ mod record;
 mod resolve;
 mod restore;
 mod run_log;
+mod status;
 mod sweep;
 
 use std::ffi::OsString;
@@ -48,6 +50,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Man(arguments) => return man::run(&arguments),
         Command::Config(arguments) => return config::run(&arguments, &given, environment),
         Command::Demo => return demo::run(&given),
+        Command::Doctor => return doctor::run(&given, environment),
         _ => {}
     }
     let context = match (Context::new(&given, environment.clone()), &cli.command) {
@@ -62,7 +65,10 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Record(arguments) => record::run(&context, &arguments),
         Command::Restore(arguments) => restore::run(&context, &arguments),
         Command::Audit(arguments) => audit::run(&context, &arguments),
-        Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Demo => Ok(ExitStatus::Done),
+        Command::Status => status::run(&context),
+        Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Demo | Command::Doctor => {
+            Ok(ExitStatus::Done)
+        }
     }
 }
 

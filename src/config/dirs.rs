@@ -49,6 +49,11 @@ impl Dirs {
         })
     }
 
+    /// The configuration files that are read, the one that wins last: `named` instead of the usual ones.
+    pub(crate) fn config_files<'d>(&'d self, named: Option<&'d Path>) -> Vec<&'d Path> {
+        named.map_or_else(|| vec![self.system_config.as_path(), self.user_config.as_path()], |named| vec![named])
+    }
+
     /// `~` and `~/x` as a path below the home; every other text as it is.
     pub(crate) fn expand(&self, text: &str) -> PathBuf {
         match text.strip_prefix('~') {

@@ -37,6 +37,17 @@ impl Problem {
         Self { origin, line: None, key: key.into(), message: message.into(), remedy: remedy.into() }
     }
 
+    /// The place and what is wrong there, without what to do.
+    pub(crate) fn what(&self) -> String {
+        let place = match (&self.origin, self.line) {
+            (Origin::File(path), Some(line)) => format!("{}:{line}: ", path.display()),
+            (Origin::File(path), None) => format!("{}: ", path.display()),
+            (origin, _) => format!("{origin}: "),
+        };
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        format!("{place}{key}{}", self.message)
+    }
+
     /// The same, at this line of the file.
     pub(super) fn at_line(self, line: usize) -> Self {
         Self { line: Some(line), ..self }
@@ -48,6 +59,11 @@ impl Problems {
     pub(super) fn none_or<T>(problems: Vec<Problem>, value: T) -> Result<T, Self> {
         if problems.is_empty() { Ok(value) } else { Err(Self(problems)) }
     }
+
+    /// What is wrong, each with what to do.
+    pub(crate) fn in_two_parts(&self) -> Vec<(String, String)> {
+        self.0.iter().map(|problem| (problem.what(), problem.remedy.clone())).collect()
+    }
 }
 
 impl From<Problem> for Problems {
@@ -58,15 +74,7 @@ impl From<Problem> for Problems {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.origin, self.line) {
-            (Origin::File(path), Some(line)) => write!(f, "{}:{line}: ", path.display())?,
-            (Origin::File(path), None) => write!(f, "{}: ", path.display())?,
-            (origin, _) => write!(f, "{origin}: ")?,
-        }
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        write!(f, "{}; {}", self.message, self.remedy)
+        write!(f, "{}; {}", self.what(), self.remedy)
     }
 }
 

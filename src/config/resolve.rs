@@ -188,6 +188,16 @@ impl Config {
         self.values.extend(winner);
     }
 
+    /// What this environment sets of what a run does: key, value and variable.
+    pub(crate) fn values_of_environment(&self) -> Vec<(String, String, String)> {
+        let values = self.values.iter().filter(|value| !value.key.starts_with("output."));
+        let of_variable = |value: &Value| match &value.origin {
+            Origin::Environment(name) => Some((value.key.to_owned(), value.text.clone(), name.clone())),
+            _ => None,
+        };
+        values.filter_map(of_variable).collect()
+    }
+
     /// A bridge on another machine, unless that was allowed: the map and the transcripts are of this one.
     fn refused_bridge(&self) -> Option<Problem> {
         let bridge = &self.settings.bridge;

@@ -169,7 +169,7 @@ fn write_line(file: &File, path: &Path, claim: Claim<'_>) {
 }
 
 /// The holder's line, if it is whole and its process lives.
-fn holder(file: &File) -> Option<Holder> {
+pub(super) fn holder(file: &File) -> Option<Holder> {
     let mut buffer = [0; LINE_MAX];
     let count = file.read_at(&mut buffer, 0).ok()?;
     parse(buffer.get(..count)?).filter(|holder| process_exists(holder.pid))

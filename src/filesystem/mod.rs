@@ -7,6 +7,7 @@
 
 mod append;
 mod error;
+mod held;
 mod journal;
 mod lease;
 mod lock;
@@ -20,12 +21,15 @@ mod snapshot;
 mod temporary;
 mod trust;
 pub(crate) mod walk;
+mod writable;
 
 pub(crate) use append::{PendingAppend, append};
 pub(crate) use error::{FileError, ReplaceError};
+pub(crate) use held::{LockState, look_at_lock};
 pub(crate) use journal::{log_line, make_folder};
 pub(crate) use lock::{Claim, Holder, Lock, LockError};
 pub(crate) use own::{Created, create, write_own};
 pub(crate) use replace::{HOLD, Prepared, Replaced};
 pub(crate) use snapshot::{Snapshot, SnapshotError};
 pub(crate) use temporary::{has_leftovers, remove_leftovers};
+pub(crate) use writable::{folder_objection, obstacle};

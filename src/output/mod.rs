@@ -6,10 +6,12 @@
 pub(crate) mod age;
 pub(crate) mod audit;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod escape;
 pub(crate) mod progress;
 pub(crate) mod prune;
 pub(crate) mod record;
+pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod sweep;
 

@@ -7,6 +7,7 @@
 //! `--settings={…}` and `--mcp-config={…}` did). So it follows `--`, or is joined to its own option where the CLI takes
 //! nothing after `--` for a prompt (Gemini CLI, Qwen Code, Copilot CLI).
 
+use super::own_cleanup::OwnCleanup;
 use super::pattern::PathPattern;
 use super::row::{Database, Hazard, Home, LiveRule, Provider, WorkingFolder};
 
@@ -36,6 +37,12 @@ fn claude() -> Provider {
             "--",
             "{prompt}",
         ]),
+        // Seen in 2.1.328: swept at a start, by the time of the main transcript's file.
+        own_cleanup: Some(OwnCleanup::ByFileTime {
+            settings: "settings.json".into(),
+            key: "cleanupPeriodDays".to_owned(),
+            default_days: 30,
+        }),
         ..row("claude")
     }
 }
@@ -74,6 +81,7 @@ fn gemini() -> Provider {
         working_folder: WorkingFolder::File("../.project_root".to_owned()),
         resume: texts(&["gemini", "-o", "json", "--resume", "{id}", "--prompt={prompt}"]),
         hazards: vec![Hazard::GeminiRetention],
+        own_cleanup: Some(OwnCleanup::GeminiRetention),
         ..row("gemini")
     }
 }
@@ -183,6 +191,7 @@ pub(crate) fn row(name: &str) -> Provider {
         resume: Vec::new(),
         fork: Vec::new(),
         hazards: Vec::new(),
+        own_cleanup: None,
         complete: true,
     }
 }

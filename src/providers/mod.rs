@@ -13,6 +13,7 @@ pub(crate) mod index;
 pub(crate) mod inventory;
 pub(crate) mod last_record;
 pub(crate) mod live;
+pub(crate) mod own_cleanup;
 pub(crate) mod pattern;
 pub(crate) mod query;
 mod record_time;

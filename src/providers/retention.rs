@@ -109,6 +109,21 @@ fn combine(layers: impl IntoIterator<Item = Layer>) -> Retention {
 
 /// What one file says; nothing when it is not there.
 fn enabled_in(path: &Path) -> Result<Option<bool>, String> {
+    let Some(settings) = settings_in(path)? else { return Ok(None) };
+    let mut value = &settings;
+    for key in ["general", "sessionRetention", "enabled"] {
+        match value.get(key) {
+            Some(next) => value = next,
+            None if value.is_object() => return Ok(None),
+            None => return Err(format!("{}: what holds `{key}` is no object", path.display())),
+        }
+    }
+    let unclear = || format!("{}: general.sessionRetention.enabled is neither true nor false", path.display());
+    value.as_bool().map(Some).ok_or_else(unclear)
+}
+
+/// The object in a CLI's settings file; nothing when it is not there.
+pub(super) fn settings_in(path: &Path) -> Result<Option<Value>, String> {
     let unreadable = |error: std::io::Error| format!("{}: {error}", path.display());
     // The project chooses what is at this path: it may be a pipe, or have no end.
     let file = match open_regular(path) {
@@ -121,19 +136,7 @@ fn enabled_in(path: &Path) -> Result<Option<bool>, String> {
     let no_object = || format!("{} is no JSON object", path.display());
     let settings: Value =
         serde_json::from_str(&without_comments(&text)).map_err(|e| format!("{}: {e}", no_object()))?;
-    if !settings.is_object() {
-        return Err(no_object());
-    }
-    let mut value = &settings;
-    for key in ["general", "sessionRetention", "enabled"] {
-        match value.get(key) {
-            Some(next) => value = next,
-            None if value.is_object() => return Ok(None),
-            None => return Err(format!("{}: what holds `{key}` is no object", path.display())),
-        }
-    }
-    let unclear = || format!("{}: general.sessionRetention.enabled is neither true nor false", path.display());
-    value.as_bool().map(Some).ok_or_else(unclear)
+    if settings.is_object() { Ok(Some(settings)) } else { Err(no_object()) }
 }
 
 /// Replaces comments (`//` and `/* */`, outside of strings) by blanks, as the package strip-json-comments does.

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::own_cleanup::OwnCleanup;
 use super::pattern::PathPattern;
 
 /// One AI coding CLI.
@@ -39,6 +40,8 @@ pub(crate) struct Provider {
     pub(crate) fork: Vec<String>,
     /// What is known to go wrong when a session of this CLI is resumed.
     pub(crate) hazards: Vec<Hazard>,
+    /// What the CLI deletes of its sessions by itself, if anything.
+    pub(crate) own_cleanup: Option<OwnCleanup>,
     /// Whether these patterns cover every place in which the CLI keeps a session. Where that is unproven a session that
     /// is not found is unknown, not missing.
     pub(crate) complete: bool,

@@ -51,10 +51,21 @@ pub(crate) struct Run {
     pub(crate) error: Option<String>,
 }
 
+impl StartedBy {
+    /// For people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Hand => "hand",
+            Self::Timer => "timer",
+            Self::Cron => "cron",
+        }
+    }
+}
+
 impl Run {
-    /// Whether it did all that it was to do.
-    pub(crate) const fn is_done(&self) -> bool {
-        self.exit == ExitStatus::Done.code()
+    /// What it came to.
+    pub(crate) fn status(&self) -> ExitStatus {
+        ExitStatus::of_code(self.exit.into())
     }
 }
 

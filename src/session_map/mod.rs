@@ -140,6 +140,11 @@ impl SessionMap {
         &self.path
     }
 
+    /// The lock beside it.
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.path.with_extension("lock")
+    }
+
     /// The tombstones beside it.
     pub(crate) fn tombstones(&self) -> Tombstones {
         Tombstones::beside(&self.path)
@@ -179,7 +184,7 @@ impl SessionMap {
     /// Takes the lock beside the map.
     pub(crate) fn lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, MapError> {
         let claim = Claim { program: policy.program, now: policy.now };
-        let path = self.path.with_extension("lock");
+        let path = self.lock_path();
         if path == self.path {
             let why = "a map must not be named like its lock".to_owned();
             return Err(MapError::Refused { path, why });

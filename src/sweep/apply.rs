@@ -63,9 +63,10 @@ pub(crate) fn apply(
         let held = map.lock(how.lock)?;
         let mut recheck = Recheck::new(plan, asked.elapsed());
         let buried_before = map.tombstones().bytes();
-        applied = match keeper {
-            Keeper::File(snapshot) => from_file(plan, map, &held, snapshot, &doomed, &mut recheck, how)?,
-            Keeper::Bridge(bridge) => through_bridge::remove(plan, map, &bridge, &doomed, &mut recheck, how)?,
+        let _held;
+        (applied, _held) = match keeper {
+            Keeper::File(snapshot) => (from_file(plan, map, &held, snapshot, &doomed, &mut recheck, how)?, held),
+            Keeper::Bridge(bridge) => through_bridge::remove(plan, map, &bridge, &doomed, held, &mut recheck, how)?,
         };
         applied.problems.append(&mut recheck.problems);
         if applied.pruned > 0 {

@@ -1,4 +1,7 @@
 //! Removes mappings by asking the bridge that keeps them, a few at a time: look, bury, ask, look again.
+//!
+//! The lock is held while tombstones are written, and not while the bridge is asked: one that takes care takes the same
+//! lock before it changes its file.
 
 use anyhow::Result;
 use rustc_hash::FxHashSet;
@@ -9,24 +12,25 @@ use super::recheck::Recheck;
 use super::transcripts;
 use crate::policy::timestamp::Timestamp;
 use crate::session_map::bridge::{Bridge, BridgeError, Removal};
-use crate::session_map::{Grave, MapError, SessionMap};
+use crate::session_map::{Grave, Held, MapError, SessionMap};
 
 /// So many are removed between two looks at the bridge's list. A chat that is taken up in between loses its mapping, so
 /// it is few; each look costs the bridge its whole list, so it is not one.
 const BATCH: usize = 32;
 
-/// Removes the mappings of these findings. Hold the map's lock.
+/// Removes the mappings of these findings. The lock is given back, held again.
 ///
 /// # Errors
 /// The bridge fails. What was removed by then stays removed, each with its tombstone; what was not has none.
-pub(super) fn remove(
+pub(super) fn remove<'m>(
     plan: &Plan<'_>,
-    map: &SessionMap,
+    map: &'m SessionMap,
     bridge: &Bridge,
     doomed: &[u32],
+    mut held: Held<'m>,
     recheck: &mut Recheck<'_>,
     how: &How<'_>,
-) -> Result<Applied> {
+) -> Result<(Applied, Held<'m>)> {
     let mut applied = Applied::default();
     let folders = transcripts::working_folders(plan, doomed);
     let entry = |at: u32| plan.item_at(doomed[at as usize]).finding.entry;
@@ -52,8 +56,10 @@ pub(super) fn remove(
         });
         let mut pending = map.tombstones().append(graves)?;
         pending.sync()?;
+        drop(held);
         let asked = ask(plan, bridge, doomed, &order, &mut applied.problems);
         let again = bridge.sessions();
+        held = map.lock(how.lock)?;
         // Where even that cannot be told, the tombstones stay: one too many does no harm.
         let kept = again.as_ref().ok().and_then(|text| listed(text, &chosen).ok()).unwrap_or_default();
         unbury(plan, map, doomed, &kept)?;
@@ -67,7 +73,7 @@ pub(super) fn remove(
                 .push(format!("the bridge was asked to remove {kept} mappings that it still lists; they stay"));
         }
     }
-    Ok(applied)
+    Ok((applied, held))
 }
 
 /// Asks for each; what the bridge refuses is no reason to stop.

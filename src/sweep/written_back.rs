@@ -1,6 +1,8 @@
 //! Mappings that were pruned and are in the map again although nobody used them: a bridge that has its map in memory
 //! wrote that over the file.
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use rustc_hash::FxHashMap;
@@ -31,6 +33,19 @@ pub(crate) fn written_back(plan: &Plan<'_>, tombstones: &Tombstones) -> Result<F
         }
     })?;
     Ok(written_back)
+}
+
+/// How many chats had come back, unused, before they were pruned last.
+///
+/// # Errors
+/// There are tombstones, and they cannot be read.
+pub(crate) fn had_come_back(tombstones: &Tombstones) -> Result<usize> {
+    let mut chats: FxHashMap<(Option<String>, String), bool> = FxHashMap::default();
+    tombstones.visit(|former| {
+        let chat = (former.model.map(Cow::into_owned), former.chat.into_owned());
+        chats.insert(chat, former.written_back > 0);
+    })?;
+    Ok(chats.into_values().filter(|came_back| *came_back).count())
 }
 
 /// Whether this is the very mapping that was pruned then, with no activity since.

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
 use crate::left_behind::id;
@@ -203,6 +204,31 @@ fn a_chat_that_was_taken_up_meanwhile_is_left_alone() {
     assert_eq!(report["summary"]["pruned"], 1);
     assert!(!bridge.requests().iter().any(|request| request.contains("/idle")), "{:?}", bridge.requests());
     assert_eq!(world.tombstones().len(), 1);
+}
+
+#[test]
+fn a_bridge_that_takes_our_lock_before_it_changes_its_file_is_not_locked_out() {
+    let (world, bridge) = scene();
+    let lock = world.bridge().join("session_map.lock");
+    bridge.play(move |request| {
+        let lock = fs_err::OpenOptions::new().read(true).write(true).open(&lock).ok()?;
+        let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+        (request.starts_with("DELETE") && taken.is_err()).then(|| Instead::Answer(500, String::new()))
+    });
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(bridge.memory(), pruned());
+}
+
+#[test]
+fn another_run_is_waited_for_before_the_bridge_is_asked() {
+    let (world, bridge) = scene();
+    let lock = fs_err::File::create(world.bridge().join("session_map.lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    world.run(&["prune", "--wait", "never"]).ends_with(3);
+    assert!(!bridge.requests().iter().any(|request| request.starts_with("DELETE")));
+    drop(lock);
+    world.run(&["prune", "--wait", "never"]).ends_with(0);
+    assert_eq!(bridge.memory(), pruned());
 }
 
 #[test]

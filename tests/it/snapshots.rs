@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::left_behind::{id, later, nested, start_ticks};
+use crate::scheduled::me;
 use crate::test_bridge::{Bridge, Instead};
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
 
@@ -148,6 +149,60 @@ fn audit_as_json() {
     });
 }
 
+/// A machine with three schedules where one would do, and a run in the log that failed.
+fn scheduled() -> World {
+    let mut world = world();
+    world.systemd("user", "user", &World::program());
+    world.systemd("system", "waiting", std::path::Path::new("/usr/local/bin/session-sweep"));
+    world.crontab("17 * * * * /usr/bin/session-sweep sweep --quiet --started-by cron\n");
+    let totals = json!({"checked": 7, "active": 2, "idle": 2, "pruned": 0});
+    world.run_log(&[
+        json!({"at": "2026-11-20T16:17:00Z", "started_by": "cron", "took_ms": 9, "exit": 4, "totals": totals}),
+        json!({"at": "2026-11-20T16:34:25.4Z", "started_by": "timer", "took_ms": 12, "exit": 1,
+            "error": "the map is no JSON; nothing was touched"}),
+    ]);
+    world
+}
+
+/// The same for whoever runs the tests.
+fn of_anybody(world: &World, check: impl FnOnce()) {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(&format!(r"\b{}\b", me()), "[USER]");
+    settings.add_filter(World::program().to_str().unwrap(), "[PROGRAM]");
+    settings.bind(|| settled(world, check));
+}
+
+#[test]
+fn status_as_text_and_json() {
+    let world = scheduled();
+    of_anybody(&world, || {
+        assert_snapshot!("status", shown(&world.run_then(&["status"])));
+        let document = world.json_then(&["status"]);
+        assert_snapshot!("status_json", serde_json::to_string_pretty(&document).unwrap());
+    });
+    let nothing = World::new();
+    of_anybody(&nothing, || assert_snapshot!("status_of_nothing", shown(&nothing.run_then(&["status"]))));
+    let text = world.run_then(&["status"]).ends_with(0).stdout;
+    assert_eq!(text.lines().find(|line| line.chars().count() > 80), None, "{text}");
+}
+
+#[test]
+fn doctor_as_text_and_json() {
+    let world = scheduled();
+    of_anybody(&world, || {
+        let text = world.run_then(&["doctor"]).ends_with(1).stdout;
+        for line in text.lines().filter(|line| line.chars().count() > 80) {
+            assert!(!line.trim_start().contains(' '), "it could be broken: {line}");
+        }
+        // Where lines break depends on how long the world's path is.
+        let indent = format!("\n{:27}", "");
+        let whole = text.replace(&indent, " ").replace(&indent[..25], " ").replace(" -> ", "\n -> ");
+        assert_snapshot!("doctor", whole);
+        let document = world.json_then(&["doctor"]);
+        assert_snapshot!("doctor_json", serde_json::to_string_pretty(&document).unwrap());
+    });
+}
+
 #[test]
 fn the_other_commands_as_text() {
     let world = world();
@@ -196,6 +251,8 @@ fn the_help_of_every_command() {
         "record",
         "restore",
         "audit",
+        "status",
+        "doctor",
         "demo",
         "config",
         "config show",
@@ -378,6 +435,7 @@ fn nothing_but_the_document_is_on_stdout() {
         &["prune", "-n", "--json"][..],
         &["prune", "--json", "-v"],
         &["audit", "--json"],
+        &["status", "--json"],
         &["restore", "--all", "--json"],
         &["config", "show", "--json"],
         &["config", "check", "--json"],
@@ -397,6 +455,8 @@ fn every_document_says_its_schema() {
     for arguments in [
         &["prune", "-n"][..],
         &["audit"],
+        &["status"],
+        &["doctor"],
         &["restore", "--all"],
         &["config", "show"],
         &["config", "check"],
@@ -410,7 +470,8 @@ fn every_document_says_its_schema() {
 #[test]
 fn man_pages_and_completions_know_every_command() {
     let world = World::new();
-    let commands = ["prune", "resolve", "record", "restore", "audit", "demo", "config", "completions", "man"];
+    let commands =
+        ["prune", "resolve", "record", "restore", "audit", "status", "doctor", "demo", "config", "completions", "man"];
     let out = world.root().join("man");
     world.run(&["man", "--out", out.to_str().unwrap()]).ends_with(0);
     for command in commands {

@@ -72,6 +72,7 @@ impl World {
             resume: Vec::new(),
             fork: Vec::new(),
             hazards: Vec::new(),
+            own_cleanup: None,
             live_home: None,
             subagent_field: Vec::new(),
             complete: true,

@@ -1,0 +1,83 @@
+//! Whether the session map can be read and written, by this user and by the services that do it.
+
+use std::path::PathBuf;
+
+use super::{Facts, Finding, count};
+
+/// What is known of the map.
+#[derive(Debug)]
+pub(crate) struct MapFacts {
+    pub(crate) path: PathBuf,
+    pub(crate) text: MapText,
+    /// What stands in the way of replacing it, or why that is not known; no folder, nothing.
+    pub(crate) obstacle: Result<Option<String>, String>,
+    pub(crate) has_folder: bool,
+}
+
+/// What came of reading the map.
+#[derive(Debug)]
+pub(crate) enum MapText {
+    /// It is not there.
+    Missing,
+    /// It was read.
+    Read {
+        /// How many mappings it has.
+        mappings: usize,
+        /// How many members are none.
+        not_understood: usize,
+    },
+    /// It was not.
+    Unreadable(String),
+}
+
+pub(super) fn readable(facts: &Facts) -> Finding {
+    let Some(map) = &facts.map else { return Finding::without_settings() };
+    let path = map.path.display();
+    match &map.text {
+        MapText::Missing => Finding::warning(
+            format!("there is no session map at {path}: a sweep has nothing to do"),
+            "session-sweep config set map.dir FOLDER, if the bridge keeps it elsewhere",
+        ),
+        MapText::Unreadable(why) => Finding::wrong(why, "run as the bridge's user, or put the map right"),
+        MapText::Read { mappings, not_understood: 0 } => {
+            Finding::ok(format!("{} in {path}", count(*mappings, "mapping")))
+        }
+        MapText::Read { mappings: 0, not_understood } => Finding::warning(
+            format!(
+                "nothing in {path} is a mapping that we know ({} of another form)",
+                count(*not_understood, "member")
+            ),
+            "see docs/bridge.md for the forms of map that are known",
+        ),
+        MapText::Read { mappings, not_understood } => {
+            let others = count(*not_understood, "member");
+            Finding::ok(format!("{} in {path}; {others} of another form stay", count(*mappings, "mapping")))
+        }
+    }
+}
+
+pub(super) fn writable(facts: &Facts) -> Finding {
+    let Some(map) = &facts.map else { return Finding::without_settings() };
+    let folder = map.path.parent().unwrap_or(&map.path);
+    if !map.has_folder {
+        return Finding::warning(
+            format!("there is no folder {}", folder.display()),
+            "session-sweep config set map.dir FOLDER, if the bridge keeps its map elsewhere",
+        );
+    }
+    match &map.obstacle {
+        Err(why) => return Finding::unknown(why, "run as the bridge's user"),
+        Ok(Some(why)) => {
+            return Finding::wrong(why, "run as the bridge's user, or give the map and its folder to this one");
+        }
+        Ok(None) => {}
+    }
+    for schedule in facts.schedules() {
+        if let Some(why) = schedule.reach.objection(folder) {
+            let unit = schedule.place.replace(".timer", ".service");
+            let remedy = format!("./install.sh, or a drop-in for {unit} with ReadWritePaths={}", folder.display());
+            return Finding::wrong(format!("{unit} cannot write {}: {why}", folder.display()), remedy);
+        }
+    }
+    Finding::ok(format!("{} can be changed", map.path.display()))
+}

@@ -1,0 +1,153 @@
+//! Asks a program of the machine: found through `PATH`, without a shell, with a time limit.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::spawn;
+use std::time::{Duration, Instant};
+
+/// A program that has said nothing by then will not.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// More than any of these programs says.
+const LONGEST: u64 = 1 << 20;
+
+/// What came of asking a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// There is no such program.
+    NotInstalled,
+    /// It ended with 0 and said this.
+    Said(String),
+    /// It ended with another code, was ended, or could not be started; in words.
+    Failed(String),
+}
+
+/// Where programs are found and what they are told about the machine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Programs {
+    /// The value of `PATH`.
+    pub(crate) path: OsString,
+    /// Variables for every program.
+    pub(crate) variables: Vec<(&'static str, OsString)>,
+}
+
+impl Programs {
+    /// Runs `program` with these arguments.
+    pub(crate) fn ask(&self, program: &str, arguments: &[&str]) -> Answer {
+        match self.find(program) {
+            Some(path) => self.ask_at(&path, arguments),
+            None => Answer::NotInstalled,
+        }
+    }
+
+    /// Runs the program at `path` with these arguments.
+    pub(crate) fn ask_at(&self, path: &Path, arguments: &[&str]) -> Answer {
+        self.ask_within(path, arguments, PATIENCE)
+    }
+
+    fn ask_within(&self, path: &Path, arguments: &[&str], patience: Duration) -> Answer {
+        let mut command = Command::new(path);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Words and times in the one form that is understood here.
+        command.env("LC_ALL", "C").env("TZ", "UTC").env("SYSTEMD_COLORS", "0").env("SYSTEMD_PAGER", "");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        match command.spawn() {
+            Ok(child) => answer_of(child, &path.to_string_lossy(), patience),
+            Err(error) => Answer::Failed(format!("{}: {error}", path.display())),
+        }
+    }
+
+    fn find(&self, program: &str) -> Option<PathBuf> {
+        let folders = std::env::split_paths(&self.path).filter(|folder| folder.is_absolute());
+        let is_program = |file: &PathBuf| {
+            file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+        };
+        folders.map(|folder| folder.join(program)).find(is_program)
+    }
+}
+
+fn answer_of(mut child: Child, name: &str, patience: Duration) -> Answer {
+    let (stdout, stderr) = (listen(child.stdout.take()), listen(child.stderr.take()));
+    let deadline = Instant::now() + patience;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            outcome => {
+                // It is ours and nobody has waited for it: its number names nobody else.
+                let _ = child.kill();
+                let _ = child.wait();
+                let why = outcome.err().map_or_else(
+                    || format!("did not answer within {} s", patience.as_secs()),
+                    |error| error.to_string(),
+                );
+                return Answer::Failed(format!("{name}: {why}"));
+            }
+        }
+    };
+    // What it left running may hold the other end open.
+    let text = |heard: Receiver<String>| heard.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    if status.success() {
+        return Answer::Said(stdout);
+    }
+    let said = stderr.trim();
+    Answer::Failed(if said.is_empty() { format!("{name}: {status}") } else { said.replace('\n', "; ") })
+}
+
+/// Reads on a thread of its own what a program says, so that a full pipe does not stop it.
+fn listen(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (send, heard) = channel();
+    spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.by_ref().take(LONGEST).read_to_end(&mut bytes);
+            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+        }
+        // Nobody listens any more when the time is up.
+        let _ = send.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    heard
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn programs() -> Programs {
+        Programs { path: "relative:/usr/bin:/bin".into(), variables: vec![("GREETING", "hello".into())] }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_told_apart_from_one_that_fails() {
+        assert_eq!(programs().ask("no-such-program", &[]), Answer::NotInstalled);
+        assert_eq!(Programs::default().ask("sh", &[]), Answer::NotInstalled);
+        let failed = programs().ask("sh", &["-c", "echo no reason >&2; exit 3"]);
+        assert_eq!(failed, Answer::Failed("no reason".to_owned()));
+        let Answer::Failed(why) = programs().ask("false", &[]) else { panic!("false says so") };
+        assert!(why.ends_with("false: exit status: 1"), "{why}");
+    }
+
+    #[test]
+    fn a_program_hears_its_language_its_zone_and_its_variables() {
+        let said = programs().ask("sh", &["-c", "echo $LC_ALL $TZ $GREETING"]);
+        assert_eq!(said, Answer::Said("C UTC hello\n".to_owned()));
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended() {
+        let started = Instant::now();
+        let answer = programs().ask_within(Path::new("/bin/sleep"), &["600"], Duration::from_millis(50));
+        assert!(matches!(&answer, Answer::Failed(why) if why.contains("did not answer")), "{answer:?}");
+        assert!(started.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn more_than_a_pipe_holds_is_heard() {
+        let Answer::Said(text) = programs().ask("head", &["-c", "500000", "/dev/zero"]) else { panic!("it said") };
+        assert_eq!(text.len(), 500_000);
+    }
+}

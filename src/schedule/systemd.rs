@@ -1,0 +1,192 @@
+//! Timers of systemd: the user's own and the machine's.
+
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::calendar::interval_of_timer;
+use super::program::Answer;
+use super::properties::Properties;
+use super::{Kind, Last, LastResult, Reach, Schedule, Schedules, State, Surroundings, is_run};
+use crate::filesystem::proc::Proc;
+
+/// The timers that are ours by their names; those that are enabled are loaded, and listed.
+const TIMERS: &str = "session-sweep*.timer";
+const TIMER_PROPERTIES: &str = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic,\
+                                LastTriggerUSec,RandomizedDelayUSec,TimersCalendar,Unit";
+const SERVICE_PROPERTIES: &str = "Id,LoadState,ActiveState,Result,ExecMainStatus,ExecMainStartTimestamp,ExecStart,User,\
+                                  ReadWritePaths,BindPaths,ProtectSystem,ProtectHome,PrivateTmp";
+
+/// Adds the timers of both.
+pub(super) fn look(surroundings: &Surroundings, schedules: &mut Schedules) {
+    // The manager's own sign that it is there: without one `systemctl` fails, and there is nothing to see.
+    if surroundings.runtime.join("systemd").is_dir() {
+        look_at(surroundings, Kind::SystemdUser, schedules);
+    } else {
+        look_at_links(surroundings, schedules);
+    }
+    look_at(surroundings, Kind::SystemdSystem, schedules);
+}
+
+fn look_at(surroundings: &Surroundings, kind: Kind, schedules: &mut Schedules) {
+    let ask = |arguments: &[&str]| {
+        let whose = if kind == Kind::SystemdUser { "--user" } else { "--system" };
+        surroundings.programs.ask("systemctl", &[&[whose], arguments].concat())
+    };
+    let answer = (|| {
+        let listed = text_of(ask(&["list-units", "--all", "--plain", "--no-legend", "--full", TIMERS]))?;
+        let names: Vec<&str> = listed.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let timers = text_of(ask(&[&["show", "-p", TIMER_PROPERTIES], &names[..]].concat()))?;
+        let timers = Properties::of_answer(&timers);
+        let units: Vec<&str> = timers.iter().map(|timer| timer.text("Unit")).filter(|unit| !unit.is_empty()).collect();
+        let services = match &units[..] {
+            [] => String::new(),
+            units => text_of(ask(&[&["show", "-p", SERVICE_PROPERTIES], units].concat()))?,
+        };
+        let services = Properties::of_answer(&services);
+        for timer in &timers {
+            let service = services.iter().find(|service| service.text("Id") == timer.text("Unit"));
+            let found = service.and_then(|service| schedule(surroundings, kind, timer, service));
+            schedules.found.extend(found);
+        }
+        Ok(())
+    })();
+    // Started by another init, as in a container: there are no timers.
+    if let Err(why) = answer.or_else(|why: String| if why.contains("not been booted") { Ok(()) } else { Err(why) }) {
+        schedules.failed(kind.name(), &why);
+    }
+}
+
+fn text_of(answer: Answer) -> Result<String, String> {
+    match answer {
+        Answer::Said(text) => Ok(text),
+        Answer::NotInstalled => Ok(String::new()),
+        Answer::Failed(why) => Err(why),
+    }
+}
+
+/// A timer with the service that it starts; nothing where it is off or starts something else.
+fn schedule(
+    surroundings: &Surroundings,
+    kind: Kind,
+    timer: &Properties<'_>,
+    service: &Properties<'_>,
+) -> Option<Schedule> {
+    let (program, arguments) = service.command()?;
+    if !is_run(arguments.iter().map(String::as_str)) {
+        return None;
+    }
+    let is_enabled = timer.text("UnitFileState").starts_with("enabled");
+    let state = match (timer.text("ActiveState") == "active", is_enabled) {
+        (true, true) => State::On,
+        (true, false) => State::UntilReboot,
+        (false, true) => State::Stopped,
+        (false, false) => return None,
+    };
+    let user = match (service.text("User"), kind) {
+        ("", Kind::SystemdSystem) => "root",
+        ("", _) => &surroundings.login.name,
+        (user, _) => user,
+    };
+    let next = timer.time("NextElapseUSecRealtime").or_else(|| after_boot(timer.span("NextElapseUSecMonotonic")?));
+    let last = last_run(timer.time("LastTriggerUSec"), service);
+    let interval = interval_of_timer(&surroundings.programs, timer.text("TimersCalendar"));
+    Some(Schedule {
+        kind,
+        state,
+        user: user.to_owned(),
+        place: timer.text("Id").to_owned(),
+        next,
+        interval: interval.or_else(|| Some(next? - last?.at)),
+        delay: timer.span("RandomizedDelayUSec").unwrap_or_default(),
+        last,
+        program: Some(program),
+        arguments: arguments.get(1..).unwrap_or_default().to_vec(),
+        reach: reach(service),
+    })
+}
+
+/// What counts from the start of the machine; zero is what a timer has that does not.
+fn after_boot(span: TimeDelta) -> Option<DateTime<Utc>> {
+    Some(Proc::default().boot_time().ok()? + Some(span).filter(|span| !span.is_zero())?)
+}
+
+/// When the service ran last and how that ended. After a start of the machine only the trigger is known.
+fn last_run(triggered: Option<DateTime<Utc>>, service: &Properties<'_>) -> Option<Last> {
+    let Some(started) = service.time("ExecMainStartTimestamp") else {
+        return Some(Last { at: triggered?, result: None });
+    };
+    let result = match (service.text("ActiveState"), service.text("Result")) {
+        ("activating" | "active" | "deactivating", _) => Some(LastResult::Running),
+        (_, "success" | "exit-code") => service.text("ExecMainStatus").parse().ok().map(LastResult::Exit),
+        _ => Some(LastResult::Ended),
+    };
+    Some(Last { at: started, result })
+}
+
+fn reach(service: &Properties<'_>) -> Reach {
+    let mut writable = service.paths("ReadWritePaths");
+    writable.extend(service.paths("BindPaths"));
+    Reach {
+        is_strict: service.text("ProtectSystem") == "strict",
+        protects_homes: !matches!(service.text("ProtectHome"), "" | "no"),
+        has_own_tmp: !matches!(service.text("PrivateTmp"), "" | "no"),
+        writable,
+    }
+}
+
+/// Timers that are switched on for a user whose systemd is not running.
+fn look_at_links(surroundings: &Surroundings, schedules: &mut Schedules) {
+    let Ok(entries) = std::fs::read_dir(surroundings.user_units.join("timers.target.wants")) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_timer = name.starts_with(super::PROGRAM) && Path::new(&name).extension() == Some("timer".as_ref());
+        if is_timer {
+            schedules.found.push(Schedule {
+                kind: Kind::SystemdUser,
+                state: State::LoggedOut,
+                user: surroundings.login.name.clone(),
+                place: name,
+                next: None,
+                interval: None,
+                delay: TimeDelta::zero(),
+                last: None,
+                program: None,
+                arguments: Vec::new(),
+                reach: Reach::default(),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE: &str = "ExecMainStartTimestamp=Fri 2026-11-20 16:34:04 UTC\n";
+
+    fn result(text: &str) -> Option<LastResult> {
+        let text = format!("{SERVICE}{text}");
+        last_run(None, &Properties::of_answer(&text)[0]).unwrap().result
+    }
+
+    #[test]
+    fn how_the_last_run_ended_is_told_in_every_case() {
+        assert_eq!(result("ActiveState=inactive\nResult=success\nExecMainStatus=0"), Some(LastResult::Exit(0)));
+        assert_eq!(result("ActiveState=failed\nResult=exit-code\nExecMainStatus=203"), Some(LastResult::Exit(203)));
+        assert_eq!(result("ActiveState=activating\nResult=success\nExecMainStatus=0"), Some(LastResult::Running));
+        assert_eq!(result("ActiveState=failed\nResult=timeout\nExecMainStatus=15"), Some(LastResult::Ended));
+    }
+
+    #[test]
+    fn after_a_start_of_the_machine_only_the_trigger_is_known() {
+        let text = "ActiveState=inactive\nResult=success\nExecMainStatus=0\nExecMainStartTimestamp=";
+        let never = Properties::of_answer(text);
+        assert_eq!(last_run(None, &never[0]), None);
+        let at = DateTime::from_timestamp(1_795_176_000, 0).unwrap();
+        assert_eq!(last_run(Some(at), &never[0]), Some(Last { at, result: None }));
+    }
+}

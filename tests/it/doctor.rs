@@ -1,0 +1,477 @@
+//! `doctor`: each check, right and wrong.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::left_behind::{id, nested};
+use crate::machine::{as_ordinary_user, is_root, set_mode};
+use crate::scheduled::{AT, me, recorded};
+use crate::test_bridge::{Bridge, Instead};
+use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
+
+const CRONTAB: &str = "17 * * * * PROGRAM sweep --quiet --started-by cron\n";
+
+/// A machine on which all is well, with a timer of the user.
+fn well() -> World {
+    let mut world = World::new();
+    world.systemd("user", "user", &World::program());
+    world.variable("CLAUDE_SESSION_DIR", "");
+    let config = format!("[map]\ndir = \"{}\"\n", world.bridge().display());
+    world.file(".config/session-sweep/config.toml", config, 0);
+    world.claude(CLAUDE_ID, 3);
+    world.codex(CODEX_ID, 3);
+    world.map(&nested(&[("claude-cli", "a", CLAUDE_ID), ("codex-cli", "b", CODEX_ID)]));
+    world.run_log(&[json!({"at": "2026-11-20T16:34:25.4Z", "started_by": "timer", "took_ms": 12, "exit": 0})]);
+    world
+}
+
+fn crontab() -> String {
+    CRONTAB.replace("PROGRAM", World::program().to_str().unwrap())
+}
+
+/// One check's answer.
+struct Answer {
+    status: String,
+    message: String,
+    remedy: String,
+}
+
+impl Answer {
+    fn of(document: &Value, id: &str) -> Self {
+        let checks = document["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["id"] == id).unwrap();
+        let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        Self { status: text("status"), message: text("message"), remedy: text("remedy") }
+    }
+
+    #[track_caller]
+    fn is(&self, status: &str, message: &str, remedy: &str) {
+        assert_eq!(self.status, status, "{}", self.message);
+        assert!(self.message.contains(message), "{:?} in {:?}", message, self.message);
+        assert!(self.remedy.contains(remedy), "{:?} in {:?}", remedy, self.remedy);
+    }
+}
+
+#[track_caller]
+fn check(world: &World, id: &str) -> Answer {
+    Answer::of(&world.json_then(&["doctor"]), id)
+}
+
+/// The check as somebody whom permissions bind.
+#[track_caller]
+fn check_as_ordinary_user(world: &World, id: &str) -> Answer {
+    let ran = Ran::of(&mut as_ordinary_user(world, world.command_at_present(&["doctor", "--json"]).args(["--at", AT])));
+    Answer::of(&serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}")), id)
+}
+
+#[test]
+fn all_is_well_on_a_machine_that_is_set_up() {
+    let world = well();
+    let document = world.json_then(&["doctor"]);
+    for check in document["checks"].as_array().unwrap() {
+        assert_eq!(check["status"], "ok", "{check}");
+    }
+    world.run_then(&["doctor"]).ends_with(0);
+}
+
+#[test]
+fn the_exit_code_says_whether_something_is_wrong_or_unknown() {
+    let world = well();
+    world.file(".claude/settings.json", "{\"cleanupPeriodDays\": 1}", 0);
+    let warned = world.run_then(&["doctor"]).ends_with(0);
+    assert!(warned.stdout.contains("1 warning, 0 wrong"), "{warned:?}");
+    world.file(".claude/settings.json", "{", 0);
+    world.run_then(&["doctor"]).ends_with(4);
+    world.map("{");
+    world.run_then(&["doctor"]).ends_with(1);
+    let quiet = world.run_then(&["doctor", "--quiet"]).ends_with(1);
+    assert!(quiet.stdout.is_empty() && quiet.stderr.contains("map-readable: "), "{quiet:?}");
+}
+
+#[test]
+fn a_wrong_configuration_is_a_finding_and_the_other_checks_still_run() {
+    let world = well();
+    world.file(".config/session-sweep/config.toml", "[map]\nidel = \"1h\"\nmissing = \"soon\"\n", 0);
+    let document = world.json_then(&["doctor"]);
+    let config = Answer::of(&document, "config");
+    config.is("wrong", "2 problems", "did you mean `idle`?");
+    for id in ["map-readable", "map-writable", "stores", "retention"] {
+        Answer::of(&document, id).is("unknown", "depends on the configuration", "put the configuration right");
+    }
+    for id in ["schedule", "last-run", "binary", "clock", "state-folder"] {
+        assert_eq!(Answer::of(&document, id).status, "ok", "{id}");
+    }
+    world.run_then(&["doctor"]).ends_with(1);
+}
+
+#[test]
+fn without_a_home_what_depends_on_it_is_unknown() {
+    let world = well();
+    let ran = Ran::of(world.command_at_present(&["doctor", "--json"]).env_remove("HOME")).ends_with(1);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    Answer::of(&document, "config").is("wrong", "HOME", "set HOME");
+    Answer::of(&document, "state-folder").is("unknown", "HOME", "");
+    assert_eq!(Answer::of(&document, "schedule").status, "ok");
+}
+
+#[test]
+fn settings_of_this_shell_that_a_timer_does_not_see_are_told() {
+    let mut world = well();
+    let bridge = world.bridge();
+    world.variable("CLAUDE_SESSION_DIR", &bridge);
+    let remedy = format!("session-sweep config set map.dir {}", bridge.display());
+    check(&world, "config").is("warning", "map.dir here by CLAUDE_SESSION_DIR, which timers", &remedy);
+    let mut misspelt = well();
+    misspelt.variable("SESSION_SWEEP_MAP_IDEL", "1h");
+    check(&misspelt, "config").is("warning", "SESSION_SWEEP_MAP_IDEL", "did you mean");
+}
+
+#[test]
+fn a_map_that_is_missing_or_cannot_be_read_is_told() {
+    let world = well();
+    check(&world, "map-readable").is("ok", "2 mappings in", "");
+    world.map("{\"a\": 1, \"b\": [2]}");
+    check(&world, "map-readable").is("warning", "2 members of another form", "docs/bridge.md");
+    world.map("{ no map");
+    check(&world, "map-readable").is("wrong", "nothing was touched", "");
+    check(&world, "retention").is("unknown", "cannot be read", "map-readable");
+    fs_err::remove_file(world.map_path()).unwrap();
+    check(&world, "map-readable").is("warning", "no session map at", "config set map.dir");
+    assert_eq!(check(&world, "map-writable").status, "ok");
+    fs_err::remove_dir_all(world.bridge()).unwrap();
+    check(&world, "map-writable").is("warning", "there is no folder", "config set map.dir");
+    let world = well();
+    set_mode(&world.map_path(), 0o000);
+    check_as_ordinary_user(&world, "map-readable").is("wrong", "Permission denied", "bridge's user");
+}
+
+#[test]
+fn a_map_that_cannot_be_written_is_told() {
+    let world = well();
+    check(&world, "map-writable").is("ok", "can be changed", "");
+    set_mode(&world.bridge(), 0o555);
+    check_as_ordinary_user(&world, "map-writable").is("wrong", "cannot write to the folder", "bridge's user");
+    set_mode(&world.bridge(), 0o755);
+    fs_err::os::unix::fs::symlink("/dev/null", world.bridge().join("session_map.lock")).unwrap();
+    check(&world, "map-writable").is("wrong", "session_map.lock: it is no regular file", "");
+    if is_root() {
+        let world = well();
+        set_mode(&world.bridge(), 0o1777);
+        std::os::unix::fs::chown(world.map_path(), Some(1234), None).unwrap();
+        check(&world, "map-writable").is("wrong", "belongs to another user", "");
+    }
+}
+
+#[test]
+fn a_map_of_another_owner_is_his_to_replace() {
+    if !is_root() {
+        return; // Only root can give files away.
+    }
+    let world = well();
+    let mut command = as_ordinary_user(&world, world.command_at_present(&["doctor", "--json"]).args(["--at", AT]));
+    std::os::unix::fs::chown(world.map_path(), Some(1234), None).unwrap();
+    let document: Value = serde_json::from_str(&Ran::of(&mut command).stdout).unwrap();
+    Answer::of(&document, "map-writable").is("wrong", "only its owner or root can replace it", "bridge's user");
+}
+
+#[test]
+fn a_service_that_may_not_write_the_map_or_the_state_is_told() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.systemd("system", "system", &World::program());
+    let bridge = world.bridge();
+    let remedy = format!("ReadWritePaths={}", bridge.display());
+    let unit = "session-sweep@anna.service";
+    check(&world, "map-writable").is("wrong", &format!("{unit} cannot write"), &remedy);
+    check(&world, "state-folder").is("warning", "keeps no log", "ReadWritePaths=-");
+    let writable = format!("{} \"{}\"", bridge.display(), world.home().display());
+    let services = fs_err::read_to_string(world.root().join("tools/system/services.txt")).unwrap();
+    world.says("system/services", &services.replace("/srv/bridge", &writable));
+    assert_eq!(check(&world, "map-writable").status, "ok");
+    assert_eq!(check(&world, "state-folder").status, "ok");
+    let other_tmp =
+        services.replace("ProtectSystem=strict", "ProtectSystem=no").replace("PrivateTmp=no", "PrivateTmp=yes");
+    world.says("system/services", &other_tmp);
+    if bridge.starts_with("/tmp") {
+        check(&world, "map-writable").is("wrong", "PrivateTmp", "");
+    }
+}
+
+#[test]
+fn stores_that_only_this_shell_knows_of_are_told() {
+    let mut world = well();
+    check(&world, "stores").is("ok", "claude, codex", "");
+    let moved = world.home().join("moved");
+    fs_err::rename(world.home().join(".codex"), &moved).unwrap();
+    world.variable("CODEX_HOME", &moved);
+    check(&world, "stores").is("warning", "codex is in ~/moved by CODEX_HOME", "home = \"~/moved\"");
+    // Where the configuration says the same, a timer knows it, too.
+    let row = "[[provider]]\nname = \"codex\"\nhome = \"~/moved\"\n";
+    let config = format!("[map]\ndir = \"{}\"\n{row}", world.bridge().display());
+    world.file(".config/session-sweep/config.toml", config, 0);
+    assert_eq!(check(&world, "stores").status, "ok");
+    // A variable that leads nowhere says nothing about a store.
+    world.variable("GEMINI_CLI_HOME", "/nonexistent");
+    assert_eq!(check(&world, "stores").status, "ok");
+    let empty = World::new();
+    check(&empty, "stores").is("warning", "no folder of any known CLI", "");
+    let world = well();
+    set_mode(&world.home().join(".claude"), 0o000);
+    check_as_ordinary_user(&world, "stores").is("wrong", "the claude store ~/.claude cannot be read", "");
+    set_mode(&world.home().join(".claude"), 0o755);
+}
+
+#[test]
+fn it_is_scheduled_exactly_once() {
+    let mut world = well();
+    check(&world, "schedule").is("ok", "systemd user: session-sweep.timer, every 1h", "");
+    world.crontab(&crontab());
+    let removal = "keep session-sweep.timer: remove its line with `crontab -e`";
+    check(&world, "schedule").is("wrong", "scheduled 2 times: session-sweep.timer, crontab of", removal);
+    world.systemd("system", "system", &World::program());
+    let removal = "sudo systemctl disable --now session-sweep@anna.timer; remove its line";
+    check(&world, "schedule").is("wrong", "scheduled 3 times", removal);
+    for place in ["user/list", "system/list"] {
+        world.says(place, "");
+    }
+    check(&world, "schedule").is("ok", "cron: crontab of", "");
+    world.says("cron/crontab", &format!("#{}", crontab()));
+    check(&world, "schedule").is("wrong", &format!("nothing runs session-sweep for {}", me()), "./install.sh");
+    world.says("system/error", "Failed to list units: Access denied\n");
+    check(&world, "schedule").is("unknown", "systemd system: Failed to list units: Access denied", "");
+    world.says("cron/crontab", &crontab());
+    check(&world, "schedule").is("unknown", "Access denied", "");
+    // Two are too many, whatever else there is.
+    world.says("cron/crontab", &crontab().repeat(2));
+    assert_eq!(check(&world, "schedule").status, "wrong");
+}
+
+#[test]
+fn a_timer_that_does_not_run_or_will_not_after_a_reboot_is_told() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.systemd("system", "waiting", &World::program());
+    let start = "sudo systemctl start session-sweep@anna.timer";
+    check(&world, "schedule").is("wrong", "enabled, but not running", start);
+    world.says("system/timers", &recorded("system/timers.txt").replace("=enabled", "=disabled"));
+    let enable = "sudo systemctl enable session-sweep@anna.timer";
+    check(&world, "schedule").is("warning", "it ends with the next reboot", enable);
+}
+
+#[test]
+fn the_last_run_was_lately_and_no_failure() {
+    let world = well();
+    check(&world, "last-run").is("ok", "done, 15m ago", "");
+    let log = |exit: i32| {
+        json!({"at": "2026-11-20T16:34:26Z", "started_by": "timer", "took_ms": 1, "exit": exit,
+        "error": "the \"reason\""})
+    };
+    for (exit, status, message) in [
+        (1, "wrong", "failed: the \"reason\""),
+        (2, "wrong", "wrong usage or configuration"),
+        (3, "warning", "another run held the lock"),
+        (4, "warning", "partial"),
+    ] {
+        world.run_log(&[log(exit)]);
+        let remedy = if status == "wrong" { "journalctl --user -u session-sweep" } else { "--dry-run" };
+        check(&world, "last-run").is(status, message, remedy);
+    }
+    // A run by hand is none of the schedule's.
+    let hand = json!({"at": "2026-11-20T16:40:00Z", "started_by": "hand", "took_ms": 1, "exit": 1});
+    world.run_log(&[log(0), hand]);
+    assert_eq!(check(&world, "last-run").status, "ok");
+    // One every hour, with five minutes of delay: 2 h 5 min may lie between two.
+    let at = |time: &str| Answer::of(&world.json_at(time, &["doctor"]), "last-run");
+    assert_eq!(at("2026-11-20T18:39:00Z").status, "ok");
+    at("2026-11-20T18:40:00Z").is("wrong", "the last run was 2.0h ago", "journalctl");
+}
+
+#[test]
+fn a_program_that_systemd_could_not_start_is_told() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.systemd("system", "missed", &World::program());
+    check(&world, "last-run").is("wrong", "systemd could not start the program", "./install.sh");
+}
+
+#[test]
+fn a_schedule_that_has_not_run_yet_is_told_with_its_first_run() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.run_log(&[]);
+    world.systemd("system", "never", &World::program());
+    check(&world, "last-run").is("warning", "it has not run yet; the first run is due at 2026-11-20T17:00:53Z", "");
+    world.says("system/list", "");
+    world.crontab(&crontab().replace(" sweep", " prune"));
+    check(&world, "last-run").is("warning", "`prune`, which keeps no log", "session-sweep sweep");
+    world.crontab("@reboot session-sweep sweep\n");
+    check(&world, "last-run").is("wrong", "no run is due", "see that cron runs");
+    world.crontab("");
+    check(&world, "last-run").is("unknown", "nothing is scheduled", "./install.sh");
+    let log = world.home().join(".local/state/session-sweep/runs.jsonl");
+    fs_err::remove_file(&log).unwrap();
+    fs_err::create_dir(&log).unwrap();
+    check(&world, "last-run").is("unknown", "runs.jsonl", "");
+}
+
+#[test]
+fn cron_that_does_not_run_is_told() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.crontab(&crontab());
+    let run = |at: &str| json!({"at": at, "started_by": "cron", "took_ms": 1, "exit": 0});
+    world.run_log(&[run("2026-11-20T15:17:00Z")]);
+    check(&world, "last-run").is("ok", "done, 1.5h ago", "");
+    world.run_log(&[run("2026-11-20T14:17:00Z")]);
+    check(&world, "last-run").is(
+        "wrong",
+        "the last run was 2.5h ago, and at most 2.0h may lie",
+        "systemctl status cron",
+    );
+}
+
+#[test]
+fn the_program_of_the_schedule_is_this_one() {
+    let mut world = well();
+    check(&world, "binary").is("ok", World::program().to_str().unwrap(), "");
+    let other = world.root().join("bin/session-sweep");
+    fs_err::create_dir(other.parent().unwrap()).unwrap();
+    world.systemd("user", "user", &other);
+    check(&world, "binary").is("wrong", "which is not there", "./install.sh");
+    // By other processes: what this one writes stays busy as long as a child of another test has it open.
+    assert!(Command::new("cp").arg(World::program()).arg(&other).status().unwrap().success());
+    check(&world, "binary").is("warning", "another file of the same version", "");
+    let script = |version: &str| {
+        fs_err::remove_file(&other).unwrap();
+        let text = format!("printf '#!/bin/sh\\necho \"session-sweep {version}\"\\n' >\"$1\"; chmod 755 \"$1\"");
+        assert!(Command::new("sh").args(["-c", &text, "sh"]).arg(&other).status().unwrap().success());
+    };
+    script("0.0.1");
+    check(&world, "binary").is("wrong", "which is \"session-sweep 0.0.1\"; this is session-sweep", "./install.sh");
+    script(env!("CARGO_PKG_VERSION"));
+    check(&world, "binary").is("warning", "another file of the same version", "");
+    set_mode(&other, 0o644);
+    check_as_ordinary_user(&world, "binary").is("unknown", "Permission denied", "./install.sh");
+    world.says("user/list", "");
+    check(&world, "binary").is("unknown", "nothing is scheduled", "");
+    world.crontab("17 * * * * session-sweep sweep\n");
+    check(&world, "binary").is("unknown", "does not name the program by a path", "");
+}
+
+#[test]
+fn the_clock_is_sane() {
+    let mut world = well();
+    assert_eq!(check(&world, "clock").message, AT);
+    let at = |time: &str| Answer::of(&world.json_at(time, &["doctor"]), "clock");
+    at("2025-12-31T23:59:59Z").is("wrong", "cannot be true", "timedatectl set-ntp");
+    assert_eq!(at("2026-11-20T16:30:00Z").status, "ok");
+    at("2026-11-20T16:29:00Z").is("wrong", "the newest run in the log began 2026-11-20T16:34:25Z", "timedatectl");
+    world.clock("NTPSynchronized=yes\n");
+    check(&world, "clock").is("ok", "synchronized", "");
+    world.clock("NTPSynchronized=no\n");
+    check(&world, "clock").is("warning", "not synchronized", "timedatectl set-ntp true");
+    world.says("clock/error", "Failed to query server\n");
+    assert_eq!(check(&world, "clock").status, "ok");
+}
+
+#[test]
+fn the_state_folder_is_ours_alone() {
+    let world = well();
+    let state = world.home().join(".local/state/session-sweep");
+    check(&world, "state-folder").is("ok", state.to_str().unwrap(), "");
+    set_mode(&state, 0o777);
+    check(&world, "state-folder").is("wrong", "can be written by others (mode 777)", "chmod 700");
+    let aside = state.with_file_name("aside");
+    fs_err::rename(&state, &aside).unwrap();
+    assert_eq!(check(&world, "state-folder").status, "ok");
+    fs_err::os::unix::fs::symlink(&aside, &state).unwrap();
+    check(&world, "state-folder").is("wrong", "is a symlink", "put");
+    if is_root() {
+        fs_err::remove_file(&state).unwrap();
+        fs_err::create_dir(&state).unwrap();
+        std::os::unix::fs::chown(&state, Some(1234), None).unwrap();
+        check(&world, "state-folder").is("wrong", "belongs to user 1234", "");
+    }
+}
+
+/// So many days before the recordings, in minutes before the time of the tests' files.
+const fn days(days: i64) -> i64 {
+    days * 24 * 60 - 290
+}
+
+#[test]
+fn transcripts_that_a_cli_will_delete_soon_are_counted() {
+    let world = well();
+    world.claude(&id(1), days(31));
+    world.claude(&id(2), days(24));
+    world.claude(&id(3), days(22));
+    world.claude(&id(4), days(29));
+    world.gemini(GEMINI_ID, days(25));
+    let mapped = [
+        ("claude-cli", "new", CLAUDE_ID),
+        ("claude-cli", "overdue", &id(1)),
+        ("claude-cli", "soon", &id(2)),
+        ("claude-cli", "later", &id(3)),
+        ("gemini-cli", "old", GEMINI_ID),
+    ];
+    world.map(&nested(&mapped));
+    let message = "claude will delete 2 mapped transcripts within 7 days; gemini will delete 1 mapped transcript";
+    check(&world, "retention").is("warning", message, "raise cleanupPeriodDays in");
+    world.file(".claude/settings.json", "{\"cleanupPeriodDays\": 90}", 0);
+    check(&world, "retention").is("warning", "gemini will delete 1", "raise general.sessionRetention.maxAge in");
+    world.file(".gemini/settings.json", "{\"general\": {\"sessionRetention\": {\"enabled\": false}}}", 0);
+    check(&world, "retention").is("ok", "no mapped transcript goes within 7 days (5 transcripts looked at)", "");
+    world.file(".claude/settings.json", "{\"cleanupPeriodDays\": 29}", 0);
+    check(&world, "retention").is("warning", "claude will delete 3 mapped", "");
+    world.file(".claude/settings.json", "not json", 0);
+    check(&world, "retention").is("unknown", "is no JSON object", "");
+}
+
+#[test]
+fn gemini_counts_from_the_last_record_and_not_from_the_files_time() {
+    let world = well();
+    let path = world.gemini(GEMINI_ID, days(25));
+    crate::world::touch(&path, 0);
+    world.map(&nested(&[("gemini-cli", "old", GEMINI_ID)]));
+    check(&world, "retention").is("warning", "gemini will delete 1 mapped transcript", "");
+}
+
+#[test]
+fn a_bridge_is_asked_where_its_address_is_set() {
+    let mut world = well();
+    check(&world, "bridge").is("ok", "not set", "");
+    let bridge = Bridge::start(world.map_path());
+    let url = bridge.url();
+    world.variable("SESSION_SWEEP_BRIDGE_URL", &url);
+    check(&world, "bridge").is("ok", &format!("{url} has 2 mappings, the same as its file"), "");
+    world.map(&nested(&[("claude-cli", "a", &id(7)), ("codex-cli", "c", CODEX_ID)]));
+    // One chat has another session; one is in the list alone, and one in the file alone.
+    check(&world, "bridge").is("warning", &format!("{url} has 2 mappings, and its file differs in 3"), "map.dir");
+    assert!(bridge.requests().iter().all(|request| request == "GET /sessions"), "{:?}", bridge.requests());
+    bridge.play(|_| Some(Instead::Answer(500, String::new())));
+    check(&world, "bridge").is("wrong", "status 500", "docs/bridge.md");
+    check(&world, "written-back").is("unknown", "status 500", "");
+    drop(bridge);
+    check(&world, "bridge").is("warning", "nobody listens at", "start the bridge");
+}
+
+#[test]
+fn what_a_bridge_writes_back_is_told() {
+    let mut world = well();
+    check(&world, "written-back").is("ok", "nothing that was pruned came back", "");
+    world.claude(&id(1), 300);
+    let map = nested(&[("claude-cli", "old", &id(1)), ("codex-cli", "b", CODEX_ID)]);
+    world.map(&map);
+    world.run(&["prune"]).ends_with(0);
+    assert_eq!(check(&world, "written-back").status, "ok");
+    world.map(&map);
+    check(&world, "written-back").is("wrong", "1 mapping came back, unused", "config set bridge.url");
+    // Pruned again, it may come back any time.
+    world.run(&["prune"]).ends_with(0);
+    check(&world, "written-back").is("wrong", "1 mapping came back, unused", "config set bridge.url");
+    // A bridge that is asked to remove it does not write it back.
+    let bridge = Bridge::start(world.map_path());
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    assert_eq!(check(&world, "written-back").status, "ok");
+}
