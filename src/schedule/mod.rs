@@ -58,8 +58,8 @@ pub(crate) enum State {
     Stopped,
     /// It runs and was not switched on.
     UntilReboot,
-    /// It is switched on, and the user's systemd, which would run it, is not running.
-    LoggedOut,
+    /// It is switched on, and the user's systemd, which runs it, ends with the user's last session.
+    UntilLogout,
 }
 
 impl State {
@@ -69,7 +69,7 @@ impl State {
             Self::On => "on",
             Self::Stopped => "stopped",
             Self::UntilReboot => "until reboot",
-            Self::LoggedOut => "logged out",
+            Self::UntilLogout => "until logout",
         }
     }
 
@@ -79,7 +79,7 @@ impl State {
             Self::On => "on",
             Self::Stopped => "enabled, but not running",
             Self::UntilReboot => "running, but not enabled: it ends with the next reboot",
-            Self::LoggedOut => "enabled, but runs only while you are logged in",
+            Self::UntilLogout => "enabled, but runs only while you are logged in",
         }
     }
 }
@@ -158,7 +158,7 @@ impl Schedule {
     /// log's when both mean the same run. The log does not say which timer it was: one that does not run has none of them.
     pub(crate) fn last_run(&self, runs: &[Run]) -> Option<Last> {
         let own = if self.kind == Kind::Cron { StartedBy::Cron } else { StartedBy::Timer };
-        let runs = if matches!(self.state, State::On | State::UntilReboot) { runs } else { &[] };
+        let runs = if self.state == State::Stopped { &[] } else { runs };
         let logged = runs.iter().filter(|run| run.started_by == own).max_by_key(|run| run.at);
         let logged = logged.map(|run| Last { at: run.at, result: Some(LastResult::Exit(run.exit.into())) });
         match (self.last, logged) {
@@ -174,13 +174,13 @@ impl Schedule {
             State::On => None,
             State::Stopped => Some(format!("{control} start {}", self.place)),
             State::UntilReboot => Some(format!("{control} enable {}", self.place)),
-            State::LoggedOut => Some(format!("sudo loginctl enable-linger {}", self.user)),
+            State::UntilLogout => Some(format!("sudo loginctl enable-linger {}", self.user)),
         }
     }
 
-    /// Whether its program is known: what waits for a login is not.
+    /// Whether a look at what it starts was possible: what waits for a login cannot be asked.
     pub(crate) fn is_known(&self) -> bool {
-        self.state != State::LoggedOut
+        self.kind == Kind::Cron || self.program.is_some()
     }
 
     /// How it is taken away.

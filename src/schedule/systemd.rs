@@ -81,6 +81,7 @@ fn schedule(
     }
     let is_enabled = timer.text("UnitFileState").starts_with("enabled");
     let state = match (timer.text("ActiveState") == "active", is_enabled) {
+        (true, true) if kind == Kind::SystemdUser && ends_with_session(surroundings) => State::UntilLogout,
         (true, true) => State::On,
         (true, false) => State::UntilReboot,
         (false, true) => State::Stopped,
@@ -107,6 +108,12 @@ fn schedule(
         arguments: arguments.get(1..).unwrap_or_default().to_vec(),
         reach: reach(service),
     })
+}
+
+/// Whether the user's systemd ends with the user's last session; where nobody says so, it does not.
+fn ends_with_session(surroundings: &Surroundings) -> bool {
+    let answer = surroundings.programs.ask("loginctl", &["show-user", &surroundings.login.name, "-p", "Linger"]);
+    matches!(answer, Answer::Said(text) if text.trim() == "Linger=no")
 }
 
 /// What counts from the start of the machine; zero is what a timer has that does not.
@@ -147,7 +154,7 @@ fn look_at_links(surroundings: &Surroundings, schedules: &mut Schedules) {
         if is_timer {
             schedules.found.push(Schedule {
                 kind: Kind::SystemdUser,
-                state: State::LoggedOut,
+                state: State::UntilLogout,
                 user: surroundings.login.name.clone(),
                 place: name,
                 next: None,

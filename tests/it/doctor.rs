@@ -260,6 +260,19 @@ fn a_timer_that_does_not_run_or_will_not_after_a_reboot_is_told() {
 }
 
 #[test]
+fn a_timer_that_ends_with_the_users_session_is_told() {
+    let mut world = well();
+    world.login("Linger=no\n");
+    let words = "session-sweep.timer is enabled, but runs only while you are logged in";
+    check(&world, "schedule").is("warning", words, &format!("sudo loginctl enable-linger {}", me()));
+    for id in ["last-run", "binary"] {
+        assert_eq!(check(&world, id).status, "ok", "{id}");
+    }
+    world.login("Linger=yes\n");
+    assert_eq!(check(&world, "schedule").status, "ok");
+}
+
+#[test]
 fn the_last_run_was_lately_and_no_failure() {
     let world = well();
     check(&world, "last-run").is("ok", "done, 15m ago", "");
@@ -474,4 +487,14 @@ fn what_a_bridge_writes_back_is_told() {
     let bridge = Bridge::start(world.map_path());
     world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
     assert_eq!(check(&world, "written-back").status, "ok");
+}
+
+#[test]
+fn claude_counts_from_the_files_time_and_not_from_the_last_record() {
+    let world = well();
+    let path = world.claude(&id(1), days(31));
+    world.map(&nested(&[("claude-cli", "resumed", &id(1))]));
+    check(&world, "retention").is("warning", "claude will delete 1 mapped transcript", "");
+    crate::world::touch(&path, 0);
+    assert_eq!(check(&world, "retention").status, "ok");
 }
