@@ -48,6 +48,13 @@ pub(crate) fn differences(one: &Document<'_>, other: &Document<'_>) -> usize {
 
 pub(super) fn bridge(facts: &Facts) -> Finding {
     let Some(asked) = &facts.bridge else { return Finding::without_settings() };
+    let own = facts.schedules();
+    let cut_off = own.iter().find(|schedule| schedule.reach.has_no_network);
+    if let (Some(schedule), false) = (cut_off, matches!(asked, Asked::NotSet)) {
+        let unit = schedule.place.replace(".timer", ".service");
+        let message = format!("bridge.url is set, and {unit} may not open network connections");
+        return Finding::wrong(message, "./install.sh --bridge-url URL");
+    }
     match asked {
         Asked::NotSet => Finding::ok("bridge.url is not set: the file counts"),
         Asked::Down(url) => Finding::warning(

@@ -135,6 +135,8 @@ pub(crate) struct Reach {
     pub(crate) has_own_tmp: bool,
     /// …but these.
     pub(crate) writable: Vec<PathBuf>,
+    /// `RestrictAddressFamilies=` or `PrivateNetwork=`: no program of this machine can be reached over its network.
+    pub(crate) has_no_network: bool,
 }
 
 impl LastResult {

@@ -470,6 +470,22 @@ fn a_bridge_is_asked_where_its_address_is_set() {
 }
 
 #[test]
+fn a_service_that_cannot_reach_the_bridge_is_told() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.systemd("system", "system", &World::program());
+    let as_mine = |path: &str| recorded(path).replace("User=anna", &format!("User={}", me()));
+    world.says("system/services", &as_mine("hardened/services.txt"));
+    assert_eq!(check(&world, "bridge").status, "ok");
+    let bridge = Bridge::start(world.map_path());
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    let message = "session-sweep@anna.service may not open network connections";
+    check(&world, "bridge").is("wrong", message, "./install.sh --bridge-url");
+    world.says("system/services", &as_mine("hardened/services-with-bridge.txt"));
+    assert_eq!(check(&world, "bridge").status, "ok");
+}
+
+#[test]
 fn what_a_bridge_writes_back_is_told() {
     let mut world = well();
     check(&world, "written-back").is("ok", "nothing that was pruned came back", "");
