@@ -56,7 +56,9 @@ fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (make room and try again)",
         io::ErrorKind::PermissionDenied => " (the folder must be writable for this user)",
-        io::ErrorKind::ReadOnlyFilesystem => " (the file system is mounted read-only)",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            " (it is read-only for this process; where that is a service, its unit has to let it write there)"
+        }
         _ => "",
     }
 }

@@ -1,0 +1,377 @@
+"""Chats with the real CLIs through examples/bridge.py: no history is lost when their mappings are pruned.
+
+    scenarios.py SESSION_SWEEP FOLDER_OF_THE_CLIS TEMPORARY_FOLDER
+
+Prints a line for each step. A scenario ends with the first step that fails.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+
+from model_server import ModelServer
+
+HERE = pathlib.Path(__file__).resolve().parent
+BRIDGE = HERE.parent.parent / "examples" / "bridge.py"
+THREE_HOURS = 3 * 60 * 60
+CHAT = "a chat"
+
+
+# What each CLI needs to talk to our model and to nobody else.
+
+
+def use_claude(home, model_url):
+    return {
+        "ANTHROPIC_BASE_URL": model_url,
+        "ANTHROPIC_API_KEY": "dummy",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        # 2.0.42 asks for more all the same. Our model is no proxy, so that stays here.
+        "HTTPS_PROXY": model_url,
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def use_codex(home, model_url):
+    write(
+        home / ".codex" / "config.toml",
+        f"""
+        model = "dummy"
+        model_provider = "loopback"
+        check_for_update_on_startup = false
+        [analytics]
+        enabled = false
+        [features]
+        plugins = false
+        [model_providers.loopback]
+        name = "loopback"
+        base_url = "{model_url}/v1"
+        env_key = "DUMMY_KEY"
+        wire_api = "responses"
+        supports_websockets = false
+        """,
+    )
+    return {"DUMMY_KEY": "dummy", "HTTPS_PROXY": model_url, "NO_PROXY": "127.0.0.1"}
+
+
+def use_gemini(home, model_url, **general):
+    settings = {
+        "general": {"enableAutoUpdate": False, **general},
+        "model": {"name": "gemini-2.5-flash"},
+        "privacy": {"usageStatisticsEnabled": False},
+        "security": {"auth": {"selectedType": "gemini-api-key"}},
+        "tools": {"useRipgrep": False},  # 0.37 would download it
+    }
+    write(home / ".gemini" / "settings.json", json.dumps(settings))
+    # No HTTPS_PROXY: 0.37 would look for our model through it, too.
+    return {"GEMINI_API_KEY": "dummy", "GOOGLE_GEMINI_BASE_URL": model_url, "GEMINI_CLI_TRUST_WORKSPACE": "true"}
+
+
+def use_gemini_without_retention(home, model_url):
+    return use_gemini(home, model_url, sessionRetention={"enabled": False})
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+
+# The scenarios.
+
+
+def resumed_after_prune(world):
+    first, transcript = begin_chat_and_prune(world)
+    with world.step("resolve advises to resume the pruned chat's session"):
+        expect(world.resolve(), state="pruned", advice="resume", session=first)
+    with world.step("the CLI goes on in the same session, and the model sees both turns"):
+        world.say("Question two", stream=True)
+        expect(world.mapped_session(), first)
+        world.expect_resumed()
+    if world.program == "gemini":
+        with world.step("the session is still there after the next start"):
+            world.run_cli("--list-sessions")
+            world.expect_first_turn_in(transcript)
+    replayed_after_deletion(world, first)
+    with world.step("the new session goes on"):
+        second = world.mapped_session()
+        world.say("Question four")
+        expect(world.mapped_session(), second)
+        world.expect_resumed()
+
+
+def replayed_for_safety(world):
+    """Gemini CLI as it comes: from 0.52 to 0.61 it would delete a session that was resumed."""
+    first, transcript = begin_chat_and_prune(world)
+    with world.step("resolve advises against resuming while Gemini's own clean-up is on"):
+        expect(world.resolve(), state="pruned", advice="replay", session=first)
+    with world.step("the model is told the whole history, in a new session"):
+        world.say("Question two", stream=True)
+        world.expect_replayed()
+        expect_other(world.mapped_session(), first)
+    with world.step("the old session is still there after the next start"):
+        world.run_cli("--list-sessions")
+        world.expect_first_turn_in(transcript)
+    replayed_after_deletion(world, world.mapped_session())
+
+
+def deleted_when_resumed(world):
+    """What `replayed_for_safety` is about: without this, its checks would prove nothing."""
+    first, transcript = begin_chat_and_prune(world)
+    with world.step("resumed against the advice, the conversation is deleted at the next start"):
+        world.run_cli("--output-format=json", f"--resume={first}", "--prompt=Question two")
+        world.expect_first_turn_in(transcript)
+        world.run_cli("--list-sessions")
+        question = world.first_turn()[0]
+        expect([path for path in world.transcripts(first) if question in path.read_text()], [])
+
+
+def begin_chat_and_prune(world):
+    """The first turn's session and its transcript; the chat is not in the map any more."""
+    with world.step("the first turn's session is recorded"):
+        world.say("Question one")
+        session = world.mapped_session()
+        [transcript] = world.transcripts(session)
+        world.expect_first_turn_in(transcript)
+    with world.step("prune keeps the mapping, and after three hours removes it; the transcript stays"):
+        world.sweep("prune")
+        expect(world.mapped_session(), session)
+        world.set_back(THREE_HOURS)
+        [transcript] = world.transcripts(session)
+        world.sweep("prune")
+        expect(world.mapped_session(), None)
+        world.expect_first_turn_in(transcript)
+    return session, transcript
+
+
+def replayed_after_deletion(world, session):
+    with world.step("without its transcript resolve advises to replay"):
+        for transcript in world.transcripts(session):
+            transcript.unlink()
+        expect(world.resolve(), state="gone", advice="replay")
+    with world.step("the model is told the whole history, and the new session is recorded"):
+        world.say("Question three")
+        world.expect_replayed()
+        expect_other(world.mapped_session(), session)
+        expect(world.resolve()["session"], world.mapped_session())
+
+
+PROVIDERS = {
+    # program: the store, where a session's transcript is in it, and the ways to try it
+    "claude": (".claude", "projects/*/{id}.jsonl", [(resumed_after_prune, use_claude)]),
+    "codex": (".codex", "sessions/*/*/*/rollout-*-{id}.jsonl", [(resumed_after_prune, use_codex)]),
+    "gemini": (
+        ".gemini",
+        "tmp/*/chats/session-*-{id:.8}.json*",
+        [(resumed_after_prune, use_gemini_without_retention), (replayed_for_safety, use_gemini)],
+    ),
+}
+
+
+def scenarios():
+    for line in (HERE / "versions").read_text().splitlines():
+        if line and not line.startswith("#"):
+            program, _, version = line.split()
+            for scenario, use in PROVIDERS[program][2]:
+                yield program, version, scenario, use
+            if program == "gemini" and tuple(map(int, version.split("."))) >= (0, 52, 0):
+                yield program, version, deleted_when_resumed, use_gemini
+
+
+# What they are made of.
+
+
+class Failed(Exception):
+    """A step did not go as it should."""
+
+
+def expect(found, *wanted, **members):
+    if wanted and found != wanted[0]:
+        raise Failed(f"expected {wanted[0]!r}, found {found!r}")
+    if any(found.get(name) != value for name, value in members.items()):
+        raise Failed(f"expected {members!r} in {found!r}")
+
+
+def expect_other(found, unwanted):
+    if found in (None, unwanted):
+        raise Failed(f"expected another value than {unwanted!r}, found {found!r}")
+
+
+class Score:
+    passed = 0
+    failed = 0
+
+
+class World:
+    """A home for one CLI, a map, a bridge, and one chat."""
+
+    def __init__(self, folder, installed, session_sweep, model, program, version, scenario, use):
+        self.model, self.program = model, program
+        self.name = f"{program} {version}, {scenario.__name__.replace('_', ' ')}"
+        self.store, self.pattern, _ = PROVIDERS[program]
+        self.home, self.work, self.maps = folder / "home", folder / "home" / "work", folder / "maps"
+        self.tools, temporary = folder / "tools", folder / "tmp"
+        for made in (self.work, self.maps, self.tools, temporary):
+            made.mkdir(parents=True)
+        node = subprocess.run(["node", "-p", "process.execPath"], check=True, capture_output=True, text=True).stdout
+        (self.tools / "node").symlink_to(node.strip())
+        (self.tools / "session-sweep").symlink_to(session_sweep)
+        programs = installed / f"{program}-{version}" / "node_modules" / ".bin"
+        self.environment = {
+            "HOME": str(self.home),
+            "PATH": f"{programs}:{self.tools}:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(temporary),
+            "CLAUDE_SESSION_DIR": str(self.maps),
+            **use(self.home, model.url),
+        }
+        self.log = folder / "bridge.log"
+        self.history = []
+        self.address = None
+
+    @contextlib.contextmanager
+    def bridge(self):
+        command = [sys.executable, BRIDGE, "--port=0", f"--cwd={self.work}"]
+        with self.log.open("w") as log:
+            bridge = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            with self.step("the bridge starts"):
+                self.address = urllib.parse.urlsplit(bridge.stdout.readline().split()[-1]).netloc
+            yield
+        finally:
+            bridge.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                bridge.wait(timeout=5)
+            self.end_what_is_left()
+            bridge.communicate()
+
+    @contextlib.contextmanager
+    def step(self, what):
+        try:
+            yield
+        except Exception as problem:
+            Score.failed += 1
+            print(f"FAILED  {self.name}: {what}\n        {problem!r}", flush=True)
+            raise Failed from problem
+        Score.passed += 1
+        print(f"ok      {self.name}: {what}", flush=True)
+
+    def say(self, text, stream=False):
+        """Sends the chat with one more message, and keeps the answer."""
+        # The name makes it different from what is said elsewhere.
+        self.history.append({"role": "user", "content": f"{text} ({self.name})?"})
+        request = {"model": f"{self.program}-cli", "messages": self.history, "stream": stream}
+        connection = http.client.HTTPConnection(self.address, timeout=120)
+        headers = {"content-type": "application/json", "x-chat-id": CHAT}
+        connection.request("POST", "/v1/chat/completions", json.dumps(request), headers)
+        response = connection.getresponse()
+        content = response.read().decode()
+        connection.close()
+        if response.status != 200:
+            raise Failed(f"{response.status}: {content}")
+        if stream:
+            events = [line.removeprefix("data: ") for line in content.split("\n\n") if line]
+            expect(events.pop(), "[DONE]")
+            answer = "".join(json.loads(event)["choices"][0]["delta"].get("content", "") for event in events)
+        else:
+            answer = json.loads(content)["choices"][0]["message"]["content"]
+        self.history.append({"role": "assistant", "content": answer})
+
+    def said(self):
+        """The messages up to the newest question, and what the model was sent when it was asked that."""
+        *earlier, newest = [message["content"] for message in self.history[:-1]]
+        for conversation in reversed(self.model.conversations):
+            for place, (role, text) in enumerate(conversation):
+                if role == "user" and newest in text:
+                    return earlier, [text for _, text in conversation[:place]], text
+        raise Failed(f"the model was never asked {newest!r}")
+
+    def expect_resumed(self):
+        """The model was sent every earlier message as a turn of its own."""
+        earlier, turns, _ = self.said()
+        for message in earlier:
+            if not any(message in turn for turn in turns):
+                raise Failed(f"{message!r} is not among the earlier turns {turns!r}")
+
+    def expect_replayed(self):
+        """The model was sent all earlier messages within one."""
+        earlier, _, question = self.said()
+        for message in earlier:
+            if message not in question:
+                raise Failed(f"{message!r} is not in {question!r}")
+
+    def transcripts(self, session):
+        """The session's files: Gemini CLI may have more than one."""
+        return list((self.home / self.store).glob(self.pattern.format(id=session)))
+
+    def first_turn(self):
+        return [message["content"] for message in self.history[:2]]
+
+    def expect_first_turn_in(self, transcript):
+        """The file is there, with the first question and its answer in it."""
+        expect([text for text in self.first_turn() if text in transcript.read_text()], self.first_turn())
+
+    def mapped_session(self):
+        return json.loads((self.maps / "session_map.json").read_text()).get(f"{self.program}-cli", {}).get(CHAT)
+
+    def set_back(self, seconds):
+        """Makes all that the CLI has stored look older."""
+        then = time.time() - seconds
+        for path in (self.home / self.store).rglob("*"):
+            if not path.is_symlink():
+                os.utime(path, (then, then))
+        # The danger is there only in a later minute than the one that Gemini CLI wrote into the name.
+        if self.program == "gemini":
+            stamp = time.strftime("%Y-%m-%dT%H-%M", time.gmtime(then))
+            for path in self.transcripts(self.mapped_session()):
+                path.rename(path.with_name(f"session-{stamp}-{path.name.rpartition('-')[2]}"))
+
+    def sweep(self, *arguments):
+        return self.run(self.tools / "session-sweep", *arguments)
+
+    def resolve(self):
+        return json.loads(self.sweep("resolve", f"--model={self.program}-cli", f"--chat={CHAT}"))
+
+    def run_cli(self, *arguments):
+        """Starts the CLI past the bridge."""
+        self.run(shutil.which(self.program, path=self.environment["PATH"]), *arguments)
+
+    def run(self, *command):
+        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 120}
+        ended = subprocess.run(command, cwd=self.work, env=self.environment, **options)
+        if ended.returncode != 0:
+            raise Failed(ended)
+        return ended.stdout
+
+    def end_what_is_left(self):
+        """Ends the processes that have this home: Codex may leave daemons behind."""
+        home = f"HOME={self.home}".encode()
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if home in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    session_sweep, installed, temporary = map(pathlib.Path, sys.argv[1:])
+    with ModelServer() as model:
+        for number, scenario in enumerate(scenarios()):
+            world = World(temporary / f"world-{number}", installed, session_sweep, model, *scenario)
+            try:
+                with world.bridge():
+                    scenario[2](world)
+            except Failed:
+                print(world.log.read_text()[-2000:], flush=True)
+    print(f"real-cli: {Score.passed} passed, {Score.failed} failed")
+    return 1 if Score.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
