@@ -159,9 +159,10 @@ fn ask_bridge(context: &Context) -> Result<Asked> {
 fn look_for_written_back(context: &Context) -> Result<WrittenBack> {
     let map = context.map(None);
     let before = had_come_back(&map.tombstones())?;
-    let now = with_mappings(context, &map, |kept, _| {
-        let Some(kept) = kept else { return Ok(0) };
-        with_plan(context, &map, kept, |plan, _, _| Ok(written_back(plan, &map.tombstones())?.len()))
+    let times = with_mappings(context, &map, |kept, _| {
+        let Some(kept) = kept else { return Ok(Vec::new()) };
+        with_plan(context, &map, kept, |plan, _, _| Ok(written_back(plan, &map.tombstones())?.into_values().collect()))
     })?;
-    Ok(WrittenBack { now, before })
+    let number = |wanted: fn(&u32) -> bool| times.iter().filter(|times| wanted(times)).count();
+    Ok(WrittenBack { now: number(|times| *times > 1), second_time: number(|times| *times == 2), before })
 }
