@@ -122,6 +122,18 @@ fn settings_of_this_shell_that_a_timer_does_not_see_are_told() {
     world.variable("CLAUDE_SESSION_DIR", &bridge);
     let remedy = format!("session-sweep config set map.dir {}", bridge.display());
     check(&world, "config").is("warning", "map.dir here by CLAUDE_SESSION_DIR, which timers", &remedy);
+    for (variable, message) in [
+        ("XDG_CONFIG_HOME", "the configuration is moved here by XDG_CONFIG_HOME"),
+        ("XDG_STATE_HOME", "they use ~/.local/state/session-sweep"),
+    ] {
+        let mut moved = well();
+        moved.variable(variable, "/nonexistent");
+        check(&moved, "config").is("warning", message, variable);
+        let mut same = well();
+        let usual = same.home().join(if variable == "XDG_STATE_HOME" { ".local/state" } else { ".config" });
+        same.variable(variable, usual);
+        assert_eq!(check(&same, "config").status, "ok");
+    }
     let mut misspelt = well();
     misspelt.variable("SESSION_SWEEP_MAP_IDEL", "1h");
     check(&misspelt, "config").is("warning", "SESSION_SWEEP_MAP_IDEL", "did you mean");
