@@ -301,6 +301,7 @@ drop_folder() { # PATH: if it is empty
   mode=$(by stat -c %a "$1")
   if by rmdir "$1" 2>/dev/null; then
     announce remove "$1/"
+    FORGET+=("folder - $1")
     undo_with by mkdir -m "$mode" "$1"
   fi
 }
