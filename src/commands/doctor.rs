@@ -79,6 +79,7 @@ fn gather(given: &Given, environment: Environment) -> Facts {
             return facts;
         }
     };
+    facts.config.moved = moved_folders(&dirs);
     facts.runs = RunLog::below(&dirs.state).runs().map_err(|error| format!("{error:#}"));
     facts.state = Some((dirs.state.clone(), folder_objection(&dirs.state).map_err(|error| error.to_string())));
     let (files, problems) = check(&dirs, &environment, given.config_file.as_deref(), builtin::rows());
@@ -95,6 +96,15 @@ fn gather(given: &Given, environment: Environment) -> Facts {
         facts.written_back = Some(look_for_written_back(&context).map_err(|error| format!("{error:#}")));
     }
     facts
+}
+
+/// What of our own folders would be elsewhere with nothing but a home.
+fn moved_folders(dirs: &Dirs) -> Vec<(&'static str, &'static str, String)> {
+    let Ok(plain) = Dirs::find(&Environment::from_iter([("HOME", &dirs.home)])) else { return Vec::new() };
+    let configuration = ("XDG_CONFIG_HOME", "the configuration", &dirs.user_config, &plain.user_config);
+    let state = ("XDG_STATE_HOME", "the state folder", &dirs.state, &plain.state);
+    let moved = [configuration, state].into_iter().filter(|(_, _, here, without)| here != without);
+    moved.map(|(variable, what, _, without)| (variable, what, dirs.shorten(without))).collect()
 }
 
 fn store(context: &Context, row: &Located) -> Store {
@@ -159,9 +169,10 @@ fn ask_bridge(context: &Context) -> Result<Asked> {
 fn look_for_written_back(context: &Context) -> Result<WrittenBack> {
     let map = context.map(None);
     let before = had_come_back(&map.tombstones())?;
-    let now = with_mappings(context, &map, |kept, _| {
-        let Some(kept) = kept else { return Ok(0) };
-        with_plan(context, &map, kept, |plan, _, _| Ok(written_back(plan, &map.tombstones())?.len()))
+    let times = with_mappings(context, &map, |kept, _| {
+        let Some(kept) = kept else { return Ok(Vec::new()) };
+        with_plan(context, &map, kept, |plan, _, _| Ok(written_back(plan, &map.tombstones())?.into_values().collect()))
     })?;
-    Ok(WrittenBack { now, before })
+    let number = |wanted: fn(&u32) -> bool| times.iter().filter(|times| wanted(times)).count();
+    Ok(WrittenBack { now: number(|times| *times > 1), second_time: number(|times| *times == 2), before })
 }

@@ -25,12 +25,14 @@ pub(crate) enum Asked {
     },
 }
 
-/// What came back after it was pruned, unused.
+/// How many mappings came back after they were pruned, unused, more than once: once may be a person's doing.
 #[derive(Debug)]
 pub(crate) struct WrittenBack {
-    /// So many are in the map now.
+    /// They are in the map now.
     pub(crate) now: usize,
-    /// So many had come back when they were pruned last.
+    /// Those of them that are back for the second time.
+    pub(crate) second_time: usize,
+    /// They had come back more than once when they were pruned last.
     pub(crate) before: usize,
 }
 
@@ -48,6 +50,13 @@ pub(crate) fn differences(one: &Document<'_>, other: &Document<'_>) -> usize {
 
 pub(super) fn bridge(facts: &Facts) -> Finding {
     let Some(asked) = &facts.bridge else { return Finding::without_settings() };
+    let own = facts.schedules();
+    let cut_off = own.iter().find(|schedule| schedule.reach.has_no_network);
+    if let (Some(schedule), false) = (cut_off, matches!(asked, Asked::NotSet)) {
+        let unit = schedule.place.replace(".timer", ".service");
+        let message = format!("bridge.url is set, and {unit} may not open network connections");
+        return Finding::wrong(message, "./install.sh --bridge-url URL");
+    }
     match asked {
         Asked::NotSet => Finding::ok("bridge.url is not set: the file counts"),
         Asked::Down(url) => Finding::warning(
@@ -74,12 +83,14 @@ pub(super) fn written_back(facts: &Facts) -> Finding {
     };
     let is_asked = !matches!(facts.bridge, None | Some(Asked::NotSet));
     // What came back before the bridge was asked to remove it says nothing about now.
-    let number = back.now + if is_asked { 0 } else { back.before };
+    let number = if is_asked { back.now } else { back.before + back.second_time };
     if number == 0 {
-        return Finding::ok("nothing that was pruned came back");
+        return Finding::ok("nothing that was pruned keeps coming back");
     }
-    let message =
-        format!("{} came back, unused, after it was pruned: the bridge writes its memory", count(number, "mapping"));
+    let message = format!(
+        "{} came back again and again after it was pruned: the bridge writes its memory",
+        count(number, "mapping")
+    );
     let remedy = if is_asked {
         "see docs/bridge.md: the bridge at bridge.url is not the one that keeps this map"
     } else {

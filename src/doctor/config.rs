@@ -13,6 +13,8 @@ pub(crate) struct ConfigFacts {
     pub(crate) files: Vec<String>,
     /// Settings whose value is this environment's: key, value, variable.
     pub(crate) from_environment: Vec<(String, String, String)>,
+    /// Variables that move our own folders, each with what it moves and where that is without it.
+    pub(crate) moved: Vec<(&'static str, &'static str, String)>,
 }
 
 pub(super) fn config(facts: &Facts) -> Finding {
@@ -31,6 +33,11 @@ pub(super) fn config(facts: &Facts) -> Finding {
         let keys: Vec<&str> = config.from_environment.iter().map(|(key, ..)| key.as_str()).collect();
         let message = format!("{} here by {variable}, which timers and cron do not see", keys.join(", "));
         return Finding::warning(message, format!("session-sweep config set {key} {value}"));
+    }
+    if let Some((variable, what, without)) = config.moved.first() {
+        let message =
+            format!("{what} is moved here by {variable}, which timers and cron do not see: they use {without}");
+        return Finding::warning(message, format!("session-sweep doctor without {variable} looks where they do"));
     }
     Finding::ok(match &config.files[..] {
         [] => "no file; the defaults apply".to_owned(),

@@ -99,7 +99,7 @@ fn no_run(schedule: &Schedule) -> Finding {
     match schedule.next {
         Some(next) => Finding::warning(
             format!("it has not run yet; the first run is due at {}", Timestamp(next)),
-            "session-sweep doctor after that time",
+            format!("session-sweep doctor after that time; if it says the same: {}", how_to_see(schedule)),
         ),
         None => Finding::wrong("it has not run, and no run is due", how_to_see(schedule)),
     }

@@ -111,7 +111,7 @@ impl View for StatusView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         match (self.schedules, &self.problems[..]) {
             ([], []) => {
-                writeln!(out, "nothing is scheduled: ./install.sh does that; see \"Everyday use\" in README.md")?;
+                writeln!(out, "nothing is scheduled: ./install.sh does that; see \"Install\" in README.md")?;
             }
             ([], _) => writeln!(out, "no schedule was found, but not everything could be looked at")?,
             _ => self.table(out, style, verbose)?,

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     fn programs() -> Programs {
-        Programs { path: "relative:/usr/bin:/bin".into(), variables: vec![("GREETING", "hello".into())] }
+        Programs { path: "/usr/bin:/bin".into(), variables: vec![("GREETING", "hello".into())] }
     }
 
     #[test]
@@ -129,6 +129,14 @@ mod tests {
         assert_eq!(failed, Answer::Failed("no reason".to_owned()));
         let Answer::Failed(why) = programs().ask("false", &[]) else { panic!("false says so") };
         assert!(why.ends_with("false: exit status: 1"), "{why}");
+    }
+
+    #[test]
+    fn a_folder_of_wherever_this_is_started_is_no_place_for_programs() {
+        // Tests are run in the package's folder.
+        assert!(Path::new("tests/fixtures/schedule/stand-in").exists());
+        let programs = Programs { path: "tests/fixtures/schedule".into(), variables: Vec::new() };
+        assert_eq!(programs.find("stand-in"), None);
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl<'t> Properties<'t> {
         self.0.get(key).copied().unwrap_or_default()
     }
 
+    /// Whether the property is there at all: an older systemd may not know it.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
     /// A time; nothing when there was or will be none.
     pub(super) fn time(&self, key: &str) -> Option<DateTime<Utc>> {
         parse_time(self.text(key))

@@ -15,7 +15,8 @@ const TIMERS: &str = "session-sweep*.timer";
 const TIMER_PROPERTIES: &str = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic,\
                                 LastTriggerUSec,RandomizedDelayUSec,TimersCalendar,Unit";
 const SERVICE_PROPERTIES: &str = "Id,LoadState,ActiveState,Result,ExecMainStatus,ExecMainStartTimestamp,ExecStart,User,\
-                                  ReadWritePaths,BindPaths,ProtectSystem,ProtectHome,PrivateTmp";
+                                  ReadWritePaths,BindPaths,ProtectSystem,ProtectHome,PrivateTmp,PrivateNetwork,\
+                                  RestrictAddressFamilies";
 
 /// Adds the timers of both.
 pub(super) fn look(surroundings: &Surroundings, schedules: &mut Schedules) {
@@ -81,6 +82,7 @@ fn schedule(
     }
     let is_enabled = timer.text("UnitFileState").starts_with("enabled");
     let state = match (timer.text("ActiveState") == "active", is_enabled) {
+        (true, true) if kind == Kind::SystemdUser && ends_with_session(surroundings) => State::UntilLogout,
         (true, true) => State::On,
         (true, false) => State::UntilReboot,
         (false, true) => State::Stopped,
@@ -109,6 +111,12 @@ fn schedule(
     })
 }
 
+/// Whether the user's systemd ends with the user's last session; where nobody says so, it does not.
+fn ends_with_session(surroundings: &Surroundings) -> bool {
+    let answer = surroundings.programs.ask("loginctl", &["show-user", &surroundings.login.name, "-p", "Linger"]);
+    matches!(answer, Answer::Said(text) if text.trim() == "Linger=no")
+}
+
 /// What counts from the start of the machine; zero is what a timer has that does not.
 fn after_boot(span: TimeDelta) -> Option<DateTime<Utc>> {
     Some(Proc::default().boot_time().ok()? + Some(span).filter(|span| !span.is_zero())?)
@@ -135,7 +143,15 @@ fn reach(service: &Properties<'_>) -> Reach {
         protects_homes: !matches!(service.text("ProtectHome"), "" | "no"),
         has_own_tmp: !matches!(service.text("PrivateTmp"), "" | "no"),
         writable,
+        has_no_network: service.text("PrivateNetwork") == "yes" || forbids_internet(service),
     }
+}
+
+/// The list names what is allowed; where it begins with `~`, what is forbidden, and alone that is nothing.
+fn forbids_internet(service: &Properties<'_>) -> bool {
+    let families = service.text("RestrictAddressFamilies");
+    let is_listed = families.trim_start_matches('~').split(' ').any(|family| family == "AF_INET");
+    service.has("RestrictAddressFamilies") && families.starts_with('~') == is_listed
 }
 
 /// Timers that are switched on for a user whose systemd is not running.
@@ -147,7 +163,7 @@ fn look_at_links(surroundings: &Surroundings, schedules: &mut Schedules) {
         if is_timer {
             schedules.found.push(Schedule {
                 kind: Kind::SystemdUser,
-                state: State::LoggedOut,
+                state: State::UntilLogout,
                 user: surroundings.login.name.clone(),
                 place: name,
                 next: None,
@@ -179,6 +195,22 @@ mod tests {
         assert_eq!(result("ActiveState=failed\nResult=exit-code\nExecMainStatus=203"), Some(LastResult::Exit(203)));
         assert_eq!(result("ActiveState=activating\nResult=success\nExecMainStatus=0"), Some(LastResult::Running));
         assert_eq!(result("ActiveState=failed\nResult=timeout\nExecMainStatus=15"), Some(LastResult::Ended));
+    }
+
+    #[test]
+    fn whether_a_service_may_open_connections_is_understood() {
+        for (families, expected) in [
+            ("RestrictAddressFamilies=~", false),
+            ("RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX", false),
+            ("RestrictAddressFamilies=~AF_INET6", false),
+            ("RestrictAddressFamilies=~AF_INET AF_INET6", true),
+            ("RestrictAddressFamilies=AF_UNIX", true),
+            ("RestrictAddressFamilies=", true),
+            ("PrivateNetwork=yes", true),
+            ("PrivateNetwork=no", false),
+        ] {
+            assert_eq!(reach(&Properties::of_answer(families)[0]).has_no_network, expected, "{families}");
+        }
     }
 
     #[test]

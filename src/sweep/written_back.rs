@@ -35,7 +35,7 @@ pub(crate) fn written_back(plan: &Plan<'_>, tombstones: &Tombstones) -> Result<F
     Ok(written_back)
 }
 
-/// How many chats had come back, unused, before they were pruned last.
+/// How many chats had come back, unused, more than once before they were pruned last.
 ///
 /// # Errors
 /// There are tombstones, and they cannot be read.
@@ -43,7 +43,7 @@ pub(crate) fn had_come_back(tombstones: &Tombstones) -> Result<usize> {
     let mut chats: FxHashMap<(Option<String>, String), bool> = FxHashMap::default();
     tombstones.visit(|former| {
         let chat = (former.model.map(Cow::into_owned), former.chat.into_owned());
-        chats.insert(chat, former.written_back > 0);
+        chats.insert(chat, former.written_back > 1);
     })?;
     Ok(chats.into_values().filter(|came_back| *came_back).count())
 }

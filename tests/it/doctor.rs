@@ -122,6 +122,18 @@ fn settings_of_this_shell_that_a_timer_does_not_see_are_told() {
     world.variable("CLAUDE_SESSION_DIR", &bridge);
     let remedy = format!("session-sweep config set map.dir {}", bridge.display());
     check(&world, "config").is("warning", "map.dir here by CLAUDE_SESSION_DIR, which timers", &remedy);
+    for (variable, message) in [
+        ("XDG_CONFIG_HOME", "the configuration is moved here by XDG_CONFIG_HOME"),
+        ("XDG_STATE_HOME", "they use ~/.local/state/session-sweep"),
+    ] {
+        let mut moved = well();
+        moved.variable(variable, "/nonexistent");
+        check(&moved, "config").is("warning", message, variable);
+        let mut same = well();
+        let usual = same.home().join(if variable == "XDG_STATE_HOME" { ".local/state" } else { ".config" });
+        same.variable(variable, usual);
+        assert_eq!(check(&same, "config").status, "ok");
+    }
     let mut misspelt = well();
     misspelt.variable("SESSION_SWEEP_MAP_IDEL", "1h");
     check(&misspelt, "config").is("warning", "SESSION_SWEEP_MAP_IDEL", "did you mean");
@@ -257,6 +269,19 @@ fn a_timer_that_does_not_run_or_will_not_after_a_reboot_is_told() {
     world.says("system/timers", &recorded("system/timers.txt").replace("=enabled", "=disabled"));
     let enable = "sudo systemctl enable session-sweep@anna.timer";
     check(&world, "schedule").is("warning", "it ends with the next reboot", enable);
+}
+
+#[test]
+fn a_timer_that_ends_with_the_users_session_is_told() {
+    let mut world = well();
+    world.login("Linger=no\n");
+    let words = "session-sweep.timer is enabled, but runs only while you are logged in";
+    check(&world, "schedule").is("warning", words, &format!("sudo loginctl enable-linger {}", me()));
+    for id in ["last-run", "binary"] {
+        assert_eq!(check(&world, id).status, "ok", "{id}");
+    }
+    world.login("Linger=yes\n");
+    assert_eq!(check(&world, "schedule").status, "ok");
 }
 
 #[test]
@@ -457,21 +482,56 @@ fn a_bridge_is_asked_where_its_address_is_set() {
 }
 
 #[test]
+fn a_service_that_cannot_reach_the_bridge_is_told() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.systemd("system", "system", &World::program());
+    let as_mine = |path: &str| recorded(path).replace("User=anna", &format!("User={}", me()));
+    world.says("system/services", &as_mine("hardened/services.txt"));
+    assert_eq!(check(&world, "bridge").status, "ok");
+    let bridge = Bridge::start(world.map_path());
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    let message = "session-sweep@anna.service may not open network connections";
+    check(&world, "bridge").is("wrong", message, "./install.sh --bridge-url");
+    world.says("system/services", &as_mine("hardened/services-with-bridge.txt"));
+    assert_eq!(check(&world, "bridge").status, "ok");
+}
+
+#[test]
 fn what_a_bridge_writes_back_is_told() {
     let mut world = well();
-    check(&world, "written-back").is("ok", "nothing that was pruned came back", "");
+    assert_eq!(check(&world, "written-back").status, "ok");
     world.claude(&id(1), 300);
     let map = nested(&[("claude-cli", "old", &id(1)), ("codex-cli", "b", CODEX_ID)]);
-    world.map(&map);
-    world.run(&["prune"]).ends_with(0);
+    // Once may be a person's doing.
+    for _ in 0..2 {
+        world.map(&map);
+        check(&world, "written-back").is("ok", "nothing that was pruned keeps coming back", "");
+        world.run(&["prune"]).ends_with(0);
+    }
     assert_eq!(check(&world, "written-back").status, "ok");
     world.map(&map);
-    check(&world, "written-back").is("wrong", "1 mapping came back, unused", "config set bridge.url");
+    check(&world, "written-back").is("wrong", "1 mapping came back again", "config set bridge.url");
     // Pruned again, it may come back any time.
     world.run(&["prune"]).ends_with(0);
-    check(&world, "written-back").is("wrong", "1 mapping came back, unused", "config set bridge.url");
-    // A bridge that is asked to remove it does not write it back.
+    check(&world, "written-back").is("wrong", "1 mapping came back again", "config set bridge.url");
+    world.map(&map);
+    check(&world, "written-back").is("wrong", "1 mapping came back again", "config set bridge.url");
+    world.run(&["prune"]).ends_with(0);
+    // What was before the bridge was asked says nothing about now.
     let bridge = Bridge::start(world.map_path());
     world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
     assert_eq!(check(&world, "written-back").status, "ok");
+    bridge.set("claude-cli", "old", &id(1));
+    check(&world, "written-back").is("wrong", "1 mapping came back again", "docs/bridge.md");
+}
+
+#[test]
+fn claude_counts_from_the_files_time_and_not_from_the_last_record() {
+    let world = well();
+    let path = world.claude(&id(1), days(31));
+    world.map(&nested(&[("claude-cli", "resumed", &id(1))]));
+    check(&world, "retention").is("warning", "claude will delete 1 mapped transcript", "");
+    crate::world::touch(&path, 0);
+    assert_eq!(check(&world, "retention").status, "ok");
 }

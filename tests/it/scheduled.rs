@@ -71,6 +71,12 @@ impl World {
         self.says("cron/crontab", text);
     }
 
+    /// A machine that says this of the user's session.
+    pub(crate) fn login(&mut self, text: &str) {
+        self.install("loginctl");
+        self.says("login/loginctl", text);
+    }
+
     /// A machine that says this of its clock.
     pub(crate) fn clock(&mut self, text: &str) {
         self.install("timedatectl");

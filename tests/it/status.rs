@@ -143,6 +143,20 @@ fn other_users_timers_are_roots_to_see() {
 }
 
 #[test]
+fn the_log_of_one_user_says_nothing_about_the_runs_of_others() {
+    let mut world = World::new();
+    world.systemd("system", "never", &World::program());
+    world.says("system/services", &recorded("never/services.txt").replace("User=anna", "User=bert"));
+    world.run_log(&[run("2026-11-20T16:40:00Z", "timer", 0)]);
+    let schedules = world.json_then(&["status"])["schedules"].clone();
+    if is_root() {
+        assert_eq!((&schedules[0]["user"], &schedules[0]["last"]), (&json!("bert"), &Value::Null));
+    } else {
+        assert_eq!(schedules, json!([]));
+    }
+}
+
+#[test]
 fn the_last_run_is_told_in_words() {
     let world = World::new();
     let none = world.run_then(&["status"]).ends_with(0);
