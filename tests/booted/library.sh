@@ -147,3 +147,19 @@ journal_says() { # TEXT
   journalctl --sync
   journalctl --quiet --output=cat "$said_by=$unit.service" | grep --fixed-strings --regexp "$1"
 }
+
+check_timer() { # USER FOLDER: it fires, prunes her map, tells it, gives way to another run and goes on
+  local lock
+  fire_often
+  check 'the timer prunes' within 10 is_pruned "$2"
+  check 'the journal shows the summary' within 5 journal_says \
+    '4 checked: 1 active, 1 idle, 2 in use, 0 missing, 0 unknown; 1 pruned'
+  set_for "$1" map.wait 1s
+  exec {lock}>>"$2/session_map.lock"
+  flock "$lock"
+  write_map "$1" "$2"
+  check 'while the lock is held a run ends with 3' within 10 last_status_is 3
+  exec {lock}>&-
+  check 'the next one prunes' within 10 is_pruned "$2"
+  fire_as_before
+}

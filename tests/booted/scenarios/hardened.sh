@@ -12,7 +12,7 @@ inside() { # COMMAND...: in the place of the unit's own; what it says goes to /r
   systemctl start session-sweep@alice.service
 }
 
-exposed_by_less_than() { # TENTHS
+exposed_at_most() { # TENTHS
   systemd-analyze security --no-pager --threshold="$1" session-sweep@alice.service
 }
 
@@ -25,12 +25,12 @@ add_user alice
 write_map alice /srv/bridge
 install_with root --system --systemd --run-as alice --dir /srv/bridge >/dev/null
 check 'systemd finds nothing wrong with the unit and the timer' is_clean root session-sweep@alice.service session-sweep@alice.timer
-check 'exposure of at most 2.0' exposed_by_less_than 20
+check 'exposure of at most 2.0' exposed_at_most 20
 check 'no network' connecting_says 'Address family not supported'
 check 'the home is read-only' not inside /bin/touch /home/alice/new
 check 'so is the rest' not inside /bin/touch /var/tmp/new
 check 'but the folder of the map' inside /bin/touch /srv/bridge/new
 
 install_with root --system --systemd --run-as alice --bridge-url http://127.0.0.1:8000 >/dev/null
-check 'with a bridge as well exposure of at most 2.0' exposed_by_less_than 20
+check 'with a bridge as well exposure of at most 2.0' exposed_at_most 20
 check 'and the bridge can be reached' connecting_says 'Connection refused'
