@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::cli::{Config, ConfigCommand};
+use crate::config::setting::Setting;
 use crate::config::{CheckView, ConfigView, Dirs, Environment, PathText, SetView, check, set};
 use crate::context::{Context, Given};
 use crate::exit::ExitStatus;
@@ -28,6 +29,10 @@ pub(super) fn run(arguments: &Config, given: &Given, environment: Environment) -
         ConfigCommand::Set { key, values } => {
             let dirs = Dirs::find(&environment)?;
             let (file, changed) = set(&dirs, given.config_file.as_deref(), key, values)?;
+            let variables = Setting::find(key).into_iter().flat_map(Setting::variables);
+            for variable in variables.filter(|variable| environment.get(variable).is_some()) {
+                log::warn!("{variable} is set here, and wins over the file");
+            }
             let view = SetView { schema: 1, command: "config set", file: PathText(file), key: key.clone(), changed };
             Output::new(given.json, given.quiet, given.verbose, anstream::ColorChoice::Auto).show(&view)?;
             Ok(ExitStatus::Done)

@@ -116,6 +116,8 @@ fn start_logging(cli: &Cli) {
     if let Ok(filter) = std::env::var("SESSION_SWEEP_LOG") {
         logger.parse_filters(&filter);
     }
+    // It would print what is sent, a token included.
+    logger.filter_module("ureq", log::LevelFilter::Warn).filter_module("ureq_proto", log::LevelFilter::Warn);
     // A second call in one process (tests) keeps the first logger.
     let _ = logger.try_init();
 }

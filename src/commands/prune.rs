@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::prune::PruneView;
 use crate::session_map::{MapError, SessionMap};
-use crate::sweep::apply::{How, apply};
+use crate::sweep::apply::{Applied, How, apply};
 use crate::sweep::post_prune;
 
 pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
         None if arguments.quiet_if_missing => Ok(()),
         None => Err(MapError::Missing(task.map.path().to_owned()).into()),
     })?;
-    Ok(outcome.status)
+    outcome.end()
 }
 
 /// A prune of one map.
@@ -62,24 +62,37 @@ pub(super) fn prune(
                 };
                 Some(apply(plan, map, keeper, memory, &how)?)
             };
+            let (applied, failure) = take_failure(applied)?;
             let map = map.path().to_string_lossy().into_owned();
             let mut view = PruneView { plan, map, bridge, applied: applied.as_ref(), after: None };
             view.after = tell(context, &view);
-            show(Some(&view)).with_context(|| match &applied {
-                Some(applied) => format!("{} mappings were pruned, which could not be reported", applied.pruned),
+            show(Some(&view)).with_context(|| match applied.as_ref().map(|applied| applied.pruned) {
+                Some(0) => "nothing was pruned, and that could not be reported".to_owned(),
+                Some(pruned) => format!("{pruned} mappings were pruned, which could not be reported"),
                 None => "the preview could not be shown".to_owned(),
             })?;
             let problems = view.problems();
             super::tell_when_quiet(context.output, problems.iter());
             let totals = view.totals();
             let status = match () {
+                () if failure.is_some() => ExitStatus::Failed,
                 () if !problems.is_empty() => ExitStatus::Partial,
                 () if task.exit_code && task.dry_run && totals.pruned > 0 => ExitStatus::WorkToDo,
                 () => ExitStatus::Done,
             };
-            Ok(Outcome { status, map: Some(view.map.clone()), totals: Some(totals) })
+            Ok(Outcome { status, map: Some(view.map.clone()), totals: Some(totals), problems, failure })
         })
     })
+}
+
+/// What stopped a run that had done something by then, taken out of what it did. Where it had done nothing it is the
+/// error of the whole.
+fn take_failure(applied: Option<Applied>) -> Result<(Option<Applied>, Option<anyhow::Error>)> {
+    let Some(mut applied) = applied else { return Ok((None, None)) };
+    match applied.failure.take() {
+        Some(failure) if applied.pruned == 0 && applied.unsure == 0 => Err(failure),
+        failure => Ok((Some(applied), failure)),
+    }
 }
 
 /// Runs the command that is to follow a prune, where something was pruned; yields what went wrong with it.

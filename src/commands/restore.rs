@@ -58,14 +58,34 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
         mappings => new_map(&mappings).map_err(|error| MapError::Change(error.into())),
     };
     held.update_or_create(change, new)?;
-    warn_of_live_bridge(context);
+    let entries = entries.into_inner();
     // The tombstones stay: a bridge that has the map in memory may write it back without what was restored (it reads the
     // map once, at its start), and then they are all that is left. While the chat is mapped nobody asks them.
-    show(context, arguments, &map, entries.into_inner())
+    if let Err(error) = note_restored(&entries, &map, context) {
+        log::warn!("{error:#}");
+    }
+    warn_of_live_bridge(&entries, context);
+    show(context, arguments, &map, entries)
+}
+
+/// Notes in the tombstones what is in the map again: nobody else brought it back.
+fn note_restored(entries: &[Restored], map: &SessionMap, context: &Context) -> Result<()> {
+    let restored = entries.iter().filter(|entry| entry.action == RestoreAction::Restore);
+    let restored: FxHashSet<(Option<&str>, &str, &str)> =
+        restored.map(|entry| (entry.model.as_deref(), entry.chat.as_str(), entry.session.as_str())).collect();
+    if restored.is_empty() {
+        return Ok(());
+    }
+    let is_restored =
+        |grave: &Grave| restored.contains(&(grave.model.as_deref(), grave.chat.as_str(), grave.session.as_str()));
+    map.tombstones().note_restored(is_restored, context.now)
 }
 
 /// A bridge that runs has the map in memory, and no door through which a mapping could be put back.
-fn warn_of_live_bridge(context: &Context) {
+fn warn_of_live_bridge(entries: &[Restored], context: &Context) {
+    if entries.iter().all(|entry| entry.action == RestoreAction::Keep) {
+        return;
+    }
     if let Ok(Some(_)) = super::map::open_bridge(&context.config.settings.bridge) {
         log::warn!(
             "the bridge is running: it reads the map when it starts, and writes over what was restored with its next \

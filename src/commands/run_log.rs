@@ -14,12 +14,31 @@ pub(super) struct Outcome {
     pub(super) status: ExitStatus,
     pub(super) map: Option<String>,
     pub(super) totals: Option<Totals>,
+    /// What could not be looked at or done.
+    pub(super) problems: Vec<String>,
+    /// What stopped it half-way.
+    pub(super) failure: Option<anyhow::Error>,
 }
 
 impl Outcome {
     /// There was nothing to look at.
     pub(super) const fn nothing() -> Self {
-        Self { status: ExitStatus::Done, map: None, totals: None }
+        Self { status: ExitStatus::Done, map: None, totals: None, problems: Vec::new(), failure: None }
+    }
+}
+
+impl Outcome {
+    /// How the command ends.
+    pub(super) fn end(self) -> anyhow::Result<ExitStatus> {
+        self.failure.map_or(Ok(self.status), Err)
+    }
+
+    /// What the run log says of it, where not all is well.
+    fn trouble(&self) -> Option<String> {
+        const LONGEST: usize = 1_000;
+        let failure = self.failure.iter().map(|failure| format!("{failure:#}"));
+        let trouble: Vec<String> = failure.chain(self.problems.iter().cloned()).collect();
+        (!trouble.is_empty()).then(|| trouble.join("; ").chars().take(LONGEST).collect())
     }
 }
 
@@ -32,7 +51,7 @@ pub(super) fn log_run(
     result: Result<&Outcome, &anyhow::Error>,
 ) {
     let (exit, error) = match result {
-        Ok(outcome) => (outcome.status, None),
+        Ok(outcome) => (outcome.status, outcome.trouble()),
         Err(error) => (super::status_of(error), Some(format!("{error:#}"))),
     };
     let outcome = result.ok();

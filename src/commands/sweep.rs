@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     if !task.dry_run {
         log_run(&context.dirs.state, arguments.started_by, context.started, begun.elapsed(), result.as_ref());
     }
-    Ok(result?.status)
+    result?.end()
 }
 
 /// Writes down that a sweep could not even begin, and hands the reason on.

@@ -1,5 +1,6 @@
 //! Flags over environment over the user's file over the machine's file over defaults.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::dirs::Dirs;
@@ -93,10 +94,21 @@ fn gather(
     flags: &[Override],
     built_in: Vec<Provider>,
 ) -> (Config, Vec<Problem>, Vec<(PathBuf, bool)>) {
-    let mut files = match named {
+    let files = match named {
         Some(path) => vec![ConfigFile::read(path, true)],
         None => vec![ConfigFile::read(&dirs.system_config, false), ConfigFile::read(&dirs.user_config, false)],
     };
+    resolve(files, dirs, environment, flags, built_in)
+}
+
+/// What these files, variables and flags come to.
+fn resolve(
+    mut files: Vec<ConfigFile>,
+    dirs: &Dirs,
+    environment: &Environment,
+    flags: &[Override],
+    built_in: Vec<Provider>,
+) -> (Config, Vec<Problem>, Vec<(PathBuf, bool)>) {
     let looked_for = files.iter().map(|file| (file.path.clone(), file.present)).collect();
     let mut problems: Vec<Problem> = files.iter_mut().flat_map(|file| std::mem::take(&mut file.problems)).collect();
     let provider_origins = vec![Origin::Default; built_in.len()];
@@ -229,12 +241,13 @@ impl Config {
     }
 }
 
-/// What is wrong with `value` as it would stand in the file `path`.
-pub(super) fn objection(setting: &Setting, dirs: &Dirs, path: &Path, value: RawValue) -> Option<Problem> {
-    let origin = Origin::File(path.to_owned());
-    let message = store(&mut Settings::unset(Vec::new()), setting, dirs, &origin, value).err()?;
-    let remedy = remedy(setting, &origin);
-    Some(Problem::new(origin, setting.key, message, remedy))
+/// What would be wrong if the file at `path` had this text.
+pub(super) fn objections(dirs: &Dirs, path: &Path, text: &str, built_in: Vec<Provider>) -> Vec<Problem> {
+    let mut files = vec![ConfigFile::of_text(path, text)];
+    if path == dirs.user_config {
+        files.insert(0, ConfigFile::read(&dirs.system_config, false));
+    }
+    resolve(files, dirs, &Environment::default(), &[], built_in).1
 }
 
 /// Checks and stores one value; gives back how it is shown, or what is wrong with it.
@@ -247,13 +260,14 @@ fn store(
 ) -> Result<String, String> {
     match (&setting.store, value) {
         (Store::Text(store), RawValue::Text(text)) => {
-            store(settings, &text).map_err(|reason| format!("{text:?}: {reason}"))?;
+            store(settings, &text).map_err(|reason| format!("{:?}: {reason}", without_secrets(&text)))?;
             Ok(text)
         }
         (Store::Path(store), RawValue::Text(text)) => {
             let in_file = matches!(origin, Origin::File(_));
             let path = if in_file { dirs.expand(&text) } else { PathBuf::from(&text) };
-            if text.is_empty() && *origin == Origin::Default {
+            if text.is_empty() && setting.default.is_empty() {
+                store(settings, PathBuf::new());
                 return Ok(text);
             }
             if text.is_empty() {
@@ -285,6 +299,14 @@ fn store(
         (Store::Text(_) | Store::Path(_) | Store::Flag(_), RawValue::List(_)) => {
             Err("must be one value, not a list".to_owned())
         }
+    }
+}
+
+/// A text to be shown, without what stands before the host in a URL.
+fn without_secrets(text: &str) -> Cow<'_, str> {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}").into(),
+        _ => text.into(),
     }
 }
 

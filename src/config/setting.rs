@@ -195,7 +195,9 @@ pub(crate) static SETTINGS: [Setting; 14] = [
         default: "",
         example: "/etc/bridge/token",
         doc: "A file whose text is sent to the bridge as bearer token; in a file absolute or below `~`.",
-        store: Store::Path(|settings, path| settings.bridge.token_file = Some(path)),
+        store: Store::Path(|settings, path| {
+            settings.bridge.token_file = Some(path).filter(|path| !path.as_os_str().is_empty());
+        }),
     },
     Setting {
         key: "bridge.allow_remote",

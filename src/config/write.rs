@@ -6,12 +6,13 @@ use anyhow::Result;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use super::dirs::Dirs;
-use super::file::{ConfigFile, RawValue, text_of};
+use super::file::{ConfigFile, text_of};
 use super::origin::Origin;
 use super::problem::{Problem, Problems, nearest};
-use super::resolve::objection;
+use super::resolve::objections;
 use super::setting::{SETTINGS, Setting, Store};
 use crate::filesystem::{Created, HOLD, Prepared, Replaced, Snapshot, SnapshotError, create, make_folder};
+use crate::providers::builtin;
 
 /// More than any such file has.
 const LARGEST: u64 = 1024 * 1024;
@@ -72,13 +73,15 @@ fn with_setting(
     };
     // What is wrong already would be blamed on this change.
     Problems::none_or(ConfigFile::of_text(path, text).problems, ())?;
-    let (raw, new) = match (&setting.store, values) {
-        (Store::List(_), list) => (RawValue::List(list.to_vec()), value(list.iter().collect::<Array>())),
-        (Store::Flag(_), [flag]) => (RawValue::Text(flag.clone()), value(flag == "true")),
-        (_, [text]) => (RawValue::Text(text.clone()), value(text)),
+    let new = match (&setting.store, values) {
+        (Store::List(_), list) => value(list.iter().filter(|element| !element.is_empty()).collect::<Array>()),
+        (Store::Flag(_), [flag]) => value(
+            flag.parse::<bool>()
+                .map_err(|_| refused(format!("{flag:?} is neither true nor false"), "write true or false"))?,
+        ),
+        (_, [text]) => value(text),
         _ => return Err(refused("takes one value".to_owned(), "give one").into()),
     };
-    Problems::none_or(objection(setting, dirs, path, raw).into_iter().collect(), ())?;
     let syntax = |error: toml_edit::TomlError| refused(error.to_string(), "correct the file first");
     let mut document: DocumentMut = text.parse().map_err(syntax)?;
     if !document.contains_key(setting.section()) {
@@ -100,7 +103,12 @@ fn with_setting(
         }
         (_, new) => drop(section.insert(setting.name(), new)),
     }
-    let changed = document.to_string();
+    let mut changed = document.to_string();
+    if text.contains("\r\n") && text.matches('\n').count() == text.matches("\r\n").count() {
+        // The library writes every line end as one character.
+        changed = changed.replace('\n', "\r\n");
+    }
+    Problems::none_or(objections(dirs, path, &changed, builtin::rows()), ())?;
     Ok((changed != text).then_some(changed))
 }
 
@@ -128,6 +136,12 @@ mod tests {
         assert_eq!(new, text.replace("# long\n", "# long\ndir = '/a \"b\"'\n"));
         let section = changed("", "bridge.allow_remote", &["true"]).unwrap().unwrap();
         assert_eq!(section, "[bridge]\nallow_remote = true\n");
+        let empty = changed("", "map.models", &[""]).unwrap().unwrap();
+        assert_eq!(empty, "[map]\nmodels = []\n");
+        let unset = changed("[bridge]\ntoken_file = \"/t\"\n", "bridge.token_file", &[""]).unwrap().unwrap();
+        assert_eq!(unset, "[bridge]\ntoken_file = \"\"\n");
+        let other_ends = changed("[map]\r\nidle = \"1h\"\r\n# x\r\n", "map.idle", &["2h"]).unwrap().unwrap();
+        assert_eq!(other_ends, "[map]\r\nidle = \"2h\"\r\n# x\r\n");
         let below = changed("# mine\n", "map.idle", &["1h"]).unwrap().unwrap();
         assert_eq!(below, "# mine\n\n[map]\nidle = \"1h\"\n");
         let list = changed("", "map.models", &["a", "b"]).unwrap().unwrap();
@@ -147,6 +161,8 @@ mod tests {
             ("", "map.dir", &["relative"], "must be absolute"),
             ("", "bridge.allow_remote", &["yes"], "neither true nor false"),
             ("", "bridge.url", &["https://127.0.0.1"], "TLS"),
+            ("", "bridge.url", &["http://192.0.2.1"], "not on this machine"),
+            ("", "bridge.url", &["http://me:secret@127.0.0.1"], "http://…@127.0.0.1"),
             ("[map]\nidel = \"2h\"", "map.idle", &["2h"], "did you mean `idle`?"),
             ("map", "map.idle", &["2h"], "/c.toml:1"),
         ] {

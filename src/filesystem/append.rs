@@ -89,7 +89,7 @@ impl Drop for PendingAppend {
     }
 }
 
-fn last_byte(file: &File, len: u64) -> io::Result<u8> {
+pub(super) fn last_byte(file: &File, len: u64) -> io::Result<u8> {
     let mut byte = [0];
     file.read_exact_at(&mut byte, len - 1)?;
     Ok(byte[0])

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, fstat, statat};
 
+use super::append::last_byte;
 use super::error::FileError;
 use super::names::rename_over;
 use super::sidecar::Sidecar;
@@ -28,9 +29,13 @@ pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
 /// in place of what was put aside before. Not flushed: a lost line of a log is not worth a disk's time.
 pub(crate) fn log_line(path: &Path, line: &str, largest: u64, aside: &OsStr) -> Result<(), FileError> {
     let log = Sidecar::open(path, OFlags::APPEND)?;
+    let length = log.file.metadata().map_err(FileError::io(path, "examine"))?.len();
+    // What a crash left without an end would take this line with it.
+    let torn = length > 0 && last_byte(&log.file, length).is_ok_and(|last| last != b'\n');
+    let start = if torn { "\n" } else { "" };
     // In one call, so that lines of runs at the same time follow each other.
-    (&log.file).write_all(format!("{line}\n").as_bytes()).map_err(FileError::io(path, "append to"))?;
-    if log.file.metadata().map_err(FileError::io(path, "examine"))?.len() > largest {
+    (&log.file).write_all(format!("{start}{line}\n").as_bytes()).map_err(FileError::io(path, "append to"))?;
+    if length + line.len() as u64 + 1 > largest {
         put_aside(&log, path, aside).map_err(FileError::io(path, "put aside"))?;
     }
     Ok(())

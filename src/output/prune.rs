@@ -78,7 +78,8 @@ impl PruneView<'_> {
     fn written_back(&self) -> Option<String> {
         let count = self.plan.written_back_again();
         let remedy = match &self.bridge {
-            Some(BridgeView { up: true, .. }) => "restore, or the bridge itself, brought them back",
+            // Now they go for good.
+            Some(BridgeView { up: true, .. }) => return None,
             Some(_) => "a bridge that was down then wrote its old map; while it runs it is asked to remove them",
             None => {
                 "a bridge writes the map that it has in memory over the file; tell where it listens, so that it is asked \
@@ -192,7 +193,11 @@ impl View for PruneView<'_> {
         match &self.bridge {
             Some(BridgeView { url, up: true }) => writeln!(out, "the bridge at {} was asked", Escaped(url))?,
             Some(BridgeView { url, up: false }) => {
-                writeln!(out, "nobody listens at {}: the bridge is down, and its file counts", Escaped(url))?;
+                writeln!(
+                    out,
+                    "nobody accepts a connection at {}: the bridge is down, and its file counts",
+                    Escaped(url)
+                )?;
             }
             None => {}
         }
@@ -246,7 +251,7 @@ impl Serialize for PruneView<'_> {
         document.serialize_field("entries", &Entries(self))?;
         document.serialize_field("summary", &self.totals())?;
         document.serialize_field("not_understood", &self.plan.document.not_understood)?;
-        document.serialize_field("notes", &self.notes())?;
+        document.serialize_field("notes", &self.notes().into_iter().chain(self.unaddressable()).collect::<Vec<_>>())?;
         document.end()
     }
 }

@@ -135,7 +135,7 @@ mod tests {
         let log = RunLog::below(&folder.path().join("state"));
         assert_eq!(log.runs().unwrap(), []);
         log.add(&run(1)).unwrap();
-        let torn = fs_err::read_to_string(log.path()).unwrap() + "{\"at\":\"2026\n[]\n";
+        let torn = fs_err::read_to_string(log.path()).unwrap() + "[]\n{\"at\":\"2026";
         fs_err::write(log.path(), torn).unwrap();
         log.add(&run(2)).unwrap();
         assert_eq!(log.runs().unwrap(), [run(1), run(2)]);

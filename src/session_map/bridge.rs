@@ -13,10 +13,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use ureq::http::StatusCode;
 
+use crate::filesystem::Snapshot;
 use crate::policy::bridge_url::BridgeUrl;
 
 /// A longer list is none of sessions.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// More of an answer than this is not worth reading for the connection's sake.
+const MAX_UNREAD: u64 = 64 * 1024;
+/// A longer token is none.
+const MAX_TOKEN: u64 = 64 * 1024;
 /// A longer request is refused by common servers before anybody looks at it.
 const MAX_ENCODED: usize = 4_000;
 /// Whatever else is encoded, these need not be (RFC 3986: unreserved).
@@ -57,29 +62,33 @@ pub(crate) enum BridgeError {
     Token { path: PathBuf, why: String },
 }
 
-/// How far a run had come when the bridge failed it.
+/// How far a run had come when something failed it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) removed: usize,
+    /// So many more were asked for without an answer.
+    pub(crate) unsure: usize,
 }
 
 impl std::fmt::Display for Progress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.removed {
-            0 => f.write_str("nothing was written"),
-            1 => f.write_str("1 mapping had been removed by then, no more"),
-            count => write!(f, "{count} mappings had been removed by then, no more"),
+        match self {
+            Self { removed: 0, unsure: 0 } => f.write_str("nothing was written"),
+            Self { removed, unsure: 0 } => write!(f, "{removed} had been removed by then, the others stay"),
+            Self { removed, unsure } => {
+                write!(f, "{removed} had been removed by then; of {unsure} it is not known, the others stay")
+            }
         }
     }
 }
 
 /// What the bridge said to a removal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removal {
     /// It is gone, or was gone already.
     Gone,
-    /// It stays; the text says why.
-    Refused(String),
+    /// It stays.
+    Refused,
 }
 
 /// The list of sessions, whatever else stands in the answer.
@@ -121,7 +130,9 @@ impl Bridge {
         }
         let body = answer.body_mut().with_config().limit(MAX_BYTES).read_to_vec();
         let body = body.map_err(|cause| self.silent(REQUEST, cause))?;
-        let listing: Listing<'_> = serde_json::from_slice(&body)
+        // A derived reader takes a list for an object, too.
+        let is_object = body.trim_ascii_start().starts_with(b"{");
+        let listing: Listing<'_> = serde_json::from_slice(if is_object { &body } else { b"" })
             .map_err(|error| self.not_understood(REQUEST, format!("no JSON object with `sessions` in it ({error})")))?;
         Ok(listing.sessions.get().as_bytes().to_vec())
     }
@@ -130,12 +141,13 @@ impl Bridge {
     pub(crate) fn remove(&self, model: Option<&str>, chat: &str) -> Result<Removal, BridgeError> {
         const REQUEST: &str = "DELETE /sessions/…";
         let request = self.agent.delete(self.url.route(&route(model, chat)));
-        let answer = self.authorized(request).call().map_err(|cause| self.silent(REQUEST, cause))?;
+        let mut answer = self.authorized(request).call().map_err(|cause| self.silent(REQUEST, cause))?;
+        // Nothing in it matters; read to its end, the connection serves for the next request.
+        let _ = answer.body_mut().with_config().limit(MAX_UNREAD).read_to_vec();
         match answer.status() {
-            status if status.is_success() => Ok(Removal::Gone),
-            // Whoever removed it, it is not there any more.
-            StatusCode::NOT_FOUND => Ok(Removal::Gone),
-            StatusCode::BAD_REQUEST => Ok(Removal::Refused(self.status_text(StatusCode::BAD_REQUEST))),
+            // Not found: whoever removed it, it is not there any more.
+            StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(Removal::Gone),
+            StatusCode::BAD_REQUEST => Ok(Removal::Refused),
             status => Err(self.not_understood(REQUEST, self.status_text(status))),
         }
     }
@@ -173,17 +185,18 @@ impl Bridge {
 
 impl BridgeError {
     /// The same, after so much had been done.
-    pub(crate) fn after(mut self, removed: usize) -> Self {
+    pub(crate) fn after(mut self, progress: Progress) -> Self {
         if let Self::Silent { done, .. } | Self::NotUnderstood { done, .. } = &mut self {
-            done.removed = removed;
+            *done = progress;
         }
         self
     }
 }
 
-/// Whether a chat's id can stand in a path. A server takes `/` for a separator, encoded or not, and a dot for a folder.
-pub(crate) fn can_address(chat: &str) -> bool {
-    !matches!(chat, "" | "." | "..") && !chat.contains('/') && encoded(chat).len() <= MAX_ENCODED
+/// Whether a mapping can be named in a URL. A server takes `/` in a chat's id for a separator, encoded or not, and a dot
+/// for a folder; an empty model may be taken for none, which stands for all.
+pub(crate) fn can_address(model: Option<&str>, chat: &str) -> bool {
+    model != Some("") && !matches!(chat, "" | "." | "..") && !chat.contains('/') && encoded(chat).len() <= MAX_ENCODED
 }
 
 fn route(model: Option<&str>, chat: &str) -> String {
@@ -213,8 +226,8 @@ fn listening(door: Door<'_>) -> Result<Option<BridgeUrl>, BridgeError> {
             Ok(_) if door.url.is_localhost() => return Ok(Some(door.url.at(address))),
             Ok(_) => return Ok(Some(door.url.clone())),
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::TimedOut) => {}
-            // A machine may have no IPv6 at all.
-            Err(error) if address.is_ipv6() && error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            // A machine, or a service, may have no IPv6 at all.
+            Err(_) if door.url.is_localhost() && address.is_ipv6() => {}
             Err(error) => return Err(unreachable(error)),
         }
     }
@@ -223,7 +236,8 @@ fn listening(door: Door<'_>) -> Result<Option<BridgeUrl>, BridgeError> {
 
 fn authorization(path: &Path) -> Result<String, BridgeError> {
     let refused = |why: String| BridgeError::Token { path: path.to_owned(), why };
-    let text = fs_err::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    let file = Snapshot::open(path, MAX_TOKEN).map_err(|error| refused(error.to_string()))?;
+    let text = String::from_utf8_lossy(file.bytes());
     let token = text.trim();
     if token.is_empty() || token.contains(|letter: char| !letter.is_ascii_graphic()) {
         return Err(refused("it must hold one token, in one line of visible ASCII characters".to_owned()));
@@ -259,10 +273,11 @@ mod tests {
     #[test]
     fn what_a_server_would_take_for_something_else_cannot_be_addressed() {
         for chat in ["", ".", "..", "a/b", "/", &"x".repeat(4_001), &"é".repeat(700)] {
-            assert!(!can_address(chat), "{chat}");
+            assert!(!can_address(None, chat), "{chat}");
         }
         for chat in ["a", "...", "a\\b", "%2F", "é", &"x".repeat(4_000)] {
-            assert!(can_address(chat), "{chat}");
+            assert!(can_address(Some("m"), chat), "{chat}");
         }
+        assert!(!can_address(Some(""), "a"));
     }
 }

@@ -49,6 +49,9 @@ pub(crate) struct Tombstone<'a> {
     /// How often it had come back, unused, after it was pruned.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) written_back: u32,
+    /// The bridge was asked to remove it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) through_bridge: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -70,6 +73,12 @@ pub(crate) struct Former<'t> {
     pub(crate) last_activity: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(crate) written_back: u32,
+    /// The bridge was asked to remove it: then it did not come back by being written from memory.
+    #[serde(default)]
+    pub(crate) through_bridge: bool,
+    /// When it was put back on purpose.
+    #[serde(default)]
+    pub(crate) restored_at: Option<DateTime<Utc>>,
 }
 
 /// A mapping's value as it stood in the map: as JSON where it fits on a line, else as text, so that a tombstone is always
@@ -146,7 +155,7 @@ impl Tombstones {
             }
             Ok(())
         })
-        .with_context(|| format!("cannot record removed mappings in {}; nothing was pruned", self.path.display()))
+        .with_context(|| format!("cannot record removed mappings in {}, so none is removed", self.path.display()))
     }
 
     /// The newest tombstone of a chat. `is_of` tells which tombstones belong to the chat; one under exactly this model
@@ -200,6 +209,26 @@ impl Tombstones {
             write_own(&self.path, &kept, 0o600)?;
         }
         Ok(())
+    }
+
+    /// Notes that these mappings were put back on purpose: each in its newest line. Only under the map's lock.
+    pub(crate) fn note_restored(&self, is_restored: impl Fn(&Grave) -> bool, now: DateTime<Utc>) -> Result<()> {
+        let Some(text) = self.read()? else { return Ok(()) };
+        let mut lines: Vec<Cow<'_, [u8]>> = text.split_inclusive(|byte| *byte == b'\n').map(Cow::Borrowed).collect();
+        let mut newest: FxHashMap<Key, usize> = FxHashMap::default();
+        for (index, line) in lines.iter().enumerate() {
+            if let Some(grave) = serde_json::from_slice::<Grave>(line).ok().filter(&is_restored) {
+                newest.insert(grave.key(), index);
+            }
+        }
+        let note = format!(",\"restored_at\":\"{}\"}}\n", Timestamp(now));
+        for index in newest.into_values() {
+            if let Some(open) = lines[index].trim_ascii_end().strip_suffix(b"}") {
+                lines[index] = Cow::Owned([open, note.as_bytes()].concat());
+            }
+        }
+        let parts: Vec<&[u8]> = lines.iter().map(AsRef::as_ref).collect();
+        Ok(write_own(&self.path, &parts, 0o600)?)
     }
 
     /// Whether the file has grown so much that superseded and expired lines are worth removing. `left` is what the

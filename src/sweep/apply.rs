@@ -10,7 +10,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::plan::{Item, Plan};
 use super::recheck::Recheck;
-use super::{through_bridge, transcripts};
+use super::through_bridge::Removing;
+use super::transcripts;
 use crate::filesystem::Snapshot;
 use crate::policy::timestamp::Timestamp;
 use crate::session_map::bridge::Bridge;
@@ -27,6 +28,10 @@ pub(crate) struct Applied {
     pub(crate) changed_meanwhile: FxHashSet<u32>,
     /// What could not be looked at again before the map was changed.
     pub(crate) problems: Vec<String>,
+    /// Of how many it is not known whether the bridge removed them.
+    pub(crate) unsure: usize,
+    /// What stopped the run half-way, if something did.
+    pub(crate) failure: Option<anyhow::Error>,
 }
 
 /// How to apply.
@@ -63,13 +68,22 @@ pub(crate) fn apply(
         let held = map.lock(how.lock)?;
         let mut recheck = Recheck::new(plan, asked.elapsed());
         let buried_before = map.tombstones().bytes();
-        let _held;
-        (applied, _held) = match keeper {
-            Keeper::File(snapshot) => (from_file(plan, map, &held, snapshot, &doomed, &mut recheck, how)?, held),
-            Keeper::Bridge(bridge) => through_bridge::remove(plan, map, &bridge, &doomed, held, &mut recheck, how)?,
+        let bridge;
+        let held = match keeper {
+            Keeper::File(snapshot) => {
+                applied = from_file(plan, map, &held, snapshot, &doomed, &mut recheck, how)?;
+                Some(held)
+            }
+            Keeper::Bridge(keeper) => {
+                bridge = keeper;
+                let removing = Removing { plan, map, bridge: &bridge, doomed: &doomed, how };
+                let (removed, held) = removing.run(held, &mut recheck);
+                applied = removed;
+                held
+            }
         };
         applied.problems.append(&mut recheck.problems);
-        if applied.pruned > 0 {
+        if applied.pruned > 0 && held.is_some() {
             let added = map.tombstones().bytes().saturating_sub(buried_before);
             tidied = tidy(map, tidied, added, plan.now, how);
         }
@@ -180,5 +194,6 @@ pub(super) fn tombstone<'a>(plan: &'a Plan<'_>, item: Item<'a>, cwd: Option<&'a 
         value: OldValue::of(value),
         place: Document::top_place(item.entry),
         written_back: plan.times_written_back(&item),
+        through_bridge: false,
     }
 }

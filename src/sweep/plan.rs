@@ -23,6 +23,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) thresholds: Thresholds,
     pub(crate) now: DateTime<Utc>,
     pub(crate) authority: Authority,
+    /// Some mapping stands below a model.
+    has_models: bool,
     /// How often each was written back after it was pruned, by entry.
     written_back: FxHashMap<u32, u32>,
     /// Since when missing ones have been missing, by entry.
@@ -80,9 +82,18 @@ impl<'p> Plan<'p> {
             Some((finding.entry, Evidence::missing_since(finding, entry, &remembered, catalogue)?))
         };
         let since = evidence.findings.iter().filter(|finding| finding.is_missing()).filter_map(since).collect();
-        let (written_back, outcomes) = (FxHashMap::default(), Vec::new());
-        let mut plan =
-            Self { document, evidence, catalogue, thresholds, now, authority, written_back, since, outcomes };
+        let mut plan = Self {
+            document,
+            evidence,
+            catalogue,
+            thresholds,
+            now,
+            authority,
+            has_models: authority == Authority::Bridge && document.entries.iter().any(|entry| entry.model.is_some()),
+            written_back: FxHashMap::default(),
+            since,
+            outcomes: Vec::new(),
+        };
         let outcome = |finding: &Finding| {
             let verdict = plan.verdict(finding);
             (verdict.state, verdict.action)
@@ -118,7 +129,12 @@ impl<'p> Plan<'p> {
     fn is_addressable(&self, entry: &Entry<'_>) -> bool {
         match self.authority {
             Authority::File => true,
-            Authority::Bridge => can_address(&entry.chat) && Document::top_place(entry) != Some(TopPlace::Inverted),
+            // Without a model it would be removed from all of them.
+            Authority::Bridge if entry.model.is_none() && self.has_models => false,
+            Authority::Bridge => {
+                let model = entry.model.as_deref();
+                can_address(model, &entry.chat) && Document::top_place(entry) != Some(TopPlace::Inverted)
+            }
         }
     }
 

@@ -43,32 +43,32 @@ fn in_memory(bytes: &[u8]) -> std::io::Result<Stdio> {
     Ok(file.into())
 }
 
-/// Waits for the child's end; nothing where it had to be ended.
+/// Waits for the child's end; nothing where it had to be ended, with its group.
 fn wait(mut child: Child, limit: Duration) -> Result<Option<ExitStatus>> {
-    // Not reaped yet, so the number is this child's.
+    // Not reaped before the end, so until then the number is this child's, and its group's.
     let pid = Pid::from_child(&child);
-    let handle = pidfd_open(pid, PidfdFlags::empty())?;
-    let ended_within = |limit: Duration| -> Result<bool> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&Timespec::try_from(left)?)) {
-                Ok(ready) => return Ok(ready > 0),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    };
-    if ended_within(limit)? {
+    let in_time = ended_within(pid, limit);
+    if matches!(in_time, Ok(true)) {
         return Ok(Some(child.wait()?));
     }
-    for signal in [Signal::TERM, Signal::KILL] {
-        // It may have ended by itself a moment ago.
-        let _ = kill_process_group(pid, signal);
-        if ended_within(GRACE)? {
-            break;
+    // Any of them may have ended by itself a moment ago.
+    let _ = kill_process_group(pid, Signal::TERM);
+    let _ = ended_within(pid, GRACE);
+    let _ = kill_process_group(pid, Signal::KILL);
+    child.wait()?;
+    in_time.map(|_| None)
+}
+
+/// Whether the process ends within `limit`.
+fn ended_within(pid: Pid, limit: Duration) -> Result<bool> {
+    let handle = pidfd_open(pid, PidfdFlags::empty())?;
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&Timespec::try_from(left)?)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    child.wait()?;
-    Ok(None)
 }

@@ -48,6 +48,11 @@ impl<'p> Recheck<'p> {
         &self.alive
     }
 
+    /// Whether this one is, its transcript looked at now.
+    pub(super) fn is_alive_now(&self, index: u32) -> bool {
+        self.alive.contains(&index) || !self.changed(&[index]).is_empty()
+    }
+
     /// Those whose transcript is not as it was. What has none is told by a whole look alone.
     fn changed(&self, doomed: &[u32]) -> FxHashSet<u32> {
         let Some(idle_before) = self.plan.thresholds.idle_before(self.plan.now) else { return FxHashSet::default() };

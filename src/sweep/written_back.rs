@@ -52,5 +52,6 @@ pub(crate) fn had_come_back(tombstones: &Tombstones) -> Result<usize> {
 fn is_unused_since(item: &Item<'_>, former: &Former<'_>) -> bool {
     let seconds = |time: DateTime<Utc>| time.trunc_subsecs(0);
     let activity = item.verdict.last_activity.map(|activity| seconds(activity.time));
-    *item.entry.session == *former.session && activity <= former.last_activity.map(seconds)
+    let came_by_itself = !former.through_bridge && former.restored_at.is_none();
+    came_by_itself && *item.entry.session == *former.session && activity <= former.last_activity.map(seconds)
 }

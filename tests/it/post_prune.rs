@@ -64,6 +64,19 @@ fn a_command_that_takes_too_long_is_ended_with_all_it_started() {
 }
 
 #[test]
+fn what_does_not_end_when_asked_to_is_killed() {
+    let (mut world, told) = scene();
+    let path = std::env::var_os("PATH").unwrap();
+    world.variable("PATH", path).variable("SESSION_SWEEP_MAP_POST_PRUNE_LIMIT", "1s");
+    let command = format!("(trap '' TERM; echo $BASHPID; exec sleep 600) > {} & sleep 600; true", told.display());
+    let command = command.replace("$BASHPID", "$(exec sh -c 'echo $PPID')");
+    world.run(&["prune", "--post-prune", &command]).ends_with(4);
+    let pid = fs_err::read_to_string(&told).unwrap();
+    let state = fs_err::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    assert!(state.as_ref().is_err() || state.as_ref().unwrap().contains(") Z "), "{state:?}");
+}
+
+#[test]
 fn a_command_that_reads_nothing_does_not_stop_a_large_report() {
     let (world, _) = scene();
     let chats: serde_json::Map<String, Value> =

@@ -19,9 +19,11 @@ pub(crate) enum Instead {
     HangUp,
     /// Nothing, for longer than anybody waits.
     Silence,
+    /// An answer that goes on for ever, a byte at a time.
+    Trickle,
 }
 
-type Trick = Box<dyn FnMut(&str) -> Option<Instead> + Send>;
+type Trick = Box<dyn FnMut(&str, &mut Value) -> Option<Instead> + Send>;
 
 struct State {
     memory: Value,
@@ -50,7 +52,7 @@ impl Bridge {
             file,
             requests: Vec::new(),
             authorizations: Vec::new(),
-            trick: Box::new(|_| None),
+            trick: Box::new(|_, _| None),
             stopping: false,
         };
         let state = Arc::new(Mutex::new(state));
@@ -90,8 +92,19 @@ impl Bridge {
     }
 
     /// Answers otherwise where `trick` says so; it is given `GET /sessions` and the like.
-    pub(crate) fn play(&self, trick: impl FnMut(&str) -> Option<Instead> + Send + 'static) {
+    pub(crate) fn play(&self, mut trick: impl FnMut(&str) -> Option<Instead> + Send + 'static) {
+        self.meddle(move |request, _| trick(request));
+    }
+
+    /// The same, and what it remembers may be changed before it answers.
+    pub(crate) fn meddle(&self, trick: impl FnMut(&str, &mut Value) -> Option<Instead> + Send + 'static) {
         self.state.lock().unwrap().trick = Box::new(trick);
+    }
+
+    /// Forgets a chat, by itself.
+    pub(crate) fn forget(&self, model: &str, chat: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.remove(chat, Some(model));
     }
 
     /// A chat begins or goes on in this session: memory changes, and the whole file is written.
@@ -179,7 +192,8 @@ fn serve(connection: &TcpStream, state: &Mutex<State>, waiting: &AtomicUsize) {
         waiting.fetch_sub(1, Ordering::Relaxed);
         state.requests.push(request.clone());
         state.authorizations.push(authorization);
-        let instead = (state.trick)(&request);
+        let State { trick, memory, .. } = &mut *state;
+        let instead = trick(&request, memory);
         let (status, body) = match instead {
             None => {
                 let (method, target) = request.split_once(' ').unwrap();
@@ -191,6 +205,16 @@ fn serve(connection: &TcpStream, state: &Mutex<State>, waiting: &AtomicUsize) {
                 drop(state);
                 let _ = (&mut &*connection)
                     .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"sessions\": {\"cl");
+                return;
+            }
+            Some(Instead::Trickle) => {
+                drop(state);
+                let mut out = connection;
+                let mut sent = out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+                while sent.is_ok() {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    sent = out.write_all(b" ");
+                }
                 return;
             }
             Some(Instead::Silence) => {

@@ -85,6 +85,13 @@ impl World {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// The same without the note that what they tell of was put back.
+    pub(crate) fn tombstones_as_written(&self) -> Vec<Value> {
+        let mut tombstones = self.tombstones();
+        tombstones.iter_mut().for_each(|grave| drop(grave.as_object_mut().unwrap().remove("restored_at")));
+        tombstones
+    }
+
     /// Writes a file below the home, last changed `minutes` before [`NOW`].
     pub(crate) fn file(&self, path: &str, text: impl AsRef<[u8]>, minutes: i64) -> PathBuf {
         let path = self.home().join(path);
