@@ -64,6 +64,7 @@ pub(crate) fn apply(
     let mut applied = Applied::default();
     let mut tidied = memory.tidied;
     if !doomed.is_empty() {
+        require_folder(map)?;
         let asked = Instant::now();
         let held = map.lock(how.lock)?;
         let mut recheck = Recheck::new(plan, asked.elapsed());
@@ -98,6 +99,18 @@ pub(crate) fn apply(
         }
     }
     Ok(applied)
+}
+
+/// A bridge may run without its file; what is noted of removed mappings needs the folder all the same.
+fn require_folder(map: &SessionMap) -> Result<()> {
+    let folder = map.path().parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    anyhow::ensure!(
+        folder.is_dir(),
+        "there is no folder {}: tombstones are kept in it, beside the map; make it, or name the right one with --dir or \
+         map.dir; nothing was written",
+        folder.display()
+    );
+    Ok(())
 }
 
 /// Removes these findings' mappings from the file that was read as `snapshot`.

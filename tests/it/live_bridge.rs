@@ -297,6 +297,14 @@ fn what_follows_a_prune_follows_also_where_it_stopped_half_way() {
 }
 
 #[test]
+fn without_a_folder_for_tombstones_nothing_is_asked_for() {
+    let (world, bridge) = scene();
+    let ran = world.run(&["prune", "--dir", "/nowhere/at/all"]).ends_with(1);
+    assert!(ran.stderr.contains("there is no folder /nowhere/at/all") && ran.stderr.contains("map.dir"), "{ran:?}");
+    assert!(!bridge.requests().iter().any(|request| request.starts_with("DELETE")));
+}
+
+#[test]
 fn the_configuration_file_names_the_bridge_too() {
     let (mut world, bridge) = scene();
     world.variable("SESSION_SWEEP_BRIDGE_URL", "");

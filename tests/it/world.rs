@@ -88,7 +88,9 @@ impl World {
     /// The same without the note that what they tell of was put back.
     pub(crate) fn tombstones_as_written(&self) -> Vec<Value> {
         let mut tombstones = self.tombstones();
-        tombstones.iter_mut().for_each(|grave| drop(grave.as_object_mut().unwrap().remove("restored_at")));
+        for grave in &mut tombstones {
+            grave.as_object_mut().unwrap().remove("restored_at");
+        }
         tombstones
     }
 
