@@ -273,6 +273,10 @@ fn store(
             if text.is_empty() {
                 return Err("the path is empty".to_owned());
             }
+            if in_file && text.contains(char::is_control) {
+                // It is shown, and written into units, line by line.
+                return Err(format!("{text:?} has a control character"));
+            }
             if in_file && !path.is_absolute() {
                 // It would mean another folder for each folder in which this is started.
                 return Err(format!("{text:?} must be absolute or begin with `~/`"));

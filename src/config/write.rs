@@ -159,6 +159,7 @@ mod tests {
             ("", "map.idle", &["2"], "the unit is missing"),
             ("", "map.idle", &["2h", "3h"], "takes one value"),
             ("", "map.dir", &["relative"], "must be absolute"),
+            ("", "map.dir", &["/a\nUser=root"], "control character"),
             ("", "bridge.allow_remote", &["yes"], "neither true nor false"),
             ("", "bridge.url", &["https://127.0.0.1"], "TLS"),
             ("", "bridge.url", &["http://192.0.2.1"], "not on this machine"),
