@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::fs::{FileType, FlockOperation, Mode, flock};
 use serde_json::{Value, json};
 
-use crate::left_behind::id;
+use crate::left_behind::{id, start_ticks};
 use crate::test_bridge::{Bridge, Instead};
 use crate::world::{CLAUDE_ID, CODEX_ID, Ran, World, touch, wait_until};
 
@@ -254,6 +254,29 @@ fn what_changes_while_others_are_removed_is_left_alone() {
         !bridge.requests().iter().any(|request| ["020?", "137?", "138?"].iter().any(|chat| request.contains(chat)))
     );
     assert_eq!(world.tombstones().len(), MANY as usize - 3);
+}
+
+#[test]
+fn a_session_that_is_opened_while_others_are_removed_is_left_alone() {
+    let (mut world, bridge) = many();
+    world.variable("SESSION_SWEEP_BRIDGE_TIMEOUT", "30s");
+    let pid = world.sleeper();
+    world.claude_record(pid, &id(139), start_ticks(pid));
+    let record = world.home().join(format!(".claude/sessions/{pid}.json"));
+    let aside = world.root().join("record");
+    fs_err::rename(&record, &aside).unwrap();
+    let mut lists = 0;
+    bridge.play(move |request| {
+        lists += u32::from(request.starts_with("GET"));
+        if lists == 3 && request.starts_with("GET") {
+            fs_err::rename(&aside, &record).unwrap();
+            // From five seconds on, not only the transcripts are looked at again.
+            std::thread::sleep(Duration::from_millis(5_100));
+        }
+        None
+    });
+    assert_eq!(world.json(&["prune"])["summary"]["pruned"], MANY - 1);
+    assert_eq!(bridge.memory()["claude-cli"], json!({"chat 139": id(139)}));
 }
 
 #[test]
