@@ -68,8 +68,8 @@ fn what_does_not_end_when_asked_to_is_killed() {
     let (mut world, told) = scene();
     let path = std::env::var_os("PATH").unwrap();
     world.variable("PATH", path).variable("SESSION_SWEEP_MAP_POST_PRUNE_LIMIT", "1s");
-    let command = format!("(trap '' TERM; echo $BASHPID; exec sleep 600) > {} & sleep 600; true", told.display());
-    let command = command.replace("$BASHPID", "$(exec sh -c 'echo $PPID')");
+    let stubborn = r#"sh -c 'echo $$; trap "" TERM; exec sleep 600'"#;
+    let command = format!("{stubborn} > {} & sleep 600; true", told.display());
     world.run(&["prune", "--post-prune", &command]).ends_with(4);
     let pid = fs_err::read_to_string(&told).unwrap();
     let state = fs_err::read_to_string(format!("/proc/{}/stat", pid.trim()));
