@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::output::doctor::DoctorView;
 use crate::providers::{Located, Provider, builtin, own_cleanup};
 use crate::schedule::runs::RunLog;
-use crate::schedule::{Answer, Surroundings};
+use crate::schedule::{Answer, Kind, Schedule, Surroundings};
 use crate::sweep::written_back::{had_come_back, written_back};
 
 pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus> {
@@ -49,8 +49,19 @@ fn gather(given: &Given, environment: Environment) -> Facts {
     let variable = |name: &str| environment.get(name).map(ToOwned::to_owned);
     let surroundings = Surroundings::of_process(&variable, &home, now);
     let schedules = surroundings.schedules();
-    let own = schedules.of(&surroundings.login).filter(|schedule| schedule.is_known());
-    let binaries = own.map(|schedule| Binary::of(schedule, &surroundings.programs)).collect();
+    let own = || schedules.of(&surroundings.login);
+    let binaries = own().map(|schedule| Binary::of(schedule, &surroundings.programs)).collect();
+    let runs = match &dirs {
+        Ok(dirs) => RunLog::below(&dirs.state).runs().map_err(|error| format!("{error:#}")),
+        Err(_) => Err("the state folder is not known without HOME".to_owned()),
+    };
+    let deadline = |schedule: &Schedule| {
+        let last = schedule.last_run(runs.as_deref().unwrap_or_default()).map(|last| last.at);
+        surroundings.deadline(schedule, last.or(schedule.since)?)
+    };
+    let deadlines = own().map(deadline).collect();
+    let has_cron = own().any(|schedule| schedule.kind == Kind::Cron);
+    let cron_is_running = if has_cron { surroundings.cron_is_running() } else { None };
     let is_synchronized = match surroundings.programs.ask("timedatectl", &["show", "-p", "NTPSynchronized"]) {
         Answer::Said(text) => text.trim().strip_prefix("NTPSynchronized=").map(|word| word == "yes"),
         Answer::NotInstalled | Answer::Failed(_) => None,
@@ -60,7 +71,9 @@ fn gather(given: &Given, environment: Environment) -> Facts {
         login: surroundings.login,
         config: ConfigFacts::default(),
         schedules,
-        runs: Ok(Vec::new()),
+        deadlines,
+        cron_is_running,
+        runs,
         binaries,
         is_synchronized,
         state: None,
@@ -75,12 +88,10 @@ fn gather(given: &Given, environment: Environment) -> Facts {
         Ok(dirs) => dirs,
         Err(problems) => {
             facts.config.problems = problems.in_two_parts();
-            facts.runs = Err("the state folder is not known without HOME".to_owned());
             return facts;
         }
     };
     facts.config.moved = moved_folders(&dirs);
-    facts.runs = RunLog::below(&dirs.state).runs().map_err(|error| format!("{error:#}"));
     facts.state = Some((dirs.state.clone(), folder_objection(&dirs.state).map_err(|error| error.to_string())));
     let (files, problems) = check(&dirs, &environment, given.config_file.as_deref(), builtin::rows());
     facts.config.problems = problems.iter().map(|problem| (problem.what(), problem.remedy.clone())).collect();

@@ -31,6 +31,7 @@ pub(super) fn run(context: &Context) -> Result<ExitStatus> {
         lock: LockView { path: map.lock_path().to_string_lossy().into_owned(), state: lock.ok() },
         state: context.dirs.shorten(&context.dirs.state),
         config: config_files(context),
+        passed_over: &schedules.passed_over,
         problems,
     };
     context.output.show(&view)?;

@@ -10,6 +10,7 @@ mod machine;
 mod map;
 mod retention;
 mod schedule;
+mod shell;
 mod stores;
 
 use std::path::PathBuf;
@@ -117,6 +118,10 @@ pub(crate) struct Facts {
     pub(crate) login: Login,
     pub(crate) config: ConfigFacts,
     pub(crate) schedules: Schedules,
+    /// By when each of this user's schedules should have run again, in their order; nothing where nobody knows.
+    pub(crate) deadlines: Vec<Option<DateTime<Utc>>>,
+    /// Whether something runs lines for cron, where that can be seen.
+    pub(crate) cron_is_running: Option<bool>,
     /// This user's runs, the oldest first, or why they cannot be read.
     pub(crate) runs: Result<Vec<Run>, String>,
     /// What each of this user's schedules starts.
@@ -139,6 +144,11 @@ impl Facts {
     /// This user's schedules.
     fn schedules(&self) -> Vec<&Schedule> {
         self.schedules.of(&self.login).collect()
+    }
+
+    /// Whether this is root, and all that is scheduled is scheduled for others.
+    fn only_others(&self) -> bool {
+        self.login.is_root() && self.schedules().is_empty() && !self.schedules.found.is_empty()
     }
 
     fn runs(&self) -> &[Run] {

@@ -29,6 +29,8 @@ pub(crate) struct StatusView<'v> {
     pub(crate) state: String,
     /// The configuration files, each with whether it is there.
     pub(crate) config: Vec<(String, bool)>,
+    /// What could not be looked at and hardly matters.
+    pub(crate) passed_over: &'v [String],
     /// What could not be looked at.
     pub(crate) problems: Vec<String>,
 }
@@ -73,7 +75,9 @@ impl StatusView<'_> {
                 Escaped(&schedule.user),
             )?;
             if verbose > 0 {
-                let program = schedule.program.iter().map(|path| path.to_string_lossy().into_owned());
+                // A program that was not found has a name all the same.
+                let program = schedule.program.as_deref().unwrap_or_else(|| "session-sweep".as_ref());
+                let program = std::iter::once(program.to_string_lossy().into_owned());
                 let words: Vec<String> = program.chain(schedule.arguments.iter().cloned()).collect();
                 writeln!(out, "  {}", style.paint(Tone::Quiet, Escaped(&schedule.place)))?;
                 writeln!(out, "  {}", style.paint(Tone::Quiet, Escaped(&words.join(" "))))?;
@@ -116,7 +120,8 @@ impl View for StatusView<'_> {
             ([], _) => writeln!(out, "no schedule was found, but not everything could be looked at")?,
             _ => self.table(out, style, verbose)?,
         }
-        for problem in &self.problems {
+        let passed_over = if verbose > 0 { self.passed_over } else { &[] };
+        for problem in self.problems.iter().chain(passed_over) {
             writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(problem))?;
         }
         writeln!(out)?;
@@ -201,7 +206,7 @@ impl Serialize for StatusView<'_> {
             })
         });
         let config = self.config.iter().map(|(path, present)| json!({"path": path, "present": present}));
-        let mut document = serializer.serialize_struct("Status", 11)?;
+        let mut document = serializer.serialize_struct("Status", 12)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "status")?;
         document.serialize_field("now", &Timestamp(self.now))?;
@@ -213,6 +218,7 @@ impl Serialize for StatusView<'_> {
         document.serialize_field("state", &self.state)?;
         document.serialize_field("config", &config.collect::<Vec<Value>>())?;
         document.serialize_field("problems", &self.problems)?;
+        document.serialize_field("passed_over", &self.passed_over)?;
         document.end()
     }
 }
