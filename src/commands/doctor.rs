@@ -1,11 +1,11 @@
 //! `session-sweep doctor`: what is wrong with this installation, and what to do about it; read-only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anstream::ColorChoice;
 use anyhow::Result;
 
-use super::map::{open_bridge, with_map, with_mappings, with_plan};
+use super::map::{Kept, with_map, with_mappings, with_plan};
 use crate::config::{Dirs, Environment, check};
 use crate::context::{Context, Given, clock};
 use crate::doctor::{
@@ -16,9 +16,12 @@ use crate::exit::ExitStatus;
 use crate::filesystem::{folder_objection, obstacle};
 use crate::output::Output;
 use crate::output::doctor::DoctorView;
+use crate::output::prune::BridgeView;
 use crate::providers::{Located, Provider, builtin, own_cleanup};
 use crate::schedule::runs::RunLog;
 use crate::schedule::{Answer, Kind, Schedule, Surroundings};
+use crate::session_map::SessionMap;
+use crate::session_map::bridge::BridgeError;
 use crate::sweep::written_back::{had_come_back, written_back};
 
 pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus> {
@@ -103,8 +106,8 @@ fn gather(given: &Given, environment: Environment) -> Facts {
         facts.stores = Some(context.catalogue.iter().map(|row| store(&context, row)).collect());
         let (map, cleanups) = look_at_map(&context);
         (facts.map, facts.cleanups) = (Some(map), cleanups);
-        facts.bridge = Some(ask_bridge(&context).unwrap_or_else(|error| Asked::Failed(format!("{error:#}"))));
-        facts.written_back = Some(look_for_written_back(&context).map_err(|error| format!("{error:#}")));
+        let (asked, back) = look_at_mappings(&context);
+        (facts.bridge, facts.written_back) = (Some(asked), Some(back));
     }
     facts
 }
@@ -118,14 +121,19 @@ fn moved_folders(dirs: &Dirs) -> Vec<(&'static str, &'static str, String)> {
     moved.map(|(variable, what, _, without)| (variable, what, dirs.shorten(without))).collect()
 }
 
-fn store(context: &Context, row: &Located) -> Store {
-    let present = match std::fs::read_dir(&row.home) {
-        Ok(_) => Ok(true),
+/// Whether a folder is there, or why that is not known; `looked` is what came of looking.
+fn is_there(looked: std::io::Result<bool>) -> Result<bool, String> {
+    match looked {
+        Ok(is_folder) => Ok(is_folder),
         Err(error) => match error.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Ok(false),
             _ => Err(error.to_string()),
         },
-    };
+    }
+}
+
+fn store(context: &Context, row: &Located) -> Store {
+    let present = is_there(std::fs::read_dir(&row.home).map(|_| true));
     let without = context.dirs.provider_home(&row.provider.home, &Environment::default());
     let variables = row.provider.home.variables.iter().map(|(name, _)| name);
     let variable = variables.into_iter().find(|name| context.environment.get(name).is_some());
@@ -142,7 +150,7 @@ fn store(context: &Context, row: &Located) -> Store {
 fn look_at_map(context: &Context) -> (MapFacts, Option<Vec<Cleanup>>) {
     let map = context.map(None);
     let variable = |name: &str| context.environment.get(name).map(ToOwned::to_owned);
-    let period = |row: &Provider, home: &std::path::Path| own_cleanup::period(row, home, &variable);
+    let period = |row: &Provider, home: &Path| own_cleanup::period(row, home, &variable);
     let looked = with_map(context, &map, |document, _| {
         let Some(document) = document else { return Ok((MapText::Missing, Vec::new())) };
         let (mappings, not_understood) = (document.entries.len(), document.not_understood);
@@ -156,34 +164,49 @@ fn look_at_map(context: &Context) -> (MapFacts, Option<Vec<Cleanup>>) {
     let facts = MapFacts {
         path: map.path().to_owned(),
         text,
-        obstacle: obstacle(map.path()).map_err(|error| format!("{}: {error}", map.path().display())),
-        has_folder: map.path().parent().is_none_or(std::path::Path::is_dir),
+        obstacle: obstacle(map.path(), &[&map.lock_path(), map.tombstones().path()])
+            .map_err(|error| format!("{}: {error}", map.path().display())),
+        has_folder: map.path().parent().map_or(Ok(true), |folder| is_there(folder.metadata().map(|it| it.is_dir()))),
     };
     (facts, cleanups)
 }
 
-/// The bridge's own list beside its file.
-fn ask_bridge(context: &Context) -> Result<Asked> {
-    let settings = &context.config.settings.bridge;
-    let Some(url) = &settings.url else { return Ok(Asked::NotSet) };
-    let Some(bridge) = open_bridge(settings)? else { return Ok(Asked::Down(url.to_string())) };
-    let list = bridge.sessions()?;
+/// The bridge's own list beside its file, and what of the mappings that count came back: the bridge is asked once.
+fn look_at_mappings(context: &Context) -> (Asked, Result<WrittenBack, String>) {
     let map = context.map(None);
-    let document = map.parse(&list, &|name| context.is_model(name));
-    let document = document.map_err(|error| bridge.not_a_map(&error.to_string()))?;
-    // A file that cannot be read is told by another check.
-    let differing = with_map(context, &map, |file, _| Ok(file.map(|file| differences(&document, file))));
-    let (url, mappings) = (url.to_string(), document.entries.len());
-    Ok(Asked::Listed { url, mappings, differing: differing.unwrap_or_default() })
+    let looked = with_mappings(context, &map, |kept, bridge| {
+        let list = kept.as_ref().map(|kept| kept.document);
+        let asked = match (bridge, list) {
+            (Some(BridgeView { url, up: true }), Some(list)) => {
+                // A file that cannot be read is told by another check.
+                let differing = with_map(context, &map, |file, _| Ok(file.map(|file| differences(list, file))));
+                Asked::Listed { url, mappings: list.entries.len(), differing: differing.unwrap_or_default() }
+            }
+            (Some(BridgeView { url, .. }), _) => Asked::Down(url),
+            (None, _) => Asked::NotSet,
+        };
+        let back = look_for_written_back(context, &map, kept).map_err(|error| format!("{error:#}"));
+        Ok((asked, back))
+    });
+    looked.unwrap_or_else(|error| {
+        let why = format!("{error:#}");
+        let asked = match &context.config.settings.bridge.url {
+            _ if error.is::<BridgeError>() => Asked::Failed(why.clone()),
+            Some(url) => Asked::Down(url.to_string()),
+            None => Asked::NotSet,
+        };
+        (asked, Err(why))
+    })
 }
 
-fn look_for_written_back(context: &Context) -> Result<WrittenBack> {
-    let map = context.map(None);
+fn look_for_written_back(context: &Context, map: &SessionMap, kept: Option<Kept<'_>>) -> Result<WrittenBack> {
     let before = had_come_back(&map.tombstones())?;
-    let times = with_mappings(context, &map, |kept, _| {
-        let Some(kept) = kept else { return Ok(Vec::new()) };
-        with_plan(context, &map, kept, |plan, _, _| Ok(written_back(plan, &map.tombstones())?.into_values().collect()))
-    })?;
+    let times: Vec<u32> = match kept {
+        Some(kept) => with_plan(context, map, kept, |plan, _, _| {
+            Ok(written_back(plan, &map.tombstones())?.into_values().collect())
+        })?,
+        None => Vec::new(),
+    };
     let number = |wanted: fn(&u32) -> bool| times.iter().filter(|times| wanted(times)).count();
     Ok(WrittenBack { now: number(|times| *times > 1), second_time: number(|times| *times == 2), before })
 }

@@ -10,13 +10,13 @@ mod machine;
 mod map;
 mod retention;
 mod schedule;
-mod shell;
 mod stores;
 
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
+use crate::filesystem::FolderObjection;
 use crate::schedule::runs::Run;
 use crate::schedule::{Login, Schedule, Schedules};
 
@@ -129,7 +129,7 @@ pub(crate) struct Facts {
     /// What the machine says about its clock.
     pub(crate) is_synchronized: Option<bool>,
     /// Our state folder and what speaks against it.
-    pub(crate) state: Option<(PathBuf, Result<Option<String>, String>)>,
+    pub(crate) state: Option<(PathBuf, Result<Option<FolderObjection>, String>)>,
     /// Nothing of this is known where the settings are wrong.
     pub(crate) map: Option<MapFacts>,
     pub(crate) stores: Option<Vec<Store>>,

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::shell::quoted;
 use super::{Facts, Finding};
 use crate::exit::ExitStatus;
 use crate::policy::duration::{format_age, format_duration};
+use crate::policy::shell::quoted;
 use crate::policy::timestamp::Timestamp;
 use crate::schedule::{Kind, Last, LastResult, Schedule, State, When};
 

@@ -24,7 +24,8 @@ pub(crate) struct StatusView<'v> {
     pub(crate) schedules: &'v [Schedule],
     /// Of this user, the oldest first.
     pub(crate) runs: &'v [Run],
-    pub(crate) map: String,
+    /// Not known where the settings are wrong.
+    pub(crate) map: Option<String>,
     pub(crate) lock: LockView,
     pub(crate) state: String,
     /// The configuration files, each with whether it is there.
@@ -37,7 +38,7 @@ pub(crate) struct StatusView<'v> {
 
 /// The map's lock; no state where it could not be looked at.
 pub(crate) struct LockView {
-    pub(crate) path: String,
+    pub(crate) path: Option<String>,
     pub(crate) state: Option<LockState>,
 }
 
@@ -134,7 +135,7 @@ impl View for StatusView<'_> {
             None => "unknown".to_owned(),
         };
         writeln!(out, "{}  {}", label("lock"), Escaped(&lock))?;
-        writeln!(out, "{}  {}", label("map"), Escaped(&self.map))?;
+        writeln!(out, "{}  {}", label("map"), Escaped(self.map.as_deref().unwrap_or("unknown")))?;
         writeln!(out, "{}  {}", label("state"), Escaped(&self.state))?;
         for (at, (path, present)) in self.config.iter().enumerate() {
             let label = label(if at == 0 { "config" } else { "" });

@@ -11,9 +11,12 @@ use super::crontab::{Form, Line, runs};
 use super::program::Answer;
 use super::{Kind, PROGRAM, Reach, Schedule, Schedules, State, Surroundings};
 use crate::filesystem::proc::Proc;
+use crate::filesystem::read_regular;
 
 /// What the programs are called that run such lines.
 const DAEMONS: [&str; 6] = ["cron", "crond", "fcron", "bcron-sched", "mcron", "cronie"];
+/// No table is larger.
+const LARGEST: u64 = 1 << 20;
 /// Makes timers of the lines, and has no process of its own.
 const GENERATOR: &str = "/usr/lib/systemd/system-generators/systemd-crontab-generator";
 
@@ -43,14 +46,14 @@ fn look_at_files(surroundings: &Surroundings, schedules: &mut Schedules) {
     }
     files.sort();
     for file in files {
-        match std::fs::read(&file) {
+        match read_regular(&file, LARGEST) {
             Ok(bytes) => {
                 let since = std::fs::metadata(&file).ok().and_then(|metadata| changed(&metadata));
                 let place = (&*file.to_string_lossy(), since);
                 add(surroundings, schedules, &String::from_utf8_lossy(&bytes), Form::WithUsers, place);
             }
-            // A folder's entry of that kind is no file for cron.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {}
+            // What is no file is nothing for cron.
+            Err(error) if error.kind() == ErrorKind::NotFound || !file.is_file() => {}
             Err(error) => unread.push((file, error.to_string())),
         }
     }

@@ -8,6 +8,7 @@ use super::Reach;
 use super::calendar::When;
 use super::runs::{Run, StartedBy};
 use crate::exit::ExitStatus;
+use crate::policy::shell::quoted;
 
 /// Who starts the runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,9 +155,9 @@ impl Schedule {
         let control = self.control();
         match self.state {
             State::On => None,
-            State::Stopped => Some(format!("{control} start {}", self.place)),
-            State::UntilReboot => Some(format!("{control} enable {}", self.place)),
-            State::UntilLogout => Some(format!("sudo loginctl enable-linger {}", self.user)),
+            State::Stopped => Some(format!("{control} start {}", quoted(&self.place))),
+            State::UntilReboot => Some(format!("{control} enable {}", quoted(&self.place))),
+            State::UntilLogout => Some(format!("sudo loginctl enable-linger {}", quoted(&self.user))),
         }
     }
 
@@ -165,7 +166,7 @@ impl Schedule {
         match self.kind {
             Kind::Cron if self.place.starts_with('/') => format!("remove its line from {} (as root)", self.place),
             Kind::Cron => "remove its line with `crontab -e`".to_owned(),
-            _ => format!("{} disable --now {}", self.control(), self.place),
+            _ => format!("{} disable --now {}", self.control(), quoted(&self.place)),
         }
     }
 

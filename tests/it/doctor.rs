@@ -13,7 +13,7 @@ use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
 const CRONTAB: &str = "17 * * * * PROGRAM sweep --quiet --started-by cron\n";
 
 /// A machine on which all is well, with a timer of the user.
-fn well() -> World {
+pub(crate) fn well() -> World {
     let mut world = World::new();
     world.systemd("user", "user", &World::program());
     world.variable("CLAUDE_SESSION_DIR", "");
@@ -134,6 +134,13 @@ fn settings_of_this_shell_that_a_timer_does_not_see_are_told() {
         same.variable(variable, usual);
         assert_eq!(check(&same, "config").status, "ok");
     }
+    // What is copied from here is for a shell.
+    let mut spaced = well();
+    let folder = spaced.root().join("a b;c");
+    fs_err::create_dir(&folder).unwrap();
+    spaced.variable("CLAUDE_SESSION_DIR", &folder);
+    let remedy = format!("session-sweep config set map.dir '{}'", folder.display());
+    check(&spaced, "config").is("warning", "map.dir here", &remedy);
     let mut misspelt = well();
     misspelt.variable("SESSION_SWEEP_MAP_IDEL", "1h");
     check(&misspelt, "config").is("warning", "SESSION_SWEEP_MAP_IDEL", "did you mean");
@@ -153,6 +160,14 @@ fn a_map_that_is_missing_or_cannot_be_read_is_told() {
     assert_eq!(check(&world, "map-writable").status, "ok");
     fs_err::remove_dir_all(world.bridge()).unwrap();
     check(&world, "map-writable").is("warning", "there is no folder", "config set map.dir");
+    let world = well();
+    let closed = world.root().join("closed/bridge");
+    fs_err::create_dir_all(&closed).unwrap();
+    let config = format!("[map]\ndir = \"{}\"\n", closed.display());
+    world.file(".config/session-sweep/config.toml", config, 0);
+    set_mode(closed.parent().unwrap(), 0o000);
+    check_as_ordinary_user(&world, "map-writable").is("unknown", "Permission denied", "run as the bridge's user");
+    set_mode(closed.parent().unwrap(), 0o755);
     let world = well();
     set_mode(&world.map_path(), 0o000);
     check_as_ordinary_user(&world, "map-readable").is("wrong", "Permission denied", "bridge's user");
@@ -217,7 +232,8 @@ fn stores_that_only_this_shell_knows_of_are_told() {
     let moved = world.home().join("moved");
     fs_err::rename(world.home().join(".codex"), &moved).unwrap();
     world.variable("CODEX_HOME", &moved);
-    check(&world, "stores").is("warning", "codex is in ~/moved by CODEX_HOME", "home = \"~/moved\"");
+    let lines = "`[[provider]]`, `name = \"codex\"` and `home = \"~/moved\"`";
+    check(&world, "stores").is("warning", "codex is in ~/moved by CODEX_HOME", lines);
     // Where the configuration says the same, a timer knows it, too.
     let row = "[[provider]]\nname = \"codex\"\nhome = \"~/moved\"\n";
     let config = format!("[map]\ndir = \"{}\"\n{row}", world.bridge().display());
@@ -310,6 +326,43 @@ fn the_last_run_was_lately_and_no_failure() {
     let at = |time: &str| Answer::of(&world.json_at(time, &["doctor"]), "last-run");
     assert_eq!(at("2026-11-20T18:10:00Z").status, "ok");
     at("2026-11-20T18:11:00Z").is("wrong", "the last run was 1.6h ago, and another should have begun by", "journalctl");
+}
+
+#[test]
+fn a_run_log_that_never_ends_is_unknown() {
+    let world = well();
+    let log = world.home().join(".local/state/session-sweep/runs.jsonl");
+    fs_err::remove_file(&log).unwrap();
+    assert!(Command::new("mkfifo").arg(&log).status().unwrap().success());
+    check(&world, "last-run").is("unknown", "runs.jsonl is no regular file", "");
+    world.run_then(&["status"]).ends_with(4);
+}
+
+#[test]
+fn the_runtime_folder_of_another_user_is_not_asked() {
+    if !is_root() {
+        return; // Only root can give folders away.
+    }
+    let mut world = well();
+    let other = world.root().join("run-of-1234");
+    fs_err::create_dir_all(other.join("systemd")).unwrap();
+    std::os::unix::fs::chown(&other, Some(1234), None).unwrap();
+    world.variable("XDG_RUNTIME_DIR", &other);
+    world.says("user/error", "Failed to connect to bus: Operation not permitted\n");
+    world.crontab(&crontab());
+    check(&world, "schedule").is("ok", "cron: crontab of", "");
+    // What root cannot look at, root cannot look at as root.
+    world.says("system/error", "Access denied\n");
+    assert!(!check(&world, "schedule").remedy.contains("run as root"));
+}
+
+#[test]
+fn messages_and_remedies_are_no_words_for_a_terminal() {
+    let mut world = well();
+    world.variable("CLAUDE_SESSION_DIR", world.root().join("a\u{1b}[31mb"));
+    let text = world.run_then(&["doctor"]).stdout;
+    assert!(!text.contains('\u{1b}') && text.contains(r"a\u{1b}[31mb'"), "{text}");
+    assert!(text.matches(r"\u{1b}[31m").count() >= 2, "{text}");
 }
 
 #[test]
@@ -597,7 +650,7 @@ fn the_state_folder_is_ours_alone() {
         fs_err::remove_file(&state).unwrap();
         fs_err::create_dir(&state).unwrap();
         std::os::unix::fs::chown(&state, Some(1234), None).unwrap();
-        check(&world, "state-folder").is("wrong", "belongs to user 1234", "");
+        check(&world, "state-folder").is("wrong", "belongs to user 1234", "run as that user: sudo -u '#1234'");
     }
 }
 
@@ -657,6 +710,7 @@ fn a_bridge_is_asked_where_its_address_is_set() {
     // One chat has another session; one is in the list alone, and one in the file alone.
     check(&world, "bridge").is("warning", &format!("{url} has 2 mappings, and its file differs in 3"), "map.dir");
     assert!(bridge.requests().iter().all(|request| request == "GET /sessions"), "{:?}", bridge.requests());
+    assert_eq!(bridge.requests().len(), 2, "one for each doctor");
     bridge.play(|_| Some(Instead::Answer(500, String::new())));
     check(&world, "bridge").is("wrong", "status 500", "docs/bridge.md");
     check(&world, "written-back").is("unknown", "status 500", "");
