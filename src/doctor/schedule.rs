@@ -37,6 +37,11 @@ pub(super) fn schedule(facts: &Facts) -> Finding {
             }
             Some(remedy) => Finding::warning(format!("{} is {}", one.place, one.state.in_words()), remedy),
             None if !gaps.is_empty() => gap(facts),
+            None if !facts.schedules.other_pruners.is_empty() => {
+                let others = facts.schedules.other_pruners.join(", ");
+                let message = format!("beside {}, cleanup_idle_sessions prunes the same map: {others}", one.place);
+                Finding::warning(message, "remove its line for cron, or its timer: systemctl disable --now TIMER")
+            }
             None => Finding::ok(format!("{}: {}{}", one.kind.name(), one.place, every(one))),
         },
         [first, others @ ..] => {

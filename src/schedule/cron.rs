@@ -7,7 +7,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::calendar::When;
-use super::crontab::{Form, Line, runs};
+use super::crontab::{Form, Line, names_original, runs};
 use super::program::Answer;
 use super::{Kind, PROGRAM, Reach, Schedule, Schedules, State, Surroundings};
 use crate::filesystem::proc::Proc;
@@ -108,6 +108,9 @@ fn add(
 ) {
     // Whose home another user's line means is not known here.
     let home = Some(surroundings.home.as_path()).filter(|_| form == Form::OfOneUser);
+    if names_original(text) {
+        schedules.other_pruners.push(place.to_owned());
+    }
     for Line { expression, user, program, arguments } in runs(text, form, home, &Path::is_file) {
         let when = When::of_cron(expression);
         let due = when.first_two(surroundings.now, &surroundings.programs);

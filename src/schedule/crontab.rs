@@ -55,6 +55,11 @@ pub(super) fn runs(text: &str, form: Form, home: Option<&Path>, exists: &dyn Fn(
     lines
 }
 
+/// Whether a line runs the script that did this before.
+pub(super) fn names_original(text: &str) -> bool {
+    text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains(super::ORIGINAL))
+}
+
 /// `NAME=value`, with or without quotes around the value.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=')?;

@@ -33,6 +33,8 @@ pub(crate) use reach::Reach;
 
 /// What our program is called.
 const PROGRAM: &str = "session-sweep";
+/// What the script is called that prunes the same map on machines that had it before this program.
+const ORIGINAL: &str = "cleanup_idle_sessions";
 
 /// How much later than due a run may be seen: systemd starts runs of one minute together, and one may wait for a lock.
 const GRACE: TimeDelta = TimeDelta::minutes(5);
@@ -42,6 +44,8 @@ const GRACE: TimeDelta = TimeDelta::minutes(5);
 pub(crate) struct Schedules {
     pub(crate) found: Vec<Schedule>,
     pub(crate) not_looked_at: Vec<String>,
+    /// Timers and files that start another program which prunes the same map.
+    pub(crate) other_pruners: Vec<String>,
     /// What could not be read either, and hardly holds anything of ours.
     pub(crate) passed_over: Vec<String>,
 }

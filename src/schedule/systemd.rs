@@ -6,7 +6,7 @@ use super::calendar::When;
 use super::command::Command;
 use super::program::Answer;
 use super::properties::Properties;
-use super::{Kind, Last, LastResult, Reach, Schedule, Schedules, State, Surroundings, unit_files};
+use super::{Kind, Last, LastResult, ORIGINAL, Reach, Schedule, Schedules, State, Surroundings, unit_files};
 
 /// What a timer starts says whether it is ours, not its name; those that are enabled are loaded, and listed.
 const TIMERS: &str = "*.timer";
@@ -53,6 +53,9 @@ fn look_at(surroundings: &Surroundings, kind: Kind, schedules: &mut Schedules) {
             let service = services.iter().find(|service| service.text("Id") == timer.text("Unit"));
             let found = service.and_then(|service| schedule(surroundings, kind, timer, service));
             schedules.found.extend(found);
+            if service.is_some_and(|service| is_switched_on(timer) && service.text("ExecStart").contains(ORIGINAL)) {
+                schedules.other_pruners.push(timer.text("Id").to_owned());
+            }
         }
         Ok(())
     })();
@@ -68,6 +71,10 @@ fn text_of(answer: Answer) -> Result<String, String> {
         Answer::NotInstalled => Ok(String::new()),
         Answer::Failed(why) => Err(why),
     }
+}
+
+fn is_switched_on(timer: &Properties<'_>) -> bool {
+    timer.text("ActiveState") == "active" || timer.text("UnitFileState").starts_with("enabled")
 }
 
 /// A timer with the service that it starts; nothing where it is off or starts something else.
@@ -96,7 +103,7 @@ fn schedule(
         (user, _) => user,
     };
     let monotonic = || after_boot(surroundings, timer.span("NextElapseUSecMonotonic")?);
-    let next = timer.time("NextElapseUSecRealtime").or_else(monotonic);
+    let next = [timer.time("NextElapseUSecRealtime"), monotonic()].into_iter().flatten().min();
     let last = last_run(timer.time("LastTriggerUSec"), service);
     let calendar = timer.calendar();
     let when = if calendar.is_empty() { When::Unknown } else { When::Calendar(calendar) };

@@ -581,6 +581,22 @@ fn a_service_with_two_commands_is_seen() {
 }
 
 #[test]
+fn another_program_that_prunes_the_same_map_is_told() {
+    let mut world = well();
+    world.crontab("#0 * * * * python3 /srv/cleanup_idle_sessions.py\n");
+    assert_eq!(check(&world, "schedule").status, "ok");
+    world.crontab("0 * * * * python3 /srv/cleanup_idle_sessions.py --max-idle-hours 2\n");
+    let message = format!("beside session-sweep.timer, cleanup_idle_sessions prunes the same map: crontab of {}", me());
+    check(&world, "schedule").is("warning", &message, "remove its line for cron, or its timer");
+    world.crontab("");
+    world.systemd("system", "system", &World::program());
+    let services =
+        recorded("system/services.txt").replace("/usr/local/bin/session-sweep", "/x/cleanup_idle_sessions.py");
+    world.says("system/services", &services);
+    check(&world, "schedule").is("warning", "prunes the same map: session-sweep@anna.timer", "");
+}
+
+#[test]
 fn the_schedule_that_works_is_the_one_to_keep() {
     let mut world = well();
     world.says("user/list", "");

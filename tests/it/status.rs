@@ -54,6 +54,9 @@ fn nothing_scheduled_is_said_with_what_to_do_and_is_no_failure() {
     world.says("cron/error", "no crontab for anna\n");
     let ran = world.run_then(&["status"]).ends_with(0);
     assert!(ran.stdout.starts_with("nothing is scheduled"), "{ran:?}");
+    // busybox says it in other words.
+    world.says("cron/error", "crontab: can't open 'anna': No such file or directory\n");
+    world.run_then(&["status"]).ends_with(0);
 }
 
 #[test]
@@ -224,6 +227,31 @@ fn nothing_is_written() {
     world.run_then(&["status"]).ends_with(0);
     world.run_then(&["doctor"]).ends_with(0);
     assert_eq!(tree_of(world.root()), before);
+}
+
+#[test]
+fn a_timer_that_counts_from_the_start_of_the_machine_has_a_next_run() {
+    let mut world = World::new();
+    world.systemd("user", "user", &World::program());
+    let timers = recorded("user/timers.txt");
+    let says = |world: &World, real: &str, monotonic: &str| {
+        let timers = timers.replace("NextElapseUSecRealtime=Fri 2026-11-20 17:00:31 UTC", real);
+        world.says("user/timers", &timers.replace("Monotonic=0", monotonic));
+    };
+    world.machine_file("proc/stat", "btime 1795188600\n");
+    says(&world, "NextElapseUSecRealtime=", "Monotonic=2h 1min");
+    assert_eq!(world.json_then(&["status"])["schedules"][0]["next"], "2026-11-20T17:31:00Z");
+    // Of two the earlier one counts.
+    says(&world, "NextElapseUSecRealtime=Fri 2026-11-20 17:00:31 UTC", "Monotonic=1h 21min");
+    assert_eq!(world.json_then(&["status"])["schedules"][0]["next"], "2026-11-20T16:51:00Z");
+}
+
+#[test]
+fn a_run_whose_time_has_come_is_due() {
+    let mut world = World::new();
+    world.systemd("user", "user", &World::program());
+    let ran = Ran::of(world.command_at_present(&["status"]).args(["--at", "2026-11-20T17:02:00Z"])).ends_with(0);
+    assert!(ran.stdout.contains("2026-11-20 17:00Z   due "), "{ran:?}");
 }
 
 #[test]
