@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod doctor_facts;
 mod man;
 mod map;
 mod prune;

@@ -1,4 +1,5 @@
 //! What can be wrong with an installation: one table of checks, each a pure decision over facts that were gathered before.
+//! What gathers a fact that one check alone needs (what a schedule starts, what the CLIs will delete) stands beside it.
 //!
 //! Promises: nothing is written and no lock is taken; a fact that could not be learned makes its checks `unknown`, never
 //! `ok`; whatever is not `ok` says what to do about it.

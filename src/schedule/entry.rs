@@ -76,7 +76,7 @@ pub(crate) struct Schedule {
     pub(crate) user: String,
     /// The timer's unit, or the file in which the line stands.
     pub(crate) place: String,
-    /// The latest time at which it may have been put there, where that can be told.
+    /// The latest time at which it may have been put there or changed, where that can be told.
     pub(crate) since: Option<DateTime<Utc>>,
     pub(crate) when: When,
     pub(crate) next: Option<DateTime<Utc>>,

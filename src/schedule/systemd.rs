@@ -12,7 +12,7 @@ use super::{Kind, Last, LastResult, ORIGINAL, Reach, Schedule, Schedules, State,
 const TIMERS: &str = "*.timer";
 /// Where systemd looks for a program that is named without a folder.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const TIMER_PROPERTIES: &str = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic,\
+const TIMER_PROPERTIES: &str = "Id,ActiveState,ActiveEnterTimestamp,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic,\
                                 LastTriggerUSec,RandomizedDelayUSec,TimersCalendar,Unit";
 const SERVICE_PROPERTIES: &str = "Id,LoadState,ActiveState,Result,ExecMainStatus,ExecMainStartTimestamp,ExecStart,User,\
                                   ReadWritePaths,BindPaths,ProtectSystem,ProtectHome,PrivateTmp,PrivateNetwork,\
@@ -116,7 +116,7 @@ fn schedule(
         state,
         user: user.to_owned(),
         place: timer.text("Id").to_owned(),
-        since: None,
+        since: timer.time("ActiveEnterTimestamp"),
         when,
         next,
         interval: interval.or_else(|| Some(next? - last?.at)),

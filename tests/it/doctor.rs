@@ -465,6 +465,32 @@ fn a_line_for_cron_that_never_runs_does_not_stay_new_for_ever() {
 }
 
 #[test]
+fn a_timer_that_never_fires_does_not_stay_new_for_ever() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.run_log(&[]);
+    world.systemd("system", "never", &World::program());
+    let last_run = |world: &World| Answer::of(&world.json_at("2026-11-20T18:11:00Z", &["doctor"]), "last-run");
+    last_run(&world).is("warning", "it has not run yet", "");
+    let timers = recorded("never/timers.txt");
+    world.says("system/timers", &format!("ActiveEnterTimestamp=Fri 2026-11-20 16:40:00 UTC\n{timers}"));
+    last_run(&world).is("wrong", "should have by 2026-11-20T18:10:00Z", "journalctl -u session-sweep@anna");
+}
+
+#[test]
+fn a_line_that_was_changed_has_its_new_times_from_then_on() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.crontab(&crontab());
+    let time = |minutes: i64| (chrono::Utc::now() + chrono::TimeDelta::minutes(minutes)).to_rfc3339();
+    world.run_log(&[json!({"at": time(-9_000), "started_by": "cron", "took_ms": 1, "exit": 0})]);
+    let last_run = |world: &World| Answer::of(&world.json_at(&time(30), &["doctor"]), "last-run").status;
+    assert_eq!(last_run(&world), "wrong");
+    world.machine_file("var/spool/cron/crontabs/anna", "");
+    assert_eq!(last_run(&world), "ok");
+}
+
+#[test]
 fn a_line_without_a_word_of_who_started_it_has_runs_all_the_same() {
     let mut world = well();
     world.says("user/list", "");
