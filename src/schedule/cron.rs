@@ -13,8 +13,8 @@ use super::{Kind, PROGRAM, Reach, Schedule, Schedules, State, Surroundings};
 use crate::filesystem::proc::Proc;
 use crate::filesystem::read_regular;
 
-/// What the programs are called that run such lines.
-const DAEMONS: [&str; 6] = ["cron", "crond", "fcron", "bcron-sched", "mcron", "cronie"];
+/// What the programs are called that run such lines. One called busybox may be any of its own, cron among them.
+const DAEMONS: [&str; 6] = ["cron", "crond", "fcron", "bcron-sched", "mcron", "busybox"];
 /// No table is larger.
 const LARGEST: u64 = 1 << 20;
 /// Makes timers of the lines, and has no process of its own.
