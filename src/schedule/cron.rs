@@ -53,7 +53,8 @@ fn look_at_files(surroundings: &Surroundings, schedules: &mut Schedules) {
                 add(surroundings, schedules, &String::from_utf8_lossy(&bytes), Form::WithUsers, place);
             }
             // What is no file is nothing for cron.
-            Err(error) if error.kind() == ErrorKind::NotFound || !file.is_file() => {}
+            Err(_) if file.metadata().is_ok_and(|metadata| !metadata.is_file()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => unread.push((file, error.to_string())),
         }
     }
