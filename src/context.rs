@@ -17,8 +17,6 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) dirs: Dirs,
     pub(crate) environment: Environment,
-    /// The file that is read instead of the usual ones.
-    pub(crate) named_config: Option<PathBuf>,
     /// The run's one instant.
     pub(crate) now: DateTime<Utc>,
     /// When the run really began, whatever instant it rehearses.
@@ -67,7 +65,6 @@ impl Context {
             now: given.at.unwrap_or(started),
             started,
             catalogue: Catalogue::new(homes),
-            named_config: given.config_file.clone(),
             config,
             dirs,
             environment,

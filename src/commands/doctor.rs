@@ -1,25 +1,15 @@
 //! `session-sweep doctor`: what is wrong with this installation, and what to do about it; read-only.
 
-use std::path::PathBuf;
-
 use anstream::ColorChoice;
 use anyhow::Result;
 
-use super::map::{open_bridge, with_map, with_mappings, with_plan};
-use crate::config::{Dirs, Environment, check};
-use crate::context::{Context, Given, clock};
-use crate::doctor::{
-    Asked, Binary, Cleanup, ConfigFacts, Facts, MapFacts, MapText, Status, Store, WrittenBack, cleanups, differences,
-    examine,
-};
+use super::doctor_facts::gather;
+use crate::config::Environment;
+use crate::context::Given;
+use crate::doctor::{Status, examine};
 use crate::exit::ExitStatus;
-use crate::filesystem::{folder_objection, obstacle};
 use crate::output::Output;
 use crate::output::doctor::DoctorView;
-use crate::providers::{Located, Provider, builtin, own_cleanup};
-use crate::schedule::runs::RunLog;
-use crate::schedule::{Answer, Surroundings};
-use crate::sweep::written_back::{had_come_back, written_back};
 
 pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus> {
     let facts = gather(given, environment);
@@ -39,140 +29,4 @@ pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus>
     } else {
         ExitStatus::Done
     })
-}
-
-/// Looks at everything. Where the settings are wrong, at what does not depend on them.
-fn gather(given: &Given, environment: Environment) -> Facts {
-    let dirs = Dirs::find(&environment);
-    let now = given.at.unwrap_or_else(clock);
-    let home = dirs.as_ref().map_or_else(|_| PathBuf::from("/nonexistent"), |dirs| dirs.home.clone());
-    let variable = |name: &str| environment.get(name).map(ToOwned::to_owned);
-    let surroundings = Surroundings::of_process(&variable, &home, now);
-    let schedules = surroundings.schedules();
-    let own = schedules.of(&surroundings.login).filter(|schedule| schedule.is_known());
-    let binaries = own.map(|schedule| Binary::of(schedule, &surroundings.programs)).collect();
-    let is_synchronized = match surroundings.programs.ask("timedatectl", &["show", "-p", "NTPSynchronized"]) {
-        Answer::Said(text) => text.trim().strip_prefix("NTPSynchronized=").map(|word| word == "yes"),
-        Answer::NotInstalled | Answer::Failed(_) => None,
-    };
-    let mut facts = Facts {
-        now,
-        login: surroundings.login,
-        config: ConfigFacts::default(),
-        schedules,
-        runs: Ok(Vec::new()),
-        binaries,
-        is_synchronized,
-        state: None,
-        map: None,
-        stores: None,
-        cleanups: None,
-        bridge: None,
-        written_back: None,
-        color: None,
-    };
-    let dirs = match dirs {
-        Ok(dirs) => dirs,
-        Err(problems) => {
-            facts.config.problems = problems.in_two_parts();
-            facts.runs = Err("the state folder is not known without HOME".to_owned());
-            return facts;
-        }
-    };
-    facts.config.moved = moved_folders(&dirs);
-    facts.runs = RunLog::below(&dirs.state).runs().map_err(|error| format!("{error:#}"));
-    facts.state = Some((dirs.state.clone(), folder_objection(&dirs.state).map_err(|error| error.to_string())));
-    let (files, problems) = check(&dirs, &environment, given.config_file.as_deref(), builtin::rows());
-    facts.config.problems = problems.iter().map(|problem| (problem.what(), problem.remedy.clone())).collect();
-    facts.config.files = files.iter().filter(|(_, present)| *present).map(|(path, _)| dirs.shorten(path)).collect();
-    if let Ok(context) = Context::new(given, environment) {
-        facts.config.is_usable = true;
-        facts.config.from_environment = context.config.values_of_environment();
-        facts.color = Some(context.config.settings.color);
-        facts.stores = Some(context.catalogue.iter().map(|row| store(&context, row)).collect());
-        let (map, cleanups) = look_at_map(&context);
-        (facts.map, facts.cleanups) = (Some(map), cleanups);
-        facts.bridge = Some(ask_bridge(&context).unwrap_or_else(|error| Asked::Failed(format!("{error:#}"))));
-        facts.written_back = Some(look_for_written_back(&context).map_err(|error| format!("{error:#}")));
-    }
-    facts
-}
-
-/// What of our own folders would be elsewhere with nothing but a home.
-fn moved_folders(dirs: &Dirs) -> Vec<(&'static str, &'static str, String)> {
-    let Ok(plain) = Dirs::find(&Environment::from_iter([("HOME", &dirs.home)])) else { return Vec::new() };
-    let configuration = ("XDG_CONFIG_HOME", "the configuration", &dirs.user_config, &plain.user_config);
-    let state = ("XDG_STATE_HOME", "the state folder", &dirs.state, &plain.state);
-    let moved = [configuration, state].into_iter().filter(|(_, _, here, without)| here != without);
-    moved.map(|(variable, what, _, without)| (variable, what, dirs.shorten(without))).collect()
-}
-
-fn store(context: &Context, row: &Located) -> Store {
-    let present = match std::fs::read_dir(&row.home) {
-        Ok(_) => Ok(true),
-        Err(error) => match error.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Ok(false),
-            _ => Err(error.to_string()),
-        },
-    };
-    let without = context.dirs.provider_home(&row.provider.home, &Environment::default());
-    let variables = row.provider.home.variables.iter().map(|(name, _)| name);
-    let variable = variables.into_iter().find(|name| context.environment.get(name).is_some());
-    let moved_from = variable.filter(|_| without != row.home);
-    Store {
-        provider: row.provider.name.clone(),
-        home: context.dirs.shorten(&row.home),
-        present,
-        moved_from: moved_from.map(|name| (name.clone(), context.dirs.shorten(&without))),
-    }
-}
-
-/// The map, and what the CLIs will delete of its conversations where it can be read.
-fn look_at_map(context: &Context) -> (MapFacts, Option<Vec<Cleanup>>) {
-    let map = context.map(None);
-    let variable = |name: &str| context.environment.get(name).map(ToOwned::to_owned);
-    let period = |row: &Provider, home: &std::path::Path| own_cleanup::period(row, home, &variable);
-    let looked = with_map(context, &map, |document, _| {
-        let Some(document) = document else { return Ok((MapText::Missing, Vec::new())) };
-        let (mappings, not_understood) = (document.entries.len(), document.not_understood);
-        let cleanups = cleanups(document, &context.catalogue, &period, context.now);
-        Ok((MapText::Read { mappings, not_understood }, cleanups))
-    });
-    let (text, cleanups) = match looked {
-        Ok((text, cleanups)) => (text, Some(cleanups)),
-        Err(error) => (MapText::Unreadable(format!("{error:#}")), None),
-    };
-    let facts = MapFacts {
-        path: map.path().to_owned(),
-        text,
-        obstacle: obstacle(map.path()).map_err(|error| format!("{}: {error}", map.path().display())),
-        has_folder: map.path().parent().is_none_or(std::path::Path::is_dir),
-    };
-    (facts, cleanups)
-}
-
-/// The bridge's own list beside its file.
-fn ask_bridge(context: &Context) -> Result<Asked> {
-    let settings = &context.config.settings.bridge;
-    let Some(url) = &settings.url else { return Ok(Asked::NotSet) };
-    let Some(bridge) = open_bridge(settings)? else { return Ok(Asked::Down(url.to_string())) };
-    let list = bridge.sessions()?;
-    let map = context.map(None);
-    let document = map.parse(&list, &|name| context.is_model(name));
-    let document = document.map_err(|error| bridge.not_a_map(&error.to_string()))?;
-    // A file that cannot be read is told by another check.
-    let differing = with_map(context, &map, |file, _| Ok(file.map(|file| differences(&document, file))));
-    let (url, mappings) = (url.to_string(), document.entries.len());
-    Ok(Asked::Listed { url, mappings, differing: differing.unwrap_or_default() })
-}
-
-fn look_for_written_back(context: &Context) -> Result<WrittenBack> {
-    let map = context.map(None);
-    let before = had_come_back(&map.tombstones())?;
-    let times = with_mappings(context, &map, |kept, _| {
-        let Some(kept) = kept else { return Ok(Vec::new()) };
-        with_plan(context, &map, kept, |plan, _, _| Ok(written_back(plan, &map.tombstones())?.into_values().collect()))
-    })?;
-    let number = |wanted: fn(&u32) -> bool| times.iter().filter(|times| wanted(times)).count();
-    Ok(WrittenBack { now: number(|times| *times > 1), second_time: number(|times| *times == 2), before })
 }

@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod doctor_facts;
 mod man;
 mod map;
 mod prune;
@@ -51,6 +52,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Config(arguments) => return config::run(&arguments, &given, environment),
         Command::Demo => return demo::run(&given),
         Command::Doctor => return doctor::run(&given, environment),
+        Command::Status => return status::run(&given, environment),
         _ => {}
     }
     let context = match (Context::new(&given, environment.clone()), &cli.command) {
@@ -65,10 +67,12 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Record(arguments) => record::run(&context, &arguments),
         Command::Restore(arguments) => restore::run(&context, &arguments),
         Command::Audit(arguments) => audit::run(&context, &arguments),
-        Command::Status => status::run(&context),
-        Command::Completions(_) | Command::Man(_) | Command::Config(_) | Command::Demo | Command::Doctor => {
-            Ok(ExitStatus::Done)
-        }
+        Command::Completions(_)
+        | Command::Man(_)
+        | Command::Config(_)
+        | Command::Demo
+        | Command::Doctor
+        | Command::Status => Ok(ExitStatus::Done),
     }
 }
 

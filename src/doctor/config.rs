@@ -1,6 +1,7 @@
 //! Whether the settings are right, and whether a timer sees the same ones.
 
 use super::{Facts, Finding, count};
+use crate::policy::shell::quoted;
 
 /// What is known of the settings.
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ pub(super) fn config(facts: &Facts) -> Finding {
     if let Some((key, value, variable)) = config.from_environment.first() {
         let keys: Vec<&str> = config.from_environment.iter().map(|(key, ..)| key.as_str()).collect();
         let message = format!("{} here by {variable}, which timers and cron do not see", keys.join(", "));
-        return Finding::warning(message, format!("session-sweep config set {key} {value}"));
+        return Finding::warning(message, format!("session-sweep config set {} {}", quoted(key), quoted(value)));
     }
     if let Some((variable, what, without)) = config.moved.first() {
         let message =

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::{Facts, Finding};
+use crate::filesystem::FolderObjection;
 use crate::policy::mapping::FUTURE_TOLERANCE;
+use crate::policy::shell::{quoted, quoted_for_unit};
 use crate::policy::timestamp::Timestamp;
 
 /// 2026-01-01: before this program was written.
@@ -35,10 +37,14 @@ pub(super) fn state_folder(facts: &Facts) -> Finding {
     match objection {
         Err(why) => return Finding::unknown(why, "see who owns the folders above it"),
         Ok(Some(why)) => {
-            let remedy = if why.contains("others") {
-                format!("chmod 700 {shown}")
-            } else {
-                format!("put {shown} aside; the next run makes it anew")
+            let remedy = match why {
+                FolderObjection::WritableByOthers(_) => format!("chmod 700 {}", quoted(&path.to_string_lossy())),
+                FolderObjection::BelongsTo { user, .. } => {
+                    format!("run as that user: sudo -u '#{user}' session-sweep …")
+                }
+                FolderObjection::Symlink | FolderObjection::NoFolder => {
+                    format!("put {shown} aside; the next run makes it anew")
+                }
             };
             return Finding::wrong(format!("{shown} {why}"), remedy);
         }
@@ -47,7 +53,9 @@ pub(super) fn state_folder(facts: &Facts) -> Finding {
     for schedule in facts.schedules() {
         if let Some(why) = schedule.reach.objection(path) {
             let unit = schedule.place.replace(".timer", ".service");
-            let remedy = format!("./install.sh, or a drop-in for {unit} with ReadWritePaths=-{shown}");
+            let writable = format!("-{}", path.display());
+            let writable = quoted_for_unit(&writable);
+            let remedy = format!("./install.sh, or a drop-in for {unit} with ReadWritePaths={writable}");
             return Finding::warning(format!("{unit} keeps no log: it cannot write {shown}: {why}"), remedy);
         }
     }

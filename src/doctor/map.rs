@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use super::{Facts, Finding, count};
+use crate::policy::shell::quoted_for_unit;
 
 /// What is known of the map.
 #[derive(Debug)]
 pub(crate) struct MapFacts {
     pub(crate) path: PathBuf,
     pub(crate) text: MapText,
-    /// What stands in the way of replacing it, or why that is not known; no folder, nothing.
+    /// What stands in the way of replacing it, or why that is not known.
     pub(crate) obstacle: Result<Option<String>, String>,
-    pub(crate) has_folder: bool,
+    /// Whether its folder is there, or why that is not known.
+    pub(crate) has_folder: Result<bool, String>,
 }
 
 /// What came of reading the map.
@@ -59,11 +61,15 @@ pub(super) fn readable(facts: &Facts) -> Finding {
 pub(super) fn writable(facts: &Facts) -> Finding {
     let Some(map) = &facts.map else { return Finding::without_settings() };
     let folder = map.path.parent().unwrap_or(&map.path);
-    if !map.has_folder {
-        return Finding::warning(
-            format!("there is no folder {}", folder.display()),
-            "session-sweep config set map.dir FOLDER, if the bridge keeps its map elsewhere",
-        );
+    match &map.has_folder {
+        Ok(true) => {}
+        Ok(false) => {
+            return Finding::warning(
+                format!("there is no folder {}", folder.display()),
+                "session-sweep config set map.dir FOLDER, if the bridge keeps its map elsewhere",
+            );
+        }
+        Err(why) => return Finding::unknown(format!("{}: {why}", folder.display()), "run as the bridge's user"),
     }
     match &map.obstacle {
         Err(why) => return Finding::unknown(why, "run as the bridge's user"),
@@ -75,7 +81,9 @@ pub(super) fn writable(facts: &Facts) -> Finding {
     for schedule in facts.schedules() {
         if let Some(why) = schedule.reach.objection(folder) {
             let unit = schedule.place.replace(".timer", ".service");
-            let remedy = format!("./install.sh, or a drop-in for {unit} with ReadWritePaths={}", folder.display());
+            let writable = folder.to_string_lossy();
+            let writable = quoted_for_unit(&writable);
+            let remedy = format!("./install.sh, or a drop-in for {unit} with ReadWritePaths={writable}");
             return Finding::wrong(format!("{unit} cannot write {}: {why}", folder.display()), remedy);
         }
     }

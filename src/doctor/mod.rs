@@ -1,4 +1,5 @@
 //! What can be wrong with an installation: one table of checks, each a pure decision over facts that were gathered before.
+//! What gathers a fact that one check alone needs (what a schedule starts, what the CLIs will delete) stands beside it.
 //!
 //! Promises: nothing is written and no lock is taken; a fact that could not be learned makes its checks `unknown`, never
 //! `ok`; whatever is not `ok` says what to do about it.
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
+use crate::filesystem::FolderObjection;
 use crate::schedule::runs::Run;
 use crate::schedule::{Login, Schedule, Schedules};
 
@@ -117,6 +119,10 @@ pub(crate) struct Facts {
     pub(crate) login: Login,
     pub(crate) config: ConfigFacts,
     pub(crate) schedules: Schedules,
+    /// By when each of this user's schedules should have run again, in their order; nothing where nobody knows.
+    pub(crate) deadlines: Vec<Option<DateTime<Utc>>>,
+    /// Whether something runs lines for cron, where that can be seen.
+    pub(crate) cron_is_running: Option<bool>,
     /// This user's runs, the oldest first, or why they cannot be read.
     pub(crate) runs: Result<Vec<Run>, String>,
     /// What each of this user's schedules starts.
@@ -124,7 +130,7 @@ pub(crate) struct Facts {
     /// What the machine says about its clock.
     pub(crate) is_synchronized: Option<bool>,
     /// Our state folder and what speaks against it.
-    pub(crate) state: Option<(PathBuf, Result<Option<String>, String>)>,
+    pub(crate) state: Option<(PathBuf, Result<Option<FolderObjection>, String>)>,
     /// Nothing of this is known where the settings are wrong.
     pub(crate) map: Option<MapFacts>,
     pub(crate) stores: Option<Vec<Store>>,
@@ -139,6 +145,11 @@ impl Facts {
     /// This user's schedules.
     fn schedules(&self) -> Vec<&Schedule> {
         self.schedules.of(&self.login).collect()
+    }
+
+    /// Whether this is root, and all that is scheduled is scheduled for others.
+    fn only_others(&self) -> bool {
+        self.login.is_root() && self.schedules().is_empty() && !self.schedules.found.is_empty()
     }
 
     fn runs(&self) -> &[Run] {

@@ -43,7 +43,8 @@ pub(crate) fn cleanups(
         let times: Vec<DateTime<Utc>> = found.filter_map(|finding| last_use(rule, &evidence, finding)).collect();
         if let Some(period) = period(provider, home).filter(|_| !times.is_empty()) {
             let ends_soon = |last: &&DateTime<Utc>| match period {
-                Period::After { age, .. } => **last + age - now <= SOON,
+                // In this order: the age may be any number of days, and a time plus that may be none.
+                Period::After { age, .. } => now - **last >= age - SOON,
                 Period::Never | Period::Unknown(_) => false,
             };
             let soon = times.iter().filter(ends_soon).count();

@@ -1,42 +1,67 @@
 //! Whether it runs by itself, once, and did lately.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, Utc};
 
 use super::{Facts, Finding};
 use crate::exit::ExitStatus;
 use crate::policy::duration::{format_age, format_duration};
+use crate::policy::shell::quoted;
 use crate::policy::timestamp::Timestamp;
-use crate::schedule::{Kind, LastResult, Schedule, State};
+use crate::schedule::{Kind, Last, LastResult, Schedule, State, When};
 
 const INSTALL: &str = "./install.sh";
 
 /// There is one schedule, and it is on.
 pub(super) fn schedule(facts: &Facts) -> Finding {
-    let own = facts.schedules();
+    let mut own = facts.schedules();
+    // The one that works is the one to keep.
+    own.sort_by_key(|schedule| schedule.state != State::On);
     let gaps = &facts.schedules.not_looked_at;
-    let gap = || Finding::unknown(format!("not everything could be looked at: {}", gaps.join("; ")), "run as root");
     match &own[..] {
-        [] if !gaps.is_empty() => gap(),
-        [] => {
+        [] if !gaps.is_empty() => gap(facts),
+        [] if facts.only_others() => {
             let others: Vec<&str> = facts.schedules.found.iter().map(|schedule| schedule.user.as_str()).collect();
-            let others = if others.is_empty() { String::new() } else { format!(" (for {}, yes)", others.join(", ")) };
-            Finding::wrong(format!("nothing runs session-sweep for {}{others}", facts.login.name), INSTALL)
+            let message = format!("nothing runs session-sweep for root, but for {}", others.join(", "));
+            let remedies: Vec<String> =
+                others.iter().map(|other| format!("sudo -u {} session-sweep doctor", quoted(other))).collect();
+            Finding::warning(message, remedies.join("; "))
         }
+        [] => Finding::wrong(format!("nothing runs session-sweep for {}", facts.login.name), INSTALL),
+        [one] if one.kind == Kind::Cron && facts.cron_is_running == Some(false) => Finding::wrong(
+            format!("{} has a line for it, and no cron runs on this machine", one.place),
+            "sudo systemctl enable --now cron (or crond, or what this machine has)",
+        ),
         [one] => match one.remedy() {
             Some(remedy) if one.state == State::Stopped => {
                 Finding::wrong(format!("{} is {}", one.place, one.state.in_words()), remedy)
             }
             Some(remedy) => Finding::warning(format!("{} is {}", one.place, one.state.in_words()), remedy),
-            None if !gaps.is_empty() => gap(),
+            None if !gaps.is_empty() => gap(facts),
+            None if !facts.schedules.other_pruners.is_empty() => {
+                let others = facts.schedules.other_pruners.join(", ");
+                let message = format!("beside {}, cleanup_idle_sessions prunes the same map: {others}", one.place);
+                Finding::warning(message, "remove its line for cron, or its timer: systemctl disable --now TIMER")
+            }
             None => Finding::ok(format!("{}: {}{}", one.kind.name(), one.place, every(one))),
         },
         [first, others @ ..] => {
-            let places: Vec<&str> = own.iter().map(|schedule| schedule.place.as_str()).collect();
+            let name = |schedule: &&Schedule| match (schedule.kind, &schedule.when) {
+                // Two lines may stand in one file.
+                (Kind::Cron, When::Cron(expression)) => format!("{} ({expression})", schedule.place),
+                _ => schedule.place.clone(),
+            };
+            let places: Vec<String> = own.iter().map(name).collect();
             let removals: Vec<String> = others.iter().map(|schedule| schedule.removal()).collect();
             let message = format!("it is scheduled {} times: {}", own.len(), places.join(", "));
-            Finding::wrong(message, format!("keep {}: {}", first.place, removals.join("; ")))
+            Finding::wrong(message, format!("keep {}: {}", name(first), removals.join("; ")))
         }
     }
+}
+
+fn gap(facts: &Facts) -> Finding {
+    let gaps = &facts.schedules.not_looked_at;
+    let remedy = if facts.login.is_root() { "put right what is named here" } else { "run as root" };
+    Finding::unknown(format!("not everything could be looked at: {}", gaps.join("; ")), remedy)
 }
 
 fn every(schedule: &Schedule) -> String {
@@ -50,18 +75,40 @@ pub(super) fn last_run(facts: &Facts) -> Finding {
     if let Err(why) = &facts.runs {
         return Finding::unknown(why, "see who owns the state folder");
     }
+    let deadline = |at: usize| facts.deadlines.get(at).copied().flatten();
     let Some(first) = own.first() else {
-        return Finding::unknown("nothing is scheduled, so no run is due", INSTALL);
+        return if facts.only_others() {
+            Finding::ok("nothing is scheduled for root")
+        } else {
+            Finding::unknown("nothing is scheduled, so no run is due", INSTALL)
+        };
     };
-    let runs = own.iter().filter_map(|schedule| Some((*schedule, schedule.last_run(facts.runs())?)));
-    let Some((schedule, last)) = runs.max_by_key(|(_, last)| last.at) else { return no_run(first) };
-    let age = facts.now - last.at;
-    let ago = format_age(age.to_std().unwrap_or_default());
-    if let Some(longest) = longest(schedule).filter(|longest| age > *longest) {
-        let longest = format_age(longest.to_std().unwrap_or_default());
-        let message = format!("the last run was {ago} ago, and at most {longest} may lie between two");
-        return Finding::wrong(message, how_to_see(schedule));
+    let runs = own.iter().enumerate();
+    let runs = runs.filter_map(|(at, schedule)| Some((at, *schedule, schedule.last_run(facts.runs())?)));
+    let Some((at, schedule, last)) = runs.max_by_key(|(_, _, last)| last.at) else {
+        return no_run(facts, first, deadline(0));
+    };
+    let ago = format_age((facts.now - last.at).to_std().unwrap_or_default());
+    match deadline(at) {
+        Some(deadline) if deadline < facts.now => {
+            let message =
+                format!("the last run was {ago} ago, and another should have begun by {}", Timestamp(deadline));
+            Finding::wrong(message, how_to_see(schedule))
+        }
+        deadline => {
+            let finding = result(facts, schedule, last, &ago);
+            // A start of the machine is no time that could have passed.
+            if deadline.is_some() || schedule.when == When::Boot || finding.status != super::Status::Ok {
+                return finding;
+            }
+            let message = format!("the last run was {ago} ago, and when the next one is due could not be found out");
+            Finding::unknown(message, how_to_see(schedule))
+        }
     }
+}
+
+/// How the last run ended.
+fn result(facts: &Facts, schedule: &Schedule, last: Last, ago: &str) -> Finding {
     let error = facts.runs().iter().rfind(|run| run.at == last.at).and_then(|run| run.error.clone());
     let error = error.map(|error| format!(": {error}")).unwrap_or_default();
     match last.result {
@@ -86,55 +133,30 @@ pub(super) fn last_run(facts: &Facts) -> Finding {
     }
 }
 
-/// How much time may lie between two runs: one may be missed, and the machine may be busy.
-fn longest(schedule: &Schedule) -> Option<TimeDelta> {
-    Some(schedule.interval? * 2 + schedule.delay)
-}
-
-fn no_run(schedule: &Schedule) -> Finding {
+fn no_run(facts: &Facts, schedule: &Schedule, deadline: Option<DateTime<Utc>>) -> Finding {
     if schedule.arguments.iter().any(|argument| argument == "prune") {
         let message = "it starts `prune`, which keeps no log of its runs";
         return Finding::warning(message, "let it start `session-sweep sweep` instead; ./install.sh does");
     }
-    match schedule.next {
-        Some(next) => Finding::warning(
+    match (schedule.next, deadline) {
+        (_, Some(deadline)) if deadline < facts.now => {
+            let message = format!("it has not run, and should have by {}", Timestamp(deadline));
+            Finding::wrong(message, how_to_see(schedule))
+        }
+        (Some(next), _) => Finding::warning(
             format!("it has not run yet; the first run is due at {}", Timestamp(next)),
             format!("session-sweep doctor after that time; if it says the same: {}", how_to_see(schedule)),
         ),
-        None => Finding::wrong("it has not run, and no run is due", how_to_see(schedule)),
+        (None, _) => Finding::wrong("it has not run, and no run is due", how_to_see(schedule)),
     }
 }
 
 /// Where to look for what happened.
 fn how_to_see(schedule: &Schedule) -> String {
-    let unit = schedule.place.replace(".timer", "");
+    let unit = quoted(schedule.place.strip_suffix(".timer").unwrap_or(&schedule.place));
     match schedule.kind {
         Kind::SystemdUser => format!("journalctl --user -u {unit}"),
         Kind::SystemdSystem => format!("journalctl -u {unit}"),
         Kind::Cron => "see that cron runs (systemctl status cron), and what it mailed".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_missed_run_is_no_alarm_two_are() {
-        let schedule = Schedule {
-            kind: Kind::SystemdUser,
-            state: State::On,
-            user: "anna".to_owned(),
-            place: "session-sweep.timer".to_owned(),
-            next: None,
-            interval: Some(TimeDelta::hours(1)),
-            delay: TimeDelta::minutes(5),
-            last: None,
-            program: None,
-            arguments: Vec::new(),
-            reach: crate::schedule::Reach::default(),
-        };
-        assert_eq!(longest(&schedule), Some(TimeDelta::minutes(125)));
-        assert_eq!(longest(&Schedule { interval: None, ..schedule }), None);
     }
 }

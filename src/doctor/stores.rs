@@ -29,8 +29,9 @@ pub(super) fn stores(facts: &Facts) -> Finding {
                 "{} is in {} by {variable}, which timers and cron do not see: they look in {without}",
                 store.provider, store.home
             );
-            let row = format!("[[provider]] name = {:?}, home = {:?}", store.provider, store.home);
-            return Finding::warning(message, format!("write into the configuration: {row}"));
+            let [name, home] = [&store.provider, &store.home].map(|text| toml::Value::String(text.clone()));
+            let lines = format!("`[[provider]]`, `name = {name}` and `home = {home}`");
+            return Finding::warning(message, format!("add three lines to the configuration: {lines}"));
         }
     }
     if present.is_empty() {

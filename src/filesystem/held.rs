@@ -35,18 +35,22 @@ pub(crate) fn look_at_lock(path: &Path, proc: &Proc) -> Result<LockState, FileEr
         return Err(FileError::Refused { path: path.to_owned(), why: "it is no regular file" });
     }
     let holders = proc.flock_holders().map_err(FileError::io(path, "find who holds"))?;
-    let device = metadata.dev();
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let file = FileOnDevice { major, minor, inode: metadata.ino() };
+    let (device, inode) = (metadata.dev(), metadata.ino());
+    let by_stat = FileOnDevice { major: rustix::fs::major(device), minor: rustix::fs::minor(device), inode };
+    // On btrfs and overlay the kernel's list names the device of the mount, which is another one than the file's own.
+    let by_mount = proc.device_of_mount(path).map(|(major, minor)| FileOnDevice { major, minor, inode });
     // The line is the owner's to read; the lock is everybody's to see.
     let line = open(path).ok().and_then(|file| holder(&file));
-    // On btrfs and overlay the kernel's list names another device than the file does.
-    let by_inode = || {
-        let own = holders.iter().filter(|(locked, _)| locked.inode == file.inode).map(|(_, pid)| *pid);
-        own.into_iter().find(|pid| line.as_ref().is_some_and(|line| line.pid == *pid))
-    };
-    let Some(pid) = holders.get(&file).copied().or_else(by_inode) else { return Ok(LockState::Free) };
-    Ok(LockState::Held { pid, holder: line.filter(|line| line.pid == pid) })
+    let pid = [by_mount, Some(by_stat)].into_iter().flatten().find_map(|file| holders.get(&file).copied());
+    if let Some(pid) = pid {
+        return Ok(LockState::Held { pid, holder: line.filter(|line| line.pid == pid) });
+    }
+    // Where the device is not certain, a lock on a file of the same number may be this one.
+    if by_mount != Some(by_stat) && holders.keys().any(|locked| locked.inode == inode) {
+        let cause = std::io::Error::other("the file system's own number is not known");
+        return Err(FileError::io(path, "find who holds")(cause));
+    }
+    Ok(LockState::Free)
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
@@ -92,6 +96,34 @@ mod tests {
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
         // Somebody else's line says nothing about this holder.
         assert_eq!(look(&path), LockState::Held { pid: std::process::id(), holder: None });
+    }
+
+    #[test]
+    fn on_overlay_the_mounts_device_counts_and_not_knowing_it_is_not_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, proc) = (folder.path().join("map.lock"), folder.path().join("proc"));
+        fs_err::write(&path, "").unwrap();
+        fs_err::create_dir_all(proc.join("self")).unwrap();
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        fs_err::write(proc.join("locks"), format!("1: FLOCK  ADVISORY  WRITE 4711 ff:fe:{inode} 0 EOF\n")).unwrap();
+        let look = || look_at_lock(&path, &Proc::new(&proc)).map_err(|error| error.to_string());
+        let unknown = look().unwrap_err();
+        assert!(unknown.contains("map.lock") && unknown.contains("find who holds"), "{unknown}");
+        let own = fs_err::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = |device: &str| {
+            let line = |line: &str| {
+                let mut fields: Vec<&str> = line.split(' ').collect();
+                fields[2] = device;
+                fields.join(" ") + "\n"
+            };
+            fs_err::write(proc.join("self/mountinfo"), own.lines().map(line).collect::<String>()).unwrap();
+        };
+        mounts("255:254");
+        assert_eq!(look().unwrap(), LockState::Held { pid: 4711, holder: None });
+        // There it is certain that the other file is another one.
+        let device = std::fs::metadata(&path).unwrap().dev();
+        mounts(&format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)));
+        assert_eq!(look().unwrap(), LockState::Free);
     }
 
     #[test]

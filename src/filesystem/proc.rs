@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rustc_hash::FxHashMap;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::walk;
@@ -111,6 +111,18 @@ impl Proc {
     pub(crate) fn flock_holders(&self) -> io::Result<FxHashMap<FileOnDevice, u32>> {
         let locks = fs_err::read_to_string(self.root.join("locks"))?;
         Ok(locks.lines().filter_map(flock_holder).collect())
+    }
+
+    /// Major and minor number of the device that is mounted where a file is: on btrfs and overlay `stat` tells another one.
+    pub(crate) fn device_of_mount(&self, path: &Path) -> Option<(u32, u32)> {
+        let statx = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?;
+        let id = (statx.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(statx.stx_mnt_id)?;
+        let mounts = fs_err::read_to_string(self.root.join("self/mountinfo")).ok()?;
+        // `36 35 98:0 /mnt1 /mnt2 rw,noatime - ext3 /dev/root rw`
+        let mut mounts = mounts.lines().map(|line| line.split(' '));
+        let device = mounts.find_map(|mut fields| (fields.next()?.parse() == Ok(id)).then(|| fields.nth(1)))??;
+        let (major, minor) = device.split_once(':')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
     }
 
     /// Shows `visit` each file that a process holds open; `None` when the process is gone.

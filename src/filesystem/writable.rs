@@ -11,16 +11,15 @@ use rustix::process::{getegid, geteuid, getgroups};
 use super::snapshot::folder_of;
 use super::trust::{Folder, objection};
 
-/// What stands in the way of replacing the file at `path`, which may be a link, and of writing a lock and tombstones beside
-/// it; of making it where it is not there yet.
-pub(crate) fn obstacle(path: &Path) -> io::Result<Option<String>> {
+/// What stands in the way of replacing the file at `path`, which may be a link, and of writing these files beside it; of
+/// making it where it is not there yet.
+pub(crate) fn obstacle(path: &Path, beside: &[&Path]) -> io::Result<Option<String>> {
     let real = match path.canonicalize() {
         Ok(real) => real,
         Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
         Err(error) => return Err(error),
     };
-    let (lock, tombstones) = (path.with_extension("lock"), path.with_extension("tombstones.jsonl"));
-    for file in [&real, &lock, &tombstones] {
+    for file in std::iter::once(real.as_path()).chain(beside.iter().copied()) {
         let folder = rustix::fs::stat(folder_of(file))?;
         // By the rights that this process really has: sudo and setuid leave the real user behind.
         if let Err(error) = accessat(CWD, folder_of(file), Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
@@ -36,7 +35,7 @@ pub(crate) fn obstacle(path: &Path) -> io::Result<Option<String>> {
             Some("it is no regular file")
         } else if why.is_some() {
             why
-        } else if *file == real {
+        } else if file == real {
             // The new file has to become its owner's, and a lease is for the owner alone.
             (!can_give_away_to(&metadata, &folder)).then_some("only its owner or root can replace it")
         } else {
@@ -60,8 +59,21 @@ fn can_give_away_to(original: &Metadata, folder: &Stat) -> bool {
             && (original.gid() == group || original.gid() == getegid().as_raw() || is_of_group()))
 }
 
-/// Why a folder of ours is not safe to keep state in; nothing where it is, or is not there yet.
-pub(crate) fn folder_objection(path: &Path) -> io::Result<Option<String>> {
+/// Why a folder of ours is not safe to keep state in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FolderObjection {
+    #[error("is a symlink")]
+    Symlink,
+    #[error("is no folder")]
+    NoFolder,
+    #[error("belongs to user {user}, not to {us}")]
+    BelongsTo { user: u32, us: u32 },
+    #[error("can be written by others (mode {0:o})")]
+    WritableByOthers(u32),
+}
+
+/// What speaks against a folder of ours; nothing where nothing does, or it is not there yet.
+pub(crate) fn folder_objection(path: &Path) -> io::Result<Option<FolderObjection>> {
     let metadata = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -69,13 +81,13 @@ pub(crate) fn folder_objection(path: &Path) -> io::Result<Option<String>> {
     };
     let us = geteuid().as_raw();
     Ok(if metadata.is_symlink() {
-        Some("is a symlink".to_owned())
+        Some(FolderObjection::Symlink)
     } else if !metadata.is_dir() {
-        Some("is no folder".to_owned())
+        Some(FolderObjection::NoFolder)
     } else if metadata.uid() != us {
-        Some(format!("belongs to user {}, not to {us}", metadata.uid()))
+        Some(FolderObjection::BelongsTo { user: metadata.uid(), us })
     } else if metadata.mode() & 0o022 != 0 {
-        Some(format!("can be written by others (mode {:o})", metadata.mode() & 0o7777))
+        Some(FolderObjection::WritableByOthers(metadata.mode() & 0o7777))
     } else {
         None
     })
@@ -95,7 +107,7 @@ mod tests {
     }
 
     fn why(path: &Path) -> String {
-        obstacle(path).unwrap().unwrap()
+        obstacle(path, &[]).unwrap().unwrap()
     }
 
     fn set_mode(path: &Path, mode: u32) {
@@ -105,18 +117,18 @@ mod tests {
     #[test]
     fn a_file_of_ours_in_a_folder_of_ours_can_be_replaced() {
         let (folder, path) = world();
-        assert_eq!(obstacle(&path).unwrap(), None);
-        assert_eq!(obstacle(&folder.path().join("new.json")).unwrap(), None);
-        assert!(obstacle(&folder.path().join("no/map.json")).is_err());
+        assert_eq!(obstacle(&path, &[&folder.path().join("map.lock")]).unwrap(), None);
+        assert_eq!(obstacle(&folder.path().join("new.json"), &[]).unwrap(), None);
+        assert!(obstacle(&folder.path().join("no/map.json"), &[]).is_err());
     }
 
     #[test]
-    fn a_lock_or_tombstones_that_are_no_files_stand_in_the_way() {
-        for name in ["map.lock", "map.tombstones.jsonl"] {
-            let (folder, path) = world();
-            symlink("/dev/null", folder.path().join(name)).unwrap();
-            assert!(why(&path).contains("no regular file"));
-        }
+    fn what_is_no_file_beside_it_stands_in_the_way() {
+        let (folder, path) = world();
+        let [lock, other] = ["map.lock", "map.other"].map(|name| folder.path().join(name));
+        symlink("/dev/null", &other).unwrap();
+        assert_eq!(obstacle(&path, &[&lock]).unwrap(), None);
+        assert!(obstacle(&path, &[&lock, &other]).unwrap().unwrap().contains("no regular file"));
     }
 
     #[test]
@@ -151,15 +163,15 @@ mod tests {
         for mode in [0o702, 0o720, 0o1777] {
             set_mode(&state, mode);
             let why = folder_objection(&state).unwrap().unwrap();
-            assert_eq!(why, format!("can be written by others (mode {mode:o})"));
+            assert_eq!(why.to_string(), format!("can be written by others (mode {mode:o})"));
         }
         symlink(&state, folder.path().join("link")).unwrap();
-        assert_eq!(folder_objection(&folder.path().join("link")).unwrap().unwrap(), "is a symlink");
-        assert_eq!(folder_objection(&path).unwrap().unwrap(), "is no folder");
+        assert_eq!(folder_objection(&folder.path().join("link")).unwrap(), Some(FolderObjection::Symlink));
+        assert_eq!(folder_objection(&path).unwrap(), Some(FolderObjection::NoFolder));
         if geteuid().is_root() {
             set_mode(&state, 0o700);
             chown(&state, Some(1234), None).unwrap();
-            assert!(folder_objection(&state).unwrap().unwrap().contains("user 1234"));
+            assert_eq!(folder_objection(&state).unwrap(), Some(FolderObjection::BelongsTo { user: 1234, us: 0 }));
         }
     }
 }

@@ -24,18 +24,21 @@ pub(crate) struct StatusView<'v> {
     pub(crate) schedules: &'v [Schedule],
     /// Of this user, the oldest first.
     pub(crate) runs: &'v [Run],
-    pub(crate) map: String,
+    /// Not known where the settings are wrong.
+    pub(crate) map: Option<String>,
     pub(crate) lock: LockView,
     pub(crate) state: String,
     /// The configuration files, each with whether it is there.
     pub(crate) config: Vec<(String, bool)>,
+    /// What could not be looked at and hardly matters.
+    pub(crate) passed_over: &'v [String],
     /// What could not be looked at.
     pub(crate) problems: Vec<String>,
 }
 
 /// The map's lock; no state where it could not be looked at.
 pub(crate) struct LockView {
-    pub(crate) path: String,
+    pub(crate) path: Option<String>,
     pub(crate) state: Option<LockState>,
 }
 
@@ -73,7 +76,9 @@ impl StatusView<'_> {
                 Escaped(&schedule.user),
             )?;
             if verbose > 0 {
-                let program = schedule.program.iter().map(|path| path.to_string_lossy().into_owned());
+                // A program that was not found has a name all the same.
+                let program = schedule.program.as_deref().unwrap_or_else(|| "session-sweep".as_ref());
+                let program = std::iter::once(program.to_string_lossy().into_owned());
                 let words: Vec<String> = program.chain(schedule.arguments.iter().cloned()).collect();
                 writeln!(out, "  {}", style.paint(Tone::Quiet, Escaped(&schedule.place)))?;
                 writeln!(out, "  {}", style.paint(Tone::Quiet, Escaped(&words.join(" "))))?;
@@ -116,7 +121,8 @@ impl View for StatusView<'_> {
             ([], _) => writeln!(out, "no schedule was found, but not everything could be looked at")?,
             _ => self.table(out, style, verbose)?,
         }
-        for problem in &self.problems {
+        let passed_over = if verbose > 0 { self.passed_over } else { &[] };
+        for problem in self.problems.iter().chain(passed_over) {
             writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(problem))?;
         }
         writeln!(out)?;
@@ -129,7 +135,7 @@ impl View for StatusView<'_> {
             None => "unknown".to_owned(),
         };
         writeln!(out, "{}  {}", label("lock"), Escaped(&lock))?;
-        writeln!(out, "{}  {}", label("map"), Escaped(&self.map))?;
+        writeln!(out, "{}  {}", label("map"), Escaped(self.map.as_deref().unwrap_or("unknown")))?;
         writeln!(out, "{}  {}", label("state"), Escaped(&self.state))?;
         for (at, (path, present)) in self.config.iter().enumerate() {
             let label = label(if at == 0 { "config" } else { "" });
@@ -201,7 +207,7 @@ impl Serialize for StatusView<'_> {
             })
         });
         let config = self.config.iter().map(|(path, present)| json!({"path": path, "present": present}));
-        let mut document = serializer.serialize_struct("Status", 11)?;
+        let mut document = serializer.serialize_struct("Status", 12)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "status")?;
         document.serialize_field("now", &Timestamp(self.now))?;
@@ -213,6 +219,7 @@ impl Serialize for StatusView<'_> {
         document.serialize_field("state", &self.state)?;
         document.serialize_field("config", &config.collect::<Vec<Value>>())?;
         document.serialize_field("problems", &self.problems)?;
+        document.serialize_field("passed_over", &self.passed_over)?;
         document.end()
     }
 }

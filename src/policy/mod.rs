@@ -5,4 +5,5 @@ pub(crate) mod choices;
 pub(crate) mod duration;
 pub(crate) mod mapping;
 pub(crate) mod session_id;
+pub(crate) mod shell;
 pub(crate) mod timestamp;

@@ -1,49 +1,77 @@
-//! When a line for cron is due, and how much time lies between two runs.
+//! When runs are due: cron's expressions and systemd's.
 
 use std::str::FromStr as _;
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Local, NaiveDateTime, TimeZone, Utc};
 use croner::Cron;
 
 use super::program::{Answer, Programs};
 
-/// The next run of a cron expression after `now` and the time from it to the one after, in the time zone `zone`; nothing
-/// for `@reboot` and for what is no such expression.
-pub(super) fn next_of_cron<Z: TimeZone>(
-    expression: &str,
-    zone: &Z,
-    now: DateTime<Utc>,
-) -> Option<(DateTime<Utc>, TimeDelta)> {
-    // cron itself knows this one by two names.
-    let expression = if expression == "@midnight" { "@daily" } else { expression };
-    let cron = Cron::from_str(expression).ok()?;
-    let next = cron.find_next_occurrence(&now.with_timezone(zone), false).ok()?;
-    let after = cron.find_next_occurrence(&next, false).ok()?;
-    Some((next.to_utc(), after.to_utc() - next.to_utc()))
+/// What says when a schedule's runs are due.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum When {
+    /// An expression of cron, in the machine's own time zone.
+    Cron(String),
+    /// The expressions of a systemd timer's `OnCalendar=`.
+    Calendar(Vec<String>),
+    /// The start of the machine.
+    Boot,
+    /// Nobody knows, or something that has no calendar.
+    #[default]
+    Unknown,
 }
 
-/// The time between two runs of a systemd timer: of its expression `OnCalendar=`, which systemd itself understands best.
-pub(super) fn interval_of_timer(programs: &Programs, timers_calendar: &str) -> Option<TimeDelta> {
-    let expression = timers_calendar.strip_prefix("{ OnCalendar=")?.split_once(" ; ")?.0;
-    match programs.ask("systemd-analyze", &["calendar", "--iterations=2", expression]) {
-        Answer::Said(text) => interval_in(&text),
-        Answer::NotInstalled | Answer::Failed(_) => None,
+impl When {
+    /// What the line of a crontab says.
+    pub(super) fn of_cron(expression: String) -> Self {
+        if expression == "@reboot" { Self::Boot } else { Self::Cron(expression) }
+    }
+
+    /// The first two times after `after`; fewer where there are none, and where they cannot be told.
+    pub(super) fn first_two(&self, after: DateTime<Utc>, programs: &Programs) -> Vec<DateTime<Utc>> {
+        let mut times = match self {
+            Self::Cron(expression) => of_cron(expression, &Local, after),
+            Self::Calendar(expressions) => {
+                expressions.iter().flat_map(|expression| of_systemd(programs, expression, after)).collect()
+            }
+            Self::Boot | Self::Unknown => Vec::new(),
+        };
+        times.sort_unstable();
+        times.dedup();
+        times.truncate(2);
+        times
     }
 }
 
-/// From the two times that `systemd-analyze calendar --iterations=2` names.
-fn interval_in(text: &str) -> Option<TimeDelta> {
+/// In the time zone `zone`; nothing for what is no such expression.
+fn of_cron<Z: TimeZone>(expression: &str, zone: &Z, after: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    // cron itself knows this one by two names.
+    let expression = if expression == "@midnight" { "@daily" } else { expression };
+    let Ok(cron) = Cron::from_str(expression) else { return Vec::new() };
+    let next = |time: &DateTime<Z>| cron.find_next_occurrence(time, false).ok();
+    let times = std::iter::successors(next(&after.with_timezone(zone)), next);
+    times.take(2).map(|time| time.to_utc()).collect()
+}
+
+/// systemd itself understands its expressions best.
+fn of_systemd(programs: &Programs, expression: &str, after: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    let base = format!("--base-time=@{}", after.timestamp());
+    match programs.ask_here("systemd-analyze", &["calendar", "--iterations=2", &base, expression]) {
+        Answer::Said(text) => times_in(&text),
+        Answer::NotInstalled | Answer::Failed(_) => Vec::new(),
+    }
+}
+
+/// The times that `systemd-analyze calendar --iterations=2` names. In another zone it says each in UTC, too.
+fn times_in(text: &str) -> Vec<DateTime<Utc>> {
     let times = text.lines().filter_map(|line| {
         let (label, time) = line.trim_start().split_once(": ")?;
         // `Iter. #2` in systemd 252, `Iteration #2` later.
-        let is_time = label == "Next elapse" || (label.starts_with("Iter") && label.ends_with("#2"));
+        let is_time = matches!(label, "Next elapse" | "(in UTC)") || label.starts_with("Iter");
         let (_, time) = time.strip_suffix(" UTC").filter(|_| is_time)?.split_once(' ')?;
-        NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S").ok()
+        Some(NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S").ok()?.and_utc())
     });
-    match times.collect::<Vec<_>>()[..] {
-        [first, second] => Some(second - first),
-        _ => None,
-    }
+    times.collect()
 }
 
 #[cfg(test)]
@@ -52,11 +80,15 @@ mod tests {
 
     use super::*;
 
+    fn at(time: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(time).unwrap().to_utc()
+    }
+
     fn next(expression: &str) -> Option<(String, i64)> {
         let now = DateTime::parse_from_rfc3339("2026-11-20T12:00:00Z").unwrap().to_utc();
         let zone = FixedOffset::east_opt(3_600).unwrap();
-        let (next, interval) = next_of_cron(expression, &zone, now)?;
-        Some((next.to_rfc3339(), interval.num_minutes()))
+        let [next, second] = of_cron(expression, &zone, now)[..] else { return None };
+        Some((next.to_rfc3339(), (second - next).num_minutes()))
     }
 
     #[test]
@@ -79,10 +111,25 @@ mod tests {
     }
 
     #[test]
-    fn systemd_says_how_much_time_lies_between_two_runs() {
+    fn systemd_says_when_runs_are_due() {
         let recorded = include_str!("../../tests/fixtures/schedule/calendar.txt");
-        assert_eq!(interval_in(recorded), Some(TimeDelta::hours(1)));
-        assert_eq!(interval_in(&recorded.replace("Iter. #2", "Iteration #2")), Some(TimeDelta::hours(1)));
-        assert_eq!(interval_in("Next elapse: never\n"), None);
+        let expected = ["2026-11-20T17:00:00Z", "2026-11-20T18:00:00Z"].map(at);
+        assert_eq!(times_in(recorded), expected);
+        assert_eq!(times_in(&recorded.replace("Iter. #2", "Iteration #2")), expected);
+        let elsewhere = "    Next elapse: Fri 2026-11-20 18:00:00 CET\n       (in UTC): Fri 2026-11-20 17:00:00 UTC\n   \
+                         Iteration #2: Fri 2026-11-20 19:00:00 CET\n       (in UTC): Fri 2026-11-20 18:00:00 UTC\n";
+        assert_eq!(times_in(elsewhere), expected);
+        assert!(times_in("Next elapse: never\n").is_empty());
+    }
+
+    #[test]
+    fn of_several_expressions_the_first_two_times_count() {
+        let programs = Programs { path: "/usr/bin:/bin".into(), variables: Vec::new() };
+        let when = When::Calendar(vec!["Mon..Fri 9:00 UTC".to_owned(), "Sat 10:00 UTC".to_owned()]);
+        let friday = at("2026-11-20T12:00:00Z");
+        let times = when.first_two(friday, &programs);
+        let expected = ["2026-11-21T10:00:00Z", "2026-11-23T09:00:00Z"].map(at);
+        // Where there is no systemd, nobody knows.
+        assert!(times == expected || programs.ask("systemd-analyze", &[]) == Answer::NotInstalled, "{times:?}");
     }
 }

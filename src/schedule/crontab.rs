@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::is_run;
+use super::command::Command;
 
 /// Whether lines name the user they run as, in their sixth field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,16 +47,17 @@ pub(super) fn runs(text: &str, form: Form, home: Option<&Path>, exists: &dyn Fn(
             },
         };
         // What follows a `%` is for the program's stdin.
-        let words = words(command.split('%').next().unwrap_or_default());
-        if !is_run(words.iter().map(String::as_str)) {
-            continue;
+        if let Some(command) = Command::find(command.split('%').next().unwrap_or_default()) {
+            let program = command.locate(&path, home, exists);
+            lines.push(Line { expression, user, program, arguments: command.arguments });
         }
-        let at = words.iter().position(|word| Path::new(word).file_name() == Some(super::PROGRAM.as_ref()));
-        let at = at.unwrap_or_default();
-        let program = locate(&words[at], &path, home, exists);
-        lines.push(Line { expression, user, program, arguments: words[at + 1..].to_vec() });
     }
     lines
+}
+
+/// Whether a line runs the script that did this before.
+pub(super) fn names_original(text: &str) -> bool {
+    text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains(super::ORIGINAL))
 }
 
 /// `NAME=value`, with or without quotes around the value.
@@ -85,40 +86,6 @@ fn split_expression(line: &str) -> Option<(String, &str)> {
 fn split_field(text: &str) -> Option<(&str, &str)> {
     let (field, rest) = text.split_once([' ', '\t'])?;
     Some((field, rest.trim_start()))
-}
-
-/// The words of a simple command, without the quotes around them. What a shell would put in their place stays as it is.
-fn words(command: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let mut quote = None;
-    for character in command.chars() {
-        match (quote, character) {
-            (Some(open), _) if open == character => quote = None,
-            (None, '"' | '\'') => quote = Some(character),
-            (None, ' ' | '\t' | ';' | '&' | '|' | '(' | ')') => words.push(std::mem::take(&mut word)),
-            _ => word.push(character),
-        }
-    }
-    words.push(word);
-    words.retain(|word| !word.is_empty());
-    words
-}
-
-/// Where the program is that a line names.
-fn locate(word: &str, path: &str, home: Option<&Path>, exists: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
-    for prefix in ["~/", "$HOME/", "${HOME}/"] {
-        if let Some(below) = word.strip_prefix(prefix) {
-            return home.map(|home| home.join(below));
-        }
-    }
-    if word.contains('$') {
-        return None;
-    }
-    if word.contains('/') {
-        return Some(word.into()).filter(|path: &PathBuf| path.is_absolute());
-    }
-    path.split(':').map(|folder| Path::new(folder).join(word)).find(|path| exists(path))
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Reach;
+use super::calendar::When;
 use super::runs::{Run, StartedBy};
 use crate::exit::ExitStatus;
+use crate::policy::shell::quoted;
 
 /// Who starts the runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,8 +76,11 @@ pub(crate) struct Schedule {
     pub(crate) user: String,
     /// The timer's unit, or the file in which the line stands.
     pub(crate) place: String,
+    /// The latest time at which it may have been put there or changed, where that can be told.
+    pub(crate) since: Option<DateTime<Utc>>,
+    pub(crate) when: When,
     pub(crate) next: Option<DateTime<Utc>>,
-    /// The time between two runs.
+    /// The time between the next run and the one after.
     pub(crate) interval: Option<TimeDelta>,
     /// How much later than planned a run may begin.
     pub(crate) delay: TimeDelta,
@@ -125,7 +130,7 @@ impl Schedule {
     /// The last run that it started, as it knows it itself or as the log of the same user does: the later one, and the
     /// log's when both mean the same run. The log does not say which timer it was: one that does not run has none of them.
     pub(crate) fn last_run(&self, runs: &[Run]) -> Option<Last> {
-        let own = if self.kind == Kind::Cron { StartedBy::Cron } else { StartedBy::Timer };
+        let own = self.tells_to_be();
         let runs = if self.state == State::Stopped { &[] } else { runs };
         let logged = runs.iter().filter(|run| run.started_by == own).max_by_key(|run| run.at);
         let logged = logged.map(|run| Last { at: run.at, result: Some(LastResult::Exit(run.exit.into())) });
@@ -135,20 +140,25 @@ impl Schedule {
         }
     }
 
+    /// What its runs say of who started them: a line for cron that ./install.sh did not write may not say anything.
+    fn tells_to_be(&self) -> StartedBy {
+        let is_told = |words: &[String]| words == ["--started-by", "cron"];
+        match self.kind {
+            Kind::Cron if self.arguments.windows(2).any(is_told) => StartedBy::Cron,
+            Kind::Cron => StartedBy::Hand,
+            Kind::SystemdUser | Kind::SystemdSystem => StartedBy::Timer,
+        }
+    }
+
     /// What has to be done so that it runs, now and after the next start of the machine.
     pub(crate) fn remedy(&self) -> Option<String> {
         let control = self.control();
         match self.state {
             State::On => None,
-            State::Stopped => Some(format!("{control} start {}", self.place)),
-            State::UntilReboot => Some(format!("{control} enable {}", self.place)),
-            State::UntilLogout => Some(format!("sudo loginctl enable-linger {}", self.user)),
+            State::Stopped => Some(format!("{control} start {}", quoted(&self.place))),
+            State::UntilReboot => Some(format!("{control} enable {}", quoted(&self.place))),
+            State::UntilLogout => Some(format!("sudo loginctl enable-linger {}", quoted(&self.user))),
         }
-    }
-
-    /// Whether a look at what it starts was possible: what waits for a login cannot be asked.
-    pub(crate) fn is_known(&self) -> bool {
-        self.kind == Kind::Cron || self.program.is_some()
     }
 
     /// How it is taken away.
@@ -156,7 +166,7 @@ impl Schedule {
         match self.kind {
             Kind::Cron if self.place.starts_with('/') => format!("remove its line from {} (as root)", self.place),
             Kind::Cron => "remove its line with `crontab -e`".to_owned(),
-            _ => format!("{} disable --now {}", self.control(), self.place),
+            _ => format!("{} disable --now {}", self.control(), quoted(&self.place)),
         }
     }
 
@@ -182,6 +192,8 @@ mod tests {
             state: State::On,
             user: "anna".to_owned(),
             place: "x".to_owned(),
+            since: None,
+            when: When::Unknown,
             next: None,
             interval: None,
             delay: TimeDelta::zero(),
@@ -207,8 +219,12 @@ mod tests {
         let known = |second, code| Some(Last { at: at(second), result: Some(LastResult::Exit(code)) });
         assert_eq!(schedule(Kind::SystemdUser, known(5, 0)).last_run(&runs), known(5, 4));
         assert_eq!(schedule(Kind::SystemdUser, known(6, 203)).last_run(&runs), known(6, 203));
-        assert_eq!(schedule(Kind::Cron, None).last_run(&runs), known(7, 0));
-        assert_eq!(schedule(Kind::Cron, None).last_run(&runs[..1]), None);
+        let arguments = ["sweep", "--started-by", "cron"].map(str::to_owned).to_vec();
+        let cron = Schedule { arguments, ..schedule(Kind::Cron, None) };
+        assert_eq!(cron.last_run(&runs), known(7, 0));
+        assert_eq!(cron.last_run(&runs[..1]), None);
+        // One that does not say that it is cron looks as if somebody had started it.
+        assert_eq!(schedule(Kind::Cron, None).last_run(&runs), known(9, 0));
         let stopped = Schedule { state: State::Stopped, ..schedule(Kind::SystemdUser, known(3, 0)) };
         assert_eq!(stopped.last_run(&runs), known(3, 0));
         assert_eq!(schedule(Kind::SystemdSystem, None).last_run(&[]), None);

@@ -43,16 +43,25 @@ impl Programs {
         }
     }
 
-    /// Runs the program at `path` with these arguments.
-    pub(crate) fn ask_at(&self, path: &Path, arguments: &[&str]) -> Answer {
-        self.ask_within(path, arguments, PATIENCE)
+    /// The same in the machine's own time zone, whatever this process was told.
+    pub(crate) fn ask_here(&self, program: &str, arguments: &[&str]) -> Answer {
+        match self.find(program) {
+            Some(path) => self.ask_within(&path, arguments, None, PATIENCE),
+            None => Answer::NotInstalled,
+        }
     }
 
-    fn ask_within(&self, path: &Path, arguments: &[&str], patience: Duration) -> Answer {
+    /// Runs the program at `path` with these arguments.
+    pub(crate) fn ask_at(&self, path: &Path, arguments: &[&str]) -> Answer {
+        self.ask_within(path, arguments, Some("UTC"), PATIENCE)
+    }
+
+    fn ask_within(&self, path: &Path, arguments: &[&str], zone: Option<&str>, patience: Duration) -> Answer {
         let mut command = Command::new(path);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Words and times in the one form that is understood here.
-        command.env("LC_ALL", "C").env("TZ", "UTC").env("SYSTEMD_COLORS", "0").env("SYSTEMD_PAGER", "");
+        command.env("LC_ALL", "C").env_remove("TZ").envs(zone.map(|zone| ("TZ", zone)));
+        command.env("SYSTEMD_COLORS", "0").env("SYSTEMD_PAGER", "");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         match command.spawn() {
             Ok(child) => answer_of(child, &path.to_string_lossy(), patience),
@@ -143,12 +152,14 @@ mod tests {
     fn a_program_hears_its_language_its_zone_and_its_variables() {
         let said = programs().ask("sh", &["-c", "echo $LC_ALL $TZ $GREETING"]);
         assert_eq!(said, Answer::Said("C UTC hello\n".to_owned()));
+        let said = programs().ask_here("sh", &["-c", "echo $LC_ALL $TZ $GREETING"]);
+        assert_eq!(said, Answer::Said("C hello\n".to_owned()));
     }
 
     #[test]
     fn a_program_that_does_not_end_is_ended() {
         let started = Instant::now();
-        let answer = programs().ask_within(Path::new("/bin/sleep"), &["600"], Duration::from_millis(50));
+        let answer = programs().ask_within(Path::new("/bin/sleep"), &["600"], None, Duration::from_millis(50));
         assert!(matches!(&answer, Answer::Failed(why) if why.contains("did not answer")), "{answer:?}");
         assert!(started.elapsed() < Duration::from_secs(60));
     }

@@ -1,13 +1,12 @@
 //! What `systemctl show` prints, in the C language and in UTC: blocks of `Key=value`, one per unit.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
-/// The properties of one unit.
+/// The properties of one unit. Some are there more than once.
 #[derive(Debug, Default)]
-pub(super) struct Properties<'t>(HashMap<&'t str, &'t str>);
+pub(super) struct Properties<'t>(Vec<(&'t str, &'t str)>);
 
 impl<'t> Properties<'t> {
     /// All units of an answer, which a blank line separates.
@@ -19,14 +18,19 @@ impl<'t> Properties<'t> {
         Self(block.lines().filter_map(|line| line.split_once('=')).collect())
     }
 
-    /// A property's text; empty when it is not there.
+    /// A property's texts, one for each time that it is there.
+    pub(super) fn texts(&self, key: &str) -> impl Iterator<Item = &'t str> {
+        self.0.iter().filter(move |(name, _)| *name == key).map(|(_, text)| *text)
+    }
+
+    /// The text of one that is there once; empty when it is not there.
     pub(super) fn text(&self, key: &str) -> &'t str {
-        self.0.get(key).copied().unwrap_or_default()
+        self.texts(key).next().unwrap_or_default()
     }
 
     /// Whether the property is there at all: an older systemd may not know it.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.0.contains_key(key)
+        self.texts(key).next().is_some()
     }
 
     /// A time; nothing when there was or will be none.
@@ -39,12 +43,18 @@ impl<'t> Properties<'t> {
         parse_span(self.text(key))
     }
 
-    /// The program of `ExecStart` and its arguments, itself first.
-    pub(super) fn command(&self) -> Option<(PathBuf, Vec<String>)> {
-        let inside = self.text("ExecStart").strip_prefix("{ path=")?;
-        let (path, rest) = inside.split_once(" ; argv[]=")?;
-        let arguments = rest.split_once(" ; ignore_errors=")?.0;
-        Some((path.into(), words(arguments)))
+    /// What each `ExecStart` starts: the program and the line, which names it first.
+    pub(super) fn commands(&self) -> impl Iterator<Item = (PathBuf, &'t str)> {
+        self.texts("ExecStart").filter_map(|text| {
+            let (path, rest) = text.strip_prefix("{ path=")?.split_once(" ; argv[]=")?;
+            Some((path.into(), rest.split_once(" ; ignore_errors=")?.0))
+        })
+    }
+
+    /// The expressions of `OnCalendar`.
+    pub(super) fn calendar(&self) -> Vec<String> {
+        let expression = |text: &'t str| Some(text.strip_prefix("{ OnCalendar=")?.split_once(" ; ")?.0.to_owned());
+        self.texts("TimersCalendar").filter_map(expression).collect()
     }
 
     /// A list of paths. What `-` and `+` in front say does not concern us, nor what a bind comes from.
@@ -130,9 +140,9 @@ mod tests {
     #[test]
     fn a_recorded_service_is_understood() {
         let units = Properties::of_answer(SERVICE);
-        let (program, arguments) = units[0].command().unwrap();
+        let (program, line) = units[0].commands().next().unwrap();
         assert_eq!(program, PathBuf::from("/usr/local/bin/session-sweep"));
-        assert_eq!(arguments[1..], ["sweep", "--quiet", "--started-by", "timer"]);
+        assert_eq!(line, "/usr/local/bin/session-sweep sweep --quiet --started-by timer");
         let paths = ["/srv/bridge", "/home/anna/.local/state/session-sweep", "/srv/with space"];
         assert_eq!(units[0].paths("ReadWritePaths"), paths.map(PathBuf::from));
         assert_eq!(units[0].paths("BindPaths"), [PathBuf::from("/tmp/x")]);
@@ -144,6 +154,9 @@ mod tests {
         let units = Properties::of_answer("Id=a.timer\nX=1\n\nId=b.timer\nX=2=3\n");
         assert_eq!(units.iter().map(|unit| unit.text("Id")).collect::<Vec<_>>(), ["a.timer", "b.timer"]);
         assert_eq!(units[1].text("X"), "2=3");
+        let twice = "{ OnCalendar=Mon *-*-* 09:00:00 ; next_elapse=x }\nTimersCalendar={ OnCalendar=hourly ; ";
+        let twice = format!("TimersCalendar={twice}next_elapse=y }}");
+        assert_eq!(Properties::of_answer(&twice)[0].calendar(), ["Mon *-*-* 09:00:00", "hourly"]);
         assert!(Properties::of_answer("\n").is_empty());
     }
 

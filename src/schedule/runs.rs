@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::ExitStatus;
-use crate::filesystem::{log_line, make_folder};
+use crate::filesystem::{log_line, make_folder, read_regular};
 use crate::sweep::plan::Totals;
 
 const FILE: &str = "runs.jsonl";
@@ -100,7 +100,7 @@ impl RunLog {
     pub(crate) fn runs(&self) -> Result<Vec<Run>> {
         let mut runs = Vec::new();
         for name in [OLD_FILE, FILE] {
-            match fs_err::read(self.state.join(name)) {
+            match read_regular(&self.state.join(name), 4 * LARGEST) {
                 Ok(text) => {
                     runs.extend(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()));
                 }

@@ -1,22 +1,22 @@
 //! Timers of systemd: the user's own and the machine's.
 
-use std::path::Path;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::calendar::interval_of_timer;
+use super::calendar::When;
+use super::command::Command;
 use super::program::Answer;
 use super::properties::Properties;
-use super::{Kind, Last, LastResult, Reach, Schedule, Schedules, State, Surroundings, is_run};
-use crate::filesystem::proc::Proc;
+use super::{Kind, Last, LastResult, ORIGINAL, Reach, Schedule, Schedules, State, Surroundings, unit_files};
 
-/// The timers that are ours by their names; those that are enabled are loaded, and listed.
-const TIMERS: &str = "session-sweep*.timer";
-const TIMER_PROPERTIES: &str = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic,\
+/// What a timer starts says whether it is ours, not its name; those that are enabled are loaded, and listed.
+const TIMERS: &str = "*.timer";
+/// Where systemd looks for a program that is named without a folder.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const TIMER_PROPERTIES: &str = "Id,ActiveState,ActiveEnterTimestamp,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic,\
                                 LastTriggerUSec,RandomizedDelayUSec,TimersCalendar,Unit";
 const SERVICE_PROPERTIES: &str = "Id,LoadState,ActiveState,Result,ExecMainStatus,ExecMainStartTimestamp,ExecStart,User,\
                                   ReadWritePaths,BindPaths,ProtectSystem,ProtectHome,PrivateTmp,PrivateNetwork,\
-                                  RestrictAddressFamilies";
+                                  RestrictAddressFamilies,IPAddressDeny,IPAddressAllow";
 
 /// Adds the timers of both.
 pub(super) fn look(surroundings: &Surroundings, schedules: &mut Schedules) {
@@ -24,7 +24,7 @@ pub(super) fn look(surroundings: &Surroundings, schedules: &mut Schedules) {
     if surroundings.runtime.join("systemd").is_dir() {
         look_at(surroundings, Kind::SystemdUser, schedules);
     } else {
-        look_at_links(surroundings, schedules);
+        unit_files::look(surroundings, schedules);
     }
     look_at(surroundings, Kind::SystemdSystem, schedules);
 }
@@ -34,9 +34,10 @@ fn look_at(surroundings: &Surroundings, kind: Kind, schedules: &mut Schedules) {
         let whose = if kind == Kind::SystemdUser { "--user" } else { "--system" };
         surroundings.programs.ask("systemctl", &[&[whose], arguments].concat())
     };
+    let is_timer = |word: &&str| word.strip_suffix(".timer").is_some();
     let answer = (|| {
         let listed = text_of(ask(&["list-units", "--all", "--plain", "--no-legend", "--full", TIMERS]))?;
-        let names: Vec<&str> = listed.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
+        let names: Vec<&str> = listed.lines().filter_map(|line| line.split_ascii_whitespace().find(is_timer)).collect();
         if names.is_empty() {
             return Ok(());
         }
@@ -52,6 +53,9 @@ fn look_at(surroundings: &Surroundings, kind: Kind, schedules: &mut Schedules) {
             let service = services.iter().find(|service| service.text("Id") == timer.text("Unit"));
             let found = service.and_then(|service| schedule(surroundings, kind, timer, service));
             schedules.found.extend(found);
+            if service.is_some_and(|service| is_switched_on(timer) && service.text("ExecStart").contains(ORIGINAL)) {
+                schedules.other_pruners.push(timer.text("Id").to_owned());
+            }
         }
         Ok(())
     })();
@@ -69,6 +73,10 @@ fn text_of(answer: Answer) -> Result<String, String> {
     }
 }
 
+fn is_switched_on(timer: &Properties<'_>) -> bool {
+    timer.text("ActiveState") == "active" || timer.text("UnitFileState").starts_with("enabled")
+}
+
 /// A timer with the service that it starts; nothing where it is off or starts something else.
 fn schedule(
     surroundings: &Surroundings,
@@ -76,10 +84,11 @@ fn schedule(
     timer: &Properties<'_>,
     service: &Properties<'_>,
 ) -> Option<Schedule> {
-    let (program, arguments) = service.command()?;
-    if !is_run(arguments.iter().map(String::as_str)) {
-        return None;
-    }
+    let (program, command) = service.commands().find_map(|(path, line)| {
+        let command = Command::find(line)?;
+        let located = command.locate(PATH, None, &std::path::Path::is_file);
+        Some((if command.is_first { Some(path) } else { located }, command))
+    })?;
     let is_enabled = timer.text("UnitFileState").starts_with("enabled");
     let state = match (timer.text("ActiveState") == "active", is_enabled) {
         (true, true) if kind == Kind::SystemdUser && ends_with_session(surroundings) => State::UntilLogout,
@@ -93,20 +102,28 @@ fn schedule(
         ("", _) => &surroundings.login.name,
         (user, _) => user,
     };
-    let next = timer.time("NextElapseUSecRealtime").or_else(|| after_boot(timer.span("NextElapseUSecMonotonic")?));
+    let monotonic = || after_boot(surroundings, timer.span("NextElapseUSecMonotonic")?);
+    let next = [timer.time("NextElapseUSecRealtime"), monotonic()].into_iter().flatten().min();
     let last = last_run(timer.time("LastTriggerUSec"), service);
-    let interval = interval_of_timer(&surroundings.programs, timer.text("TimersCalendar"));
+    let calendar = timer.calendar();
+    let when = if calendar.is_empty() { When::Unknown } else { When::Calendar(calendar) };
+    let interval = match when.first_two(surroundings.now, &surroundings.programs)[..] {
+        [one, other] => Some(other - one),
+        _ => None,
+    };
     Some(Schedule {
         kind,
         state,
         user: user.to_owned(),
         place: timer.text("Id").to_owned(),
+        since: timer.time("ActiveEnterTimestamp"),
+        when,
         next,
         interval: interval.or_else(|| Some(next? - last?.at)),
         delay: timer.span("RandomizedDelayUSec").unwrap_or_default(),
         last,
-        program: Some(program),
-        arguments: arguments.get(1..).unwrap_or_default().to_vec(),
+        program,
+        arguments: command.arguments,
         reach: reach(service),
     })
 }
@@ -118,8 +135,8 @@ fn ends_with_session(surroundings: &Surroundings) -> bool {
 }
 
 /// What counts from the start of the machine; zero is what a timer has that does not.
-fn after_boot(span: TimeDelta) -> Option<DateTime<Utc>> {
-    Some(Proc::default().boot_time().ok()? + Some(span).filter(|span| !span.is_zero())?)
+fn after_boot(surroundings: &Surroundings, span: TimeDelta) -> Option<DateTime<Utc>> {
+    surroundings.boot()?.checked_add_signed(Some(span).filter(|span| !span.is_zero())?)
 }
 
 /// When the service ran last and how that ended. After a start of the machine only the trigger is known.
@@ -143,8 +160,16 @@ fn reach(service: &Properties<'_>) -> Reach {
         protects_homes: !matches!(service.text("ProtectHome"), "" | "no"),
         has_own_tmp: !matches!(service.text("PrivateTmp"), "" | "no"),
         writable,
-        has_no_network: service.text("PrivateNetwork") == "yes" || forbids_internet(service),
+        has_no_network: service.text("PrivateNetwork") == "yes"
+            || forbids_internet(service)
+            || forbids_all_addresses(service),
     }
+}
+
+/// `IPAddressDeny=any` with nothing that is allowed all the same; systemd names both halves of the internet.
+fn forbids_all_addresses(service: &Properties<'_>) -> bool {
+    let denied = service.text("IPAddressDeny");
+    service.text("IPAddressAllow").is_empty() && (denied == "any" || denied.contains("0.0.0.0/0"))
 }
 
 /// The list names what is allowed; where it begins with `~`, what is forbidden, and alone that is nothing.
@@ -152,30 +177,6 @@ fn forbids_internet(service: &Properties<'_>) -> bool {
     let families = service.text("RestrictAddressFamilies");
     let is_listed = families.trim_start_matches('~').split(' ').any(|family| family == "AF_INET");
     service.has("RestrictAddressFamilies") && families.starts_with('~') == is_listed
-}
-
-/// Timers that are switched on for a user whose systemd is not running.
-fn look_at_links(surroundings: &Surroundings, schedules: &mut Schedules) {
-    let Ok(entries) = std::fs::read_dir(surroundings.user_units.join("timers.target.wants")) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_timer = name.starts_with(super::PROGRAM) && Path::new(&name).extension() == Some("timer".as_ref());
-        if is_timer {
-            schedules.found.push(Schedule {
-                kind: Kind::SystemdUser,
-                state: State::UntilLogout,
-                user: surroundings.login.name.clone(),
-                place: name,
-                next: None,
-                interval: None,
-                delay: TimeDelta::zero(),
-                last: None,
-                program: None,
-                arguments: Vec::new(),
-                reach: Reach::default(),
-            });
-        }
-    }
 }
 
 #[cfg(test)]
@@ -208,6 +209,9 @@ mod tests {
             ("RestrictAddressFamilies=", true),
             ("PrivateNetwork=yes", true),
             ("PrivateNetwork=no", false),
+            ("IPAddressDeny=::/0 0.0.0.0/0\nIPAddressAllow=", true),
+            ("IPAddressDeny=::/0 0.0.0.0/0\nIPAddressAllow=127.0.0.0/8", false),
+            ("IPAddressDeny=\nIPAddressAllow=", false),
         ] {
             assert_eq!(reach(&Properties::of_answer(families)[0]).has_no_network, expected, "{families}");
         }

@@ -115,6 +115,31 @@ leaves_only_the_map() { # FOLDER: and what belongs to it
   diff <(ls -A "$1") <(printf '%s\n' session_map.json session_map.lock session_map.tombstones.jsonl)
 }
 
+doctor_of() { # USER OPTION...
+  local status
+  as "$1" target/release/session-sweep doctor "${@:2}"
+  status=$?
+  # It was started to tell of the clock, and has a /tmp of its own until it ends.
+  systemctl stop systemd-timedated
+  return "$status"
+}
+
+is_well() { # USER KIND: status tells of her schedule and that it ran, and doctor finds nothing wrong and nothing unknown
+  local said
+  said=$(as "$1" target/release/session-sweep status) && grep --quiet --extended-regexp " done +$2 +$1\$" <<<"$said" &&
+    said=$(doctor_of "$1") && return
+  printf '%s\n' "$said"
+  return 1
+}
+
+doctor_finds() { # USER TEXT: as something that is wrong
+  local said
+  said=$(doctor_of "$1" --json)
+  [ $? = 1 ] && grep --quiet --fixed-strings --regexp "$2" <<<"$said" && return
+  printf '%s\n' "$said"
+  return 1
+}
+
 # The same for the timer of the whole machine's systemd and that of a user: each scenario says which one it is about.
 about_timer() { # system|user USER
   if [ "$1" = system ]; then

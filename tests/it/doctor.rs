@@ -13,7 +13,7 @@ use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
 const CRONTAB: &str = "17 * * * * PROGRAM sweep --quiet --started-by cron\n";
 
 /// A machine on which all is well, with a timer of the user.
-fn well() -> World {
+pub(crate) fn well() -> World {
     let mut world = World::new();
     world.systemd("user", "user", &World::program());
     world.variable("CLAUDE_SESSION_DIR", "");
@@ -134,6 +134,13 @@ fn settings_of_this_shell_that_a_timer_does_not_see_are_told() {
         same.variable(variable, usual);
         assert_eq!(check(&same, "config").status, "ok");
     }
+    // What is copied from here is for a shell.
+    let mut spaced = well();
+    let folder = spaced.root().join("a b;c");
+    fs_err::create_dir(&folder).unwrap();
+    spaced.variable("CLAUDE_SESSION_DIR", &folder);
+    let remedy = format!("session-sweep config set map.dir '{}'", folder.display());
+    check(&spaced, "config").is("warning", "map.dir here", &remedy);
     let mut misspelt = well();
     misspelt.variable("SESSION_SWEEP_MAP_IDEL", "1h");
     check(&misspelt, "config").is("warning", "SESSION_SWEEP_MAP_IDEL", "did you mean");
@@ -153,6 +160,14 @@ fn a_map_that_is_missing_or_cannot_be_read_is_told() {
     assert_eq!(check(&world, "map-writable").status, "ok");
     fs_err::remove_dir_all(world.bridge()).unwrap();
     check(&world, "map-writable").is("warning", "there is no folder", "config set map.dir");
+    let world = well();
+    let closed = world.root().join("closed/bridge");
+    fs_err::create_dir_all(&closed).unwrap();
+    let config = format!("[map]\ndir = \"{}\"\n", closed.display());
+    world.file(".config/session-sweep/config.toml", config, 0);
+    set_mode(closed.parent().unwrap(), 0o000);
+    check_as_ordinary_user(&world, "map-writable").is("unknown", "Permission denied", "run as the bridge's user");
+    set_mode(closed.parent().unwrap(), 0o755);
     let world = well();
     set_mode(&world.map_path(), 0o000);
     check_as_ordinary_user(&world, "map-readable").is("wrong", "Permission denied", "bridge's user");
@@ -217,7 +232,8 @@ fn stores_that_only_this_shell_knows_of_are_told() {
     let moved = world.home().join("moved");
     fs_err::rename(world.home().join(".codex"), &moved).unwrap();
     world.variable("CODEX_HOME", &moved);
-    check(&world, "stores").is("warning", "codex is in ~/moved by CODEX_HOME", "home = \"~/moved\"");
+    let lines = "`[[provider]]`, `name = \"codex\"` and `home = \"~/moved\"`";
+    check(&world, "stores").is("warning", "codex is in ~/moved by CODEX_HOME", lines);
     // Where the configuration says the same, a timer knows it, too.
     let row = "[[provider]]\nname = \"codex\"\nhome = \"~/moved\"\n";
     let config = format!("[map]\ndir = \"{}\"\n{row}", world.bridge().display());
@@ -306,10 +322,55 @@ fn the_last_run_was_lately_and_no_failure() {
     let hand = json!({"at": "2026-11-20T16:40:00Z", "started_by": "hand", "took_ms": 1, "exit": 1});
     world.run_log(&[log(0), hand]);
     assert_eq!(check(&world, "last-run").status, "ok");
-    // One every hour, with five minutes of delay: 2 h 5 min may lie between two.
+    // The second one after it is due at six, five minutes later by the timer's delay, and may take five until it is seen.
     let at = |time: &str| Answer::of(&world.json_at(time, &["doctor"]), "last-run");
-    assert_eq!(at("2026-11-20T18:39:00Z").status, "ok");
-    at("2026-11-20T18:40:00Z").is("wrong", "the last run was 2.0h ago", "journalctl");
+    assert_eq!(at("2026-11-20T18:10:00Z").status, "ok");
+    at("2026-11-20T18:11:00Z").is("wrong", "the last run was 1.6h ago, and another should have begun by", "journalctl");
+}
+
+#[test]
+fn a_run_log_that_never_ends_is_unknown() {
+    let world = well();
+    let log = world.home().join(".local/state/session-sweep/runs.jsonl");
+    fs_err::remove_file(&log).unwrap();
+    assert!(Command::new("mkfifo").arg(&log).status().unwrap().success());
+    check(&world, "last-run").is("unknown", "runs.jsonl is no regular file", "");
+    world.run_then(&["status"]).ends_with(4);
+}
+
+#[test]
+fn the_runtime_folder_of_another_user_is_not_asked() {
+    if !is_root() {
+        return; // Only root can give folders away.
+    }
+    let mut world = well();
+    let other = world.root().join("run-of-1234");
+    fs_err::create_dir_all(other.join("systemd")).unwrap();
+    std::os::unix::fs::chown(&other, Some(1234), None).unwrap();
+    world.variable("XDG_RUNTIME_DIR", &other);
+    world.says("user/error", "Failed to connect to bus: Operation not permitted\n");
+    world.crontab(&crontab());
+    check(&world, "schedule").is("ok", "cron: crontab of", "");
+    // What root cannot look at, root cannot look at as root.
+    world.says("system/error", "Access denied\n");
+    assert!(!check(&world, "schedule").remedy.contains("run as root"));
+}
+
+#[test]
+fn messages_and_remedies_are_no_words_for_a_terminal() {
+    let mut world = well();
+    world.variable("CLAUDE_SESSION_DIR", world.root().join("a\u{1b}[31mb"));
+    let text = world.run_then(&["doctor"]).stdout;
+    assert!(!text.contains('\u{1b}') && text.contains(r"a\u{1b}[31mb'"), "{text}");
+    assert!(text.matches(r"\u{1b}[31m").count() >= 2, "{text}");
+}
+
+#[test]
+fn where_nobody_says_when_runs_are_due_the_age_of_the_last_one_is_told() {
+    let world = well();
+    world.says("calendar/calendar", "");
+    let message = "the last run was 15m ago, and when the next one is due could not be found out";
+    check(&world, "last-run").is("unknown", message, "journalctl --user -u session-sweep");
 }
 
 #[test]
@@ -349,11 +410,227 @@ fn cron_that_does_not_run_is_told() {
     world.run_log(&[run("2026-11-20T15:17:00Z")]);
     check(&world, "last-run").is("ok", "done, 1.5h ago", "");
     world.run_log(&[run("2026-11-20T14:17:00Z")]);
-    check(&world, "last-run").is(
-        "wrong",
-        "the last run was 2.5h ago, and at most 2.0h may lie",
-        "systemctl status cron",
-    );
+    let message = "the last run was 2.5h ago, and another should have begun by 2026-11-20T16:22:00Z";
+    check(&world, "last-run").is("wrong", message, "systemctl status cron");
+    // While the machine was off, no run was due.
+    world.machine_file("proc/stat", "cpu 1\nbtime 1795188600\n");
+    check(&world, "last-run").is("ok", "done, 2.5h ago", "");
+}
+
+#[test]
+fn nights_and_weekends_without_a_run_are_no_alarm() {
+    let mut world = well();
+    world.says("user/list", "");
+    let at = |world: &World, time: &str| Answer::of(&world.json_at(time, &["doctor"]), "last-run").status;
+    for (expression, last, fine, late) in [
+        ("30 9 * * 1-5", "2026-11-20T09:30:00Z", "2026-11-23T09:40:00Z", "2026-11-24T09:36:00Z"),
+        ("0 9-17 * * 1-5", "2026-11-20T17:00:00Z", "2026-11-23T10:00:00Z", "2026-11-23T10:06:00Z"),
+    ] {
+        world.crontab(&crontab().replace("17 * * * *", expression));
+        world.run_log(&[json!({"at": last, "started_by": "cron", "took_ms": 1, "exit": 0})]);
+        assert_eq!(at(&world, fine), "ok", "{expression}");
+        assert_eq!(at(&world, late), "wrong", "{expression}");
+    }
+}
+
+#[test]
+fn a_line_for_cron_on_a_machine_where_no_cron_runs_is_told() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.crontab(&crontab());
+    world.machine_file("proc/1/comm", "init\n");
+    let message = format!("crontab of {} has a line for it, and no cron runs on this machine", me());
+    check(&world, "schedule").is("wrong", &message, "sudo systemctl enable --now cron");
+    world.machine_file("proc/77/comm", "cron\n");
+    assert_eq!(check(&world, "schedule").status, "ok");
+}
+
+#[test]
+fn a_line_for_cron_that_never_runs_does_not_stay_new_for_ever() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.run_log(&[]);
+    world.crontab(&crontab());
+    // When a line was written into the user's own crontab can be told by the folder of all crontabs.
+    let tomorrow = (chrono::Utc::now() + chrono::TimeDelta::days(1)).to_rfc3339();
+    let last_run = |world: &World| Answer::of(&world.json_at(&tomorrow, &["doctor"]), "last-run");
+    last_run(&world).is("warning", "it has not run yet", "");
+    world.machine_file("var/spool/cron/crontabs/anna", "");
+    last_run(&world).is("wrong", "it has not run, and should have by", "see that cron runs");
+    let soon = (chrono::Utc::now() + chrono::TimeDelta::minutes(30)).to_rfc3339();
+    assert_eq!(Answer::of(&world.json_at(&soon, &["doctor"]), "last-run").status, "warning");
+    world.crontab("");
+    world.machine_file("etc/cron.d/session-sweep", &crontab().replace("* * * *", &format!("* * * * {}", me())));
+    last_run(&world).is("wrong", "it has not run, and should have by", "");
+}
+
+#[test]
+fn a_timer_that_never_fires_does_not_stay_new_for_ever() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.run_log(&[]);
+    world.systemd("system", "never", &World::program());
+    let last_run = |world: &World| Answer::of(&world.json_at("2026-11-20T18:11:00Z", &["doctor"]), "last-run");
+    last_run(&world).is("warning", "it has not run yet", "");
+    let timers = recorded("never/timers.txt");
+    world.says("system/timers", &format!("ActiveEnterTimestamp=Fri 2026-11-20 16:40:00 UTC\n{timers}"));
+    last_run(&world).is("wrong", "should have by 2026-11-20T18:10:00Z", "journalctl -u session-sweep@anna");
+}
+
+#[test]
+fn a_line_that_was_changed_has_its_new_times_from_then_on() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.crontab(&crontab());
+    let time = |minutes: i64| (chrono::Utc::now() + chrono::TimeDelta::minutes(minutes)).to_rfc3339();
+    world.run_log(&[json!({"at": time(-9_000), "started_by": "cron", "took_ms": 1, "exit": 0})]);
+    let last_run = |world: &World| Answer::of(&world.json_at(&time(30), &["doctor"]), "last-run").status;
+    assert_eq!(last_run(&world), "wrong");
+    world.machine_file("var/spool/cron/crontabs/anna", "");
+    assert_eq!(last_run(&world), "ok");
+}
+
+#[test]
+fn a_line_without_a_word_of_who_started_it_has_runs_all_the_same() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.crontab(&crontab().replace(" --started-by cron", ""));
+    world.run_log(&[json!({"at": "2026-11-20T16:17:00Z", "started_by": "hand", "took_ms": 1, "exit": 0})]);
+    check(&world, "last-run").is("ok", "done, 33m ago", "");
+}
+
+#[test]
+fn the_machines_own_files_for_cron_are_read() {
+    let world = well();
+    world.says("user/list", "");
+    world.run_log(&[json!({"at": "2026-11-20T16:17:00Z", "started_by": "cron", "took_ms": 1, "exit": 0})]);
+    let line = |user: &str| crontab().replace("* * * *", &format!("* * * * {user}"));
+    let path = world.machine_file("etc/cron.d/session-sweep", &line(&me()));
+    let place = path.to_str().unwrap();
+    check(&world, "schedule").is("ok", &format!("cron: {place}, every 1h"), "");
+    for id in ["last-run", "binary"] {
+        assert_eq!(check(&world, id).status, "ok", "{id}");
+    }
+    world.machine_file("etc/cron.d/session-sweep", &(line(&me()) + &line(&me()).replace("17", "18")));
+    let removal = format!("keep {place} (17 * * * *): remove its line from {place} (as root)");
+    check(&world, "schedule").is("wrong", "scheduled 2 times", &removal);
+    world.machine_file("etc/cron.d/session-sweep", &line("not-me"));
+    if is_root() {
+        let doctor = "sudo -u not-me session-sweep doctor";
+        check(&world, "schedule").is("warning", "nothing runs session-sweep for root, but for not-me", doctor);
+        for id in ["last-run", "binary"] {
+            check(&world, id).is("ok", "nothing is scheduled for root", "");
+        }
+    } else {
+        check(&world, "schedule").is("wrong", "nothing runs session-sweep for", "./install.sh");
+    }
+}
+
+#[test]
+fn files_for_cron_that_may_not_be_read_matter_where_nothing_was_found() {
+    let mut world = well();
+    let foreign = world.machine_file("etc/cron.d/backup", "");
+    let own = world.machine_file("etc/cron.d/session-sweep", "");
+    for path in [&foreign, &own] {
+        set_mode(path, 0o000);
+    }
+    let schedule = |world: &World| check_as_ordinary_user(world, "schedule");
+    assert_eq!(schedule(&world).status, "ok");
+    let verbose = Ran::of(&mut as_ordinary_user(&world, &world.command(&["status", "-v"]))).ends_with(0);
+    assert!(verbose.stdout.contains("etc/cron.d/backup: "), "{verbose:?}");
+    Ran::of(&mut as_ordinary_user(&world, &world.command(&["status"]))).ends_with(0);
+    world.says("user/list", "");
+    schedule(&world).is("unknown", "etc/cron.d/session-sweep: ", "run as root");
+    set_mode(&own, 0o644);
+    schedule(&world).is("wrong", "nothing runs session-sweep", "");
+    set_mode(own.parent().unwrap(), 0o000);
+    schedule(&world).is("unknown", "etc/cron.d: ", "run as root");
+    // Its names may be seen, its files may not.
+    set_mode(own.parent().unwrap(), 0o444);
+    schedule(&world).is("unknown", "etc/cron.d/session-sweep: ", "run as root");
+    set_mode(own.parent().unwrap(), 0o755);
+    world.crontab(&crontab());
+    assert_eq!(schedule(&world).status, "ok");
+}
+
+#[test]
+fn of_a_timer_that_waits_for_a_login_the_unit_files_are_read() {
+    let mut world = well();
+    world.variable("XDG_RUNTIME_DIR", "/nonexistent");
+    let unit = world.file(".config/systemd/user/sweeping.timer", "[Timer]\nOnCalendar=hourly\n", 0);
+    let wants = world.home().join(".config/systemd/user/timers.target.wants");
+    fs_err::create_dir(&wants).unwrap();
+    fs_err::os::unix::fs::symlink(&unit, wants.join("sweeping.timer")).unwrap();
+    // One that was taken away, and left its link.
+    fs_err::os::unix::fs::symlink("/nonexistent", wants.join("session-sweep.timer")).unwrap();
+    let starts = |line: &str| world.file(".config/systemd/user/sweeping.service", format!("[Service]\n{line}\n"), 0);
+    starts("ExecStart=/bin/true");
+    assert_eq!(check(&world, "schedule").status, "wrong");
+    starts(&format!("ExecStart=-{} sweep --quiet", World::program().display()));
+    check(&world, "schedule").is("warning", "sweeping.timer is enabled, but runs only while you are logged in", "");
+    check(&world, "binary").is("ok", World::program().to_str().unwrap(), "");
+    assert_eq!(check(&world, "last-run").status, "ok");
+    let at = |time: &str| Answer::of(&world.json_at(time, &["doctor"]), "last-run");
+    at("2026-12-20T16:50:00Z").is("wrong", "the last run was 30.0d ago, and another should", "");
+}
+
+#[test]
+fn programs_of_others_are_not_started_to_find_out_what_they_are() {
+    let world = well();
+    let witness = world.root().join("witness");
+    let wrapper = world.root().join("wrapper");
+    let script = format!("printf '#!/bin/sh\n: >{}\n' >\"$0\"; chmod 755 \"$0\"", witness.display());
+    assert!(Command::new("sh").args(["-c", &script]).arg(&wrapper).status().unwrap().success());
+    let services = recorded("user/services.txt");
+    let starts = |path: &std::path::Path, line: &str| {
+        let plain = "path=/usr/local/bin/session-sweep ; argv[]=/usr/local/bin/session-sweep sweep";
+        let services = services.replace(plain, &format!("path={} ; argv[]={line} sweep", path.display()));
+        world.says("user/services", &services);
+    };
+    let program = World::program();
+    starts(&wrapper, &format!("{} {}", wrapper.display(), program.display()));
+    check(&world, "binary").is("ok", program.to_str().unwrap(), "");
+    // It calls itself ours.
+    starts(&wrapper, "session-sweep");
+    check(&world, "binary").is("unknown", "it is not called session-sweep, and was not asked", "");
+    assert!(!witness.exists());
+}
+
+#[test]
+fn a_service_with_two_commands_is_seen() {
+    let world = well();
+    let services = fs_err::read_to_string(world.root().join("tools/user/services.txt")).unwrap();
+    let other = "ExecStart={ path=/bin/true ; argv[]=/bin/true ; ignore_errors=no ; start_time=[n/a] }\n";
+    for text in [format!("{other}{services}"), format!("{services}{other}")] {
+        world.says("user/services", &text);
+        check(&world, "schedule").is("ok", "session-sweep.timer", "");
+    }
+}
+
+#[test]
+fn another_program_that_prunes_the_same_map_is_told() {
+    let mut world = well();
+    world.crontab("#0 * * * * python3 /srv/cleanup_idle_sessions.py\n");
+    assert_eq!(check(&world, "schedule").status, "ok");
+    world.crontab("0 * * * * python3 /srv/cleanup_idle_sessions.py --max-idle-hours 2\n");
+    let message = format!("beside session-sweep.timer, cleanup_idle_sessions prunes the same map: crontab of {}", me());
+    check(&world, "schedule").is("warning", &message, "remove its line for cron, or its timer");
+    world.crontab("");
+    world.systemd("system", "system", &World::program());
+    let services =
+        recorded("system/services.txt").replace("/usr/local/bin/session-sweep", "/x/cleanup_idle_sessions.py");
+    world.says("system/services", &services);
+    check(&world, "schedule").is("warning", "prunes the same map: session-sweep@anna.timer", "");
+}
+
+#[test]
+fn the_schedule_that_works_is_the_one_to_keep() {
+    let mut world = well();
+    world.says("user/list", "");
+    world.systemd("system", "waiting", &World::program());
+    world.crontab(&crontab());
+    let remedy = format!("keep crontab of {} (17 * * * *): sudo systemctl disable --now", me());
+    check(&world, "schedule").is("wrong", "scheduled 2 times", &remedy);
 }
 
 #[test]
@@ -416,7 +693,7 @@ fn the_state_folder_is_ours_alone() {
         fs_err::remove_file(&state).unwrap();
         fs_err::create_dir(&state).unwrap();
         std::os::unix::fs::chown(&state, Some(1234), None).unwrap();
-        check(&world, "state-folder").is("wrong", "belongs to user 1234", "");
+        check(&world, "state-folder").is("wrong", "belongs to user 1234", "run as that user: sudo -u '#1234'");
     }
 }
 
@@ -449,6 +726,8 @@ fn transcripts_that_a_cli_will_delete_soon_are_counted() {
     check(&world, "retention").is("ok", "no mapped transcript goes within 7 days (5 transcripts looked at)", "");
     world.file(".claude/settings.json", "{\"cleanupPeriodDays\": 29}", 0);
     check(&world, "retention").is("warning", "claude will delete 3 mapped", "");
+    world.file(".claude/settings.json", "{\"cleanupPeriodDays\": 4294967295}", 0);
+    check(&world, "retention").is("ok", "no mapped transcript goes within 7 days (5 transcripts looked at)", "");
     world.file(".claude/settings.json", "not json", 0);
     check(&world, "retention").is("unknown", "is no JSON object", "");
 }
@@ -474,6 +753,7 @@ fn a_bridge_is_asked_where_its_address_is_set() {
     // One chat has another session; one is in the list alone, and one in the file alone.
     check(&world, "bridge").is("warning", &format!("{url} has 2 mappings, and its file differs in 3"), "map.dir");
     assert!(bridge.requests().iter().all(|request| request == "GET /sessions"), "{:?}", bridge.requests());
+    assert_eq!(bridge.requests().len(), 2, "one for each doctor");
     bridge.play(|_| Some(Instead::Answer(500, String::new())));
     check(&world, "bridge").is("wrong", "status 500", "docs/bridge.md");
     check(&world, "written-back").is("unknown", "status 500", "");

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::doctor::well;
+use crate::left_behind::{id, nested};
 use crate::machine::{as_ordinary_user, is_root, set_mode};
 use crate::scheduled::{me, recorded};
 use crate::tree::tree_of;
-use crate::world::{Ran, World};
+use crate::world::{CODEX_ID, Ran, World};
 
 fn run(at: &str, started_by: &str, exit: i32) -> Value {
     let totals = json!({"checked": 12, "active": 5, "idle": 7, "pruned": 7});
@@ -52,6 +54,9 @@ fn nothing_scheduled_is_said_with_what_to_do_and_is_no_failure() {
     world.says("cron/error", "no crontab for anna\n");
     let ran = world.run_then(&["status"]).ends_with(0);
     assert!(ran.stdout.starts_with("nothing is scheduled"), "{ran:?}");
+    // busybox says it in other words.
+    world.says("cron/error", "crontab: can't open 'anna': No such file or directory\n");
+    world.run_then(&["status"]).ends_with(0);
 }
 
 #[test]
@@ -211,10 +216,84 @@ fn a_run_log_that_cannot_be_read_is_told() {
 
 #[test]
 fn nothing_is_written() {
-    let mut world = World::new();
-    world.systemd("user", "user", &World::program());
+    let world = well();
+    world.claude(&id(1), 300);
+    let map = nested(&[("claude-cli", "old", &id(1)), ("codex-cli", "b", CODEX_ID)]);
+    world.map(&map).run(&["prune"]).ends_with(0);
+    world.map(&map);
+    let lock = fs_err::File::open(world.bridge().join("session_map.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let before = tree_of(world.root());
     world.run_then(&["status"]).ends_with(0);
-    world.run_then(&["doctor"]);
+    world.run_then(&["doctor"]).ends_with(0);
     assert_eq!(tree_of(world.root()), before);
+}
+
+#[test]
+fn a_timer_that_counts_from_the_start_of_the_machine_has_a_next_run() {
+    let mut world = World::new();
+    world.systemd("user", "user", &World::program());
+    let timers = recorded("user/timers.txt");
+    let says = |world: &World, real: &str, monotonic: &str| {
+        let timers = timers.replace("NextElapseUSecRealtime=Fri 2026-11-20 17:00:31 UTC", real);
+        world.says("user/timers", &timers.replace("Monotonic=0", monotonic));
+    };
+    world.machine_file("proc/stat", "btime 1795188600\n");
+    says(&world, "NextElapseUSecRealtime=", "Monotonic=2h 1min");
+    assert_eq!(world.json_then(&["status"])["schedules"][0]["next"], "2026-11-20T17:31:00Z");
+    // Of two the earlier one counts.
+    says(&world, "NextElapseUSecRealtime=Fri 2026-11-20 17:00:31 UTC", "Monotonic=1h 21min");
+    assert_eq!(world.json_then(&["status"])["schedules"][0]["next"], "2026-11-20T16:51:00Z");
+}
+
+#[test]
+fn a_run_whose_time_has_come_is_due() {
+    let mut world = World::new();
+    world.systemd("user", "user", &World::program());
+    let ran = Ran::of(world.command_at_present(&["status"]).args(["--at", "2026-11-20T17:02:00Z"])).ends_with(0);
+    assert!(ran.stdout.contains("2026-11-20 17:00Z   due "), "{ran:?}");
+}
+
+#[test]
+fn wrong_settings_do_not_hide_what_needs_none() {
+    let mut world = World::new();
+    world.systemd("user", "user", &World::program());
+    world.run_log(&[run("2026-11-20T16:34:26Z", "timer", 0)]);
+    world.file(".config/session-sweep/config.toml", "[map]\nidel = \"1h\"\n", 0);
+    let ran = world.run_then(&["status"]).ends_with(2);
+    for words in ["systemd user", "started by timer", "did you mean `idle`?", "lock      unknown", "map       unknown"]
+    {
+        assert!(ran.stdout.contains(words), "{words}: {ran:?}");
+    }
+    let document = world.json_then(&["status"]);
+    assert_eq!((&document["map"], &document["lock"]["path"]), (&Value::Null, &Value::Null));
+    let quiet = world.run_then(&["status", "--quiet"]).ends_with(2);
+    assert!(quiet.stderr.contains("did you mean"), "{quiet:?}");
+}
+
+#[test]
+fn what_a_schedule_starts_is_told_and_is_no_word_for_a_terminal() {
+    let mut world = World::new();
+    let path = world.machine_file(
+        "etc/cron.d/session-sweep",
+        &format!(
+            "17 * * * * {} /x/\u{1b}[31m/session-sweep sweep >>/x 2>&1\n18 * * * * {0} session-sweep prune\n",
+            me()
+        ),
+    );
+    world.crontab("");
+    let text = world.run_then(&["status", "-v"]).ends_with(0).stdout;
+    assert!(text.contains(path.to_str().unwrap()) && !text.contains('\u{1b}'), "{text}");
+    assert!(
+        text.contains(r"  /x/\u{1b}[31m/session-sweep sweep >>/x 2>&1") && text.contains("  session-sweep prune"),
+        "{text}"
+    );
+    // A place may have such a name, too.
+    world.systemd("user", "user", &World::program());
+    for file in ["list", "timers", "services"] {
+        let text = recorded(&format!("user/{file}.txt"));
+        world.says(&format!("user/{file}"), &text.replace("session-sweep.timer", "\u{1b}[31m.timer"));
+    }
+    let text = world.run_then(&["status", "-v"]).ends_with(0).stdout;
+    assert!(text.contains(r"\u{1b}[31m.timer") && !text.contains('\u{1b}'), "{text}");
 }

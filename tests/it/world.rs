@@ -58,6 +58,19 @@ impl World {
         self.root.path()
     }
 
+    /// What stands in the place of `/` where the machine's `etc`, `proc` and `var` are looked at for schedules.
+    pub(crate) fn machine(&self) -> PathBuf {
+        self.root.path().join("machine")
+    }
+
+    /// Writes a file of that machine.
+    pub(crate) fn machine_file(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.machine().join(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(&path, text).unwrap();
+        path
+    }
+
     /// Sets a variable for every run from here on.
     pub(crate) fn variable(&mut self, name: &str, value: impl AsRef<Path>) -> &mut Self {
         self.variables.push((name.to_owned(), value.as_ref().to_str().unwrap().to_owned()));
@@ -142,6 +155,8 @@ impl World {
     pub(crate) fn command_at_present(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_session-sweep"));
         command.env_clear().env("HOME", self.home()).env("CLAUDE_SESSION_DIR", self.bridge()).args(arguments);
+        // The machine's own cron is none of a test's.
+        command.env("SWEEP_TEST_MACHINE", self.machine());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.root.path());
         command

@@ -22,6 +22,7 @@ chgrp users /srv/bridge/session_map.json
 as alice touch /dev/shm/other
 about_timer system alice
 check_timer alice /srv/bridge
+check 'status and doctor know of it' is_well alice 'systemd system'
 check 'the map keeps its owner and group' test "$(stat --format=%U:%G /srv/bridge/session_map.json)" = alice:users
 check 'the memory that other programs share stays' test -e /dev/shm/other
 

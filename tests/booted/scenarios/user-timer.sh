@@ -17,6 +17,7 @@ check 'the second time changes nothing' same installed again
 
 write_map alice /tmp/claude_sessions
 check_timer alice /tmp/claude_sessions
+check 'status and doctor know of it' is_well alice 'systemd user'
 
 check 'uninstall' uninstall_with alice --user --purge
 check 'the map stays' leaves_only_the_map /tmp/claude_sessions
