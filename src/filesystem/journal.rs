@@ -30,7 +30,8 @@ pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
 pub(crate) fn log_line(path: &Path, line: &str, largest: u64, aside: &OsStr) -> Result<(), FileError> {
     let log = Sidecar::open(path, OFlags::APPEND)?;
     let length = log.file.metadata().map_err(FileError::io(path, "examine"))?.len();
-    // What a crash left without an end would take this line with it.
+    // What a crash left without an end would take this line with it. Seen while another run is writing it may be none:
+    // an empty line does no harm.
     let torn = length > 0 && last_byte(&log.file, length).is_ok_and(|last| last != b'\n');
     let start = if torn { "\n" } else { "" };
     // In one call, so that lines of runs at the same time follow each other.
@@ -96,7 +97,7 @@ mod tests {
         let mut lines: Vec<String> = Vec::new();
         for file in ["old", "runs.jsonl"] {
             let text = fs_err::read_to_string(folder.path().join(file)).unwrap();
-            lines.extend(text.lines().map(str::to_owned));
+            lines.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
         }
         lines.sort();
         let mut wanted: Vec<String> =
