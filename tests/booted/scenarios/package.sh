@@ -36,6 +36,8 @@ check 'a timer for a user can be enabled' systemctl enable --now session-sweep@a
 check 'its service can run' systemctl start session-sweep@alice.service
 check 'and prunes' is_pruned /tmp/claude_sessions
 
+check 'install.sh knows that it was enabled without it' ./install.sh --dry-run --binary target/release/session-sweep \
+  --run-as alice
 install_with root --system --systemd --run-as bob --every yearly >/dev/null
 check 'install.sh makes a timer beside it' systemctl is-active session-sweep@bob.timer
 check 'the package is removed' dpkg --remove session-sweep
