@@ -116,7 +116,7 @@ unknown_option() { # OPTION
 
 # ------------------------------------------------------------------------------------------------------- talk and undo
 
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]-.}")" && pwd)
+HERE=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]-.}")" && pwd)
 WORK=''   # our folder for temporary files
 DRY=no    # whether the steps only tell what they would do
 CHANGES=0 # how many they made, or would make
@@ -191,15 +191,18 @@ TARGET='' TARGET_HOME='' TARGET_UID=''
 AS=() # how the steps below reach a file: directly, or (as_user) with the rights of the user we aim at
 
 aim() { # USER: fails where there is none of this name (any more)
+  local name=''
   TARGET=$1 TARGET_UID='' TARGET_HOME=''
-  IFS=: read -r _ _ TARGET_UID _ _ TARGET_HOME _ < <(getent passwd -- "$TARGET")
+  IFS=: read -r name _ TARGET_UID _ _ TARGET_HOME _ < <(getent passwd -- "$TARGET") || true
+  if [[ $name != "$TARGET" ]]; then TARGET_UID='' TARGET_HOME=''; fi # getent takes a number, too
+  [[ $name == "$TARGET" ]]
 }
 
 # Like a timer or cron: with that user's rights and a fresh environment. Root does nothing in somebody's home but by
 # this, so that a link which that user made leads nowhere that the user could not go.
 as_user() {
   local as=()
-  if [[ $TARGET != "$(id -un)" ]]; then as=(runuser -u "$TARGET" --); fi
+  if [[ $TARGET != "$(id -un)" ]]; then as=(env -i PATH="$PATH" runuser -u "$TARGET" --); fi
   "${as[@]}" env -i HOME="$TARGET_HOME" USER="$TARGET" LOGNAME="$TARGET" PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C \
     XDG_RUNTIME_DIR="/run/user/$TARGET_UID" DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$TARGET_UID/bus" "$@"
 }
@@ -217,19 +220,23 @@ by() { "${AS[@]}" "$@"; }
 # The content goes through a pipe, because the user we act for may not read our folder; the rename makes it whole.
 write() { # SOURCE TARGET MODE
   # shellcheck disable=SC2016
-  by sh -c 'umask 077; cat >"$1.new" && chmod "$2" "$1.new" && mv -fT "$1.new" "$1" || { rm -f "$1.new"; exit 1; }' \
-    sh "$2" "$3" <"$1"
+  by sh -c '
+    new=$(umask 077; mktemp "$1.XXXXXX") || exit
+    trap "rm -f \"\$new\"" EXIT
+    trap "exit 1" INT TERM HUP
+    cat >"$new" && chmod "$2" "$new" && mv -fT "$new" "$1"' sh "$2" "$3" <"$1"
 }
 
 backup() { # PATH: notes how to bring the file back that is there now, if any
   local copy="$WORK/backup.${#UNDO[@]}"
   if by test -L "$1"; then
     undo_with by ln -sfnT "$(by readlink "$1")" "$1"
+    if [[ ${2-} == follow ]]; then backup "$(by readlink -f "$1")"; fi
   elif by test -e "$1"; then
     by cat "$1" >"$copy" || fail "cannot read $1"
     undo_with restore "$copy" "$1" "$(by stat -c %a "$1")"
   else
-    undo_with by rm -f "$1" "$1.new"
+    undo_with by rm -f "$1"
   fi
 }
 
@@ -356,7 +363,7 @@ decide_interval() {
 }
 
 not_an_interval() { # THE-ONE-BEFORE WHY
-  usage_error "--every '$INTERVAL'${1:+ (as it was so far)} is not one of those in --help, and $2"
+  usage_error "--every '$INTERVAL' is not one of those in --help, and $2${1:+; so it was until now: give --every}"
 }
 
 interval_before() {
@@ -382,6 +389,7 @@ is_cron_fields() {
   if ((${#fields[@]} != 5)); then return 1; fi
   for i in "${!fields[@]}"; do
     low=${ranges[i]%-*} high=${ranges[i]#*-}
+    if [[ ${fields[i]} =~ [0-9*][*]|[*][0-9-] ]]; then return 1; fi
     is_cron_field "${fields[i]//[*]/$low-$high}" "$low" "$high" || return 1
   done
 }
@@ -419,13 +427,37 @@ has() { # KIND
 # A user's files are looked at as that user, those below /etc directly.
 in_place() { if [[ $UNITS == /etc/* ]]; then "$@"; else as_user "$@"; fi; }
 
-interval_of() { # KIND
+interval_of() { # KIND: nothing where it cannot be told, as for a timer that was enabled without this script
   timer "${1%-*}"
   case $1 in
     *-timer) in_place cat "$(interval_file "$1")" 2>/dev/null | sed -n 's/^OnCalendar=\(..*\)/\1/p' | tail -n 1 ;;
     user-cron) crontab_now && sed -n "$CRONTAB_BLOCK{/^#/!p}" "$WORK/crontab" | five_fields ;;
     system-cron) cron_line | five_fields ;;
-  esac
+  esac || true
+}
+
+# What somebody else set up would go on beside ours, and this script does not remove it.
+check_other_schedules() {
+  local file found wants=/etc/systemd/user/timers.target.wants/session-sweep.timer
+  if [[ -e $wants || -L $wants ]]; then
+    fail "systemd runs it for every user already ($wants). First: systemctl --global disable session-sweep.timer"
+  fi
+  if crontab_now; then
+    found=$(sed "${CRONTAB_BLOCK}d" "$WORK/crontab" | runs_it)
+    if [[ -n $found ]]; then runs_already "the crontab of $TARGET" "$found"; fi
+  fi
+  for file in /etc/crontab /etc/cron.d/*; do
+    if [[ ! -r $file || ! -f $file ]]; then continue; fi
+    found=$(awk -v user="$TARGET" -v ours="$CRON_FILE" \
+      '$1 ~ /^@/ ? $2 == user : $6 == user && FILENAME != ours' "$file" | runs_it)
+    if [[ -n $found ]]; then runs_already "$file" "$found"; fi
+  done
+}
+
+runs_it() { grep -E '^[[:space:]]*[^#[:space:]].*session-sweep .*(sweep|prune)' | grep -v -e --dry-run || true; }
+
+runs_already() { # WHERE LINES
+  fail "$1 runs it for $TARGET already. Take that out first: $(tr -c '[:print:]\n' '?' <<<"$2")"
 }
 
 five_fields() { awk '{ print $1, $2, $3, $4, $5; exit }'; }
@@ -530,10 +562,14 @@ system_units() {
 }
 
 sandbox() { # what the unit of this user may do beyond the plain file
-  local reach=localhost
+  local reach=localhost dir
+  dir=$(setting map.dir "$DIR") # the user may have written it, and root writes it into a unit
+  if [[ -n $dir && ($dir != /* || $dir == *[[:cntrl:]]*) ]]; then
+    fail "map.dir of $TARGET cannot be written into a unit: $(printf %q "$dir"); give --dir"
+  fi
   say '[Service]'
   say 'ReadWritePaths='
-  say "ReadWritePaths=$(quoted "-$(setting map.dir "$DIR")") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
+  say "ReadWritePaths=$(quoted "-$dir") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
   if [[ -n $(setting bridge.url "$BRIDGE_URL") ]]; then
     if [[ $(setting bridge.allow_remote) == true ]]; then reach=any; fi
     say 'RestrictAddressFamilies=AF_INET AF_INET6'
@@ -627,7 +663,7 @@ unlinger() {
   if [[ ! -e /var/lib/systemd/linger/$TARGET ]]; then return; fi
   for link in "$UNITS"/*.wants/*; do
     if [[ (-L $link || -e $link) && ${link##*/} != session-sweep.timer ]]; then
-      note "$TARGET still lingers, as ${link##*/} may rely on it (loginctl disable-linger $TARGET)"
+      note "$TARGET still lingers, as $(printf %q "${link##*/}") may rely on it (loginctl disable-linger $TARGET)"
       return
     fi
   done
@@ -810,7 +846,7 @@ configure() {
   if ((${#SETTINGS[@]})); then in_home folder "$(dirname "$CONFIG")" 755; fi
   for pair in "${SETTINGS[@]}"; do announce set "${pair/=/ = } in $CONFIG"; done
   if [[ $DRY == yes ]]; then return; fi
-  in_home backup "$CONFIG"
+  in_home backup "$CONFIG" follow # of a link, what it leads to: config set writes there
   for pair in "${SETTINGS[@]}"; do
     attempt "setting ${pair%%=*}" as_user "$PROGRAM" config set "${pair%%=*}" "${pair#*=}"
   done
@@ -858,7 +894,7 @@ find_builder() {
 as_builder() { # USER SHELL-COMMAND
   # shellcheck disable=SC2016
   local command='umask 022; PATH=$HOME/.cargo/bin:$PATH; '$2
-  if [[ $1 == "$(id -un)" ]]; then sh -c "$command"; else runuser -l "$1" -s /bin/sh -c "$command"; fi
+  if [[ $1 == "$(id -un)" ]]; then bash -c "$command"; else runuser -l "$1" -s /bin/bash -c "$command"; fi
 }
 
 stage() {
@@ -866,7 +902,8 @@ stage() {
     if [[ $DRY_RUN == yes && $BINARY == "$HERE"/target/* ]]; then return; fi
     fail "there is no file $BINARY"
   fi
-  STAGED=$WORK/session-sweep
+  STAGED=$WORK/bin/session-sweep
+  mkdir -m 711 "$WORK/bin"
   cp -- "$BINARY" "$STAGED" || fail "cannot read $BINARY"
   chmod 755 "$STAGED"
   "$STAGED" --version >"$WORK/said" 2>&1 || true
@@ -877,26 +914,51 @@ stage() {
   "$STAGED" completions bash >"$WORK/share/bash-completion/completions/session-sweep"
   "$STAGED" completions zsh >"$WORK/share/zsh/site-functions/_session-sweep"
   "$STAGED" completions fish >"$WORK/share/fish/vendor_completions.d/session-sweep.fish"
+  find "$WORK/share" -type f -exec chmod 644 {} +
 }
 
 install_program() {
-  local file old
+  local file old files
   if [[ -z $STAGED ]]; then
     announce install "$PROGRAM, its manual pages and completions below $PREFIX/share"
     return
   fi
-  put "$STAGED" "$PROGRAM" 755
-  RECORD+=("file - $PROGRAM")
-  while IFS= read -r file; do
-    put "$WORK/$file" "$PREFIX/$file"
-    RECORD+=("file - $PREFIX/$file")
-  done < <(cd "$WORK" && find share -type f | sort)
+  mapfile -t files < <(cd "$WORK" && find bin share -type f | sort)
+  for file in "${files[@]}"; do claim "$WORK/$file" "$PREFIX/$file"; done
+  # Already now, so that after a run that was killed the next one knows its files.
+  if [[ $DRY == no ]] && printf '%s\n' "${RECORD[@]}" | grep -vFx -f <(manifest_of file) >/dev/null; then
+    write_manifest
+  fi
+  for file in "${files[@]}"; do
+    if is_listed "$PREFIX/$file" "${RECORD[@]}"; then
+      put "$WORK/$file" "$PREFIX/$file" "$(stat -c %a "$WORK/$file")"
+    else
+      unchanged "$PREFIX/$file"
+    fi
+  done
   # What an earlier version brought and this one does not.
   while read -r _ _ old; do
     FORGET+=("file - $old")
-    drop "$old"
+    if is_below_prefix "$old"; then drop "$old"; fi
   done < <(manifest_of file | grep -vFx -f <(printf '%s\n' "${RECORD[@]}"))
 }
+
+# Notes a file as ours: if there is none, or it was ours before. One of somebody else that is the same stays theirs.
+claim() { # SOURCE TARGET
+  local known
+  mapfile -t known < <(manifest_of file)
+  if [[ ! -e $2 && ! -L $2 ]] || is_listed "$2" "${known[@]}"; then
+    RECORD+=("file - $2")
+  elif [[ -L $2 ]] || ! cmp -s "$1" "$2"; then
+    fail "$2 is there already and not from this script: move it away, or take another --prefix"
+  fi
+}
+
+is_listed() { # PATH LINE...: of the manifest
+  printf '%s\n' "${@:2}" | grep -Fx -- "file - $1" >/dev/null
+}
+
+is_below_prefix() { [[ $1 == "$PREFIX"/* && $1 != *..* ]]; } # PATH
 
 # One line each: `file - PATH`, `folder OWNER PATH` (`-`: whoever installed), `linger USER`.
 manifest_of() { # KIND
@@ -920,7 +982,7 @@ remove_program() {
     return
   fi
   while read -r _ _ path; do
-    if [[ $path == "$PREFIX"/* && $path != *..* ]]; then drop "$path"; fi
+    if is_below_prefix "$path"; then drop "$path"; fi
   done < <(manifest_of file)
   drop "$MANIFEST"
 }
@@ -934,7 +996,7 @@ remove_folders() { # COPY-OF-THE-MANIFEST [OWNER]
     elif aim "$who"; then
       in_home drop_folder "$path"
     fi
-  done < <(grep "^folder ${2:-.*} " "$1" | sort -r -k 3)
+  done < <(awk -v who="${2-}" '$1 == "folder" && (who == "" || $2 == who)' "$1" | sort -r -k 3)
 }
 
 purge() {
@@ -973,11 +1035,12 @@ decide() {
   PROGRAM=$PREFIX/bin/session-sweep
   MANIFEST=$PREFIX/share/session-sweep/install-manifest
   if ((!EUID)); then check_prefix; fi
+  if [[ -n $RUN_AS ]]; then check_user_name; fi
   if [[ $UNINSTALL == yes ]]; then return; fi
   if [[ $SCOPE == system ]]; then decide_user; fi
   case $DIR in
     *[[:cntrl:]]*) usage_error '--dir has a control character' ;;
-    '' | \~ | \~/*) DIR=${DIR/#\~/$TARGET_HOME} ;;
+    '' | \~ | \~/*) DIR=${DIR/#\~/"$TARGET_HOME"} ;;
     *) DIR=$(absolute "$DIR") ;;
   esac
   CONFIG=$TARGET_HOME/.config/session-sweep/config.toml
@@ -987,12 +1050,22 @@ decide() {
   sudo ./install.sh --uninstall --system --run-as $TARGET"
   fi
   decide_method
+  if [[ $METHOD != none ]]; then check_other_schedules; fi
   decide_interval
 }
 
 # Root writes and starts programs only where nobody else can put something in the way.
 check_prefix() {
-  local path=$PREFIX
+  local folder
+  for folder in '' bin share/session-sweep share/man/man1 share/bash-completion/completions share/zsh/site-functions \
+    share/fish/vendor_completions.d; do
+    check_way "$PREFIX/$folder"
+    check_way "$(realpath -m -- "$PREFIX/$folder")" # the same where there is a link
+  done
+}
+
+check_way() { # PATH
+  local path=${1%/}
   while [[ $path != / && -n $path ]]; do
     if [[ -e $path && ($(stat -Lc %u "$path") != 0 || $((0$(stat -Lc %a "$path") & 2)) != 0) ]]; then
       usage_error "--prefix $PREFIX: $path belongs to somebody else than root or can be written by everybody"
@@ -1001,13 +1074,17 @@ check_prefix() {
   done
 }
 
+check_user_name() {
+  if [[ ! $RUN_AS =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]]; then usage_error "--run-as '$RUN_AS' is no user name"; fi
+}
+
 decide_user() {
   if [[ -z $RUN_AS && ${SUDO_USER:-root} != root ]]; then RUN_AS=$SUDO_USER; fi
   if [[ -z $RUN_AS ]] && can_ask; then
     read -rp 'Which user runs the bridge and its CLIs? ' RUN_AS || true
   fi
   if [[ -z $RUN_AS ]]; then usage_error 'name the user who runs the bridge and its CLIs: --run-as USER'; fi
-  if [[ ! $RUN_AS =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]]; then usage_error "--run-as '$RUN_AS' is no user name"; fi
+  check_user_name
   aim "$RUN_AS" || fail "there is no user '$RUN_AS' on this machine"
   if [[ $TARGET_HOME != /* || ! -d $TARGET_HOME ]]; then fail "the home of $TARGET, '$TARGET_HOME', is not there"; fi
 }
@@ -1088,6 +1165,9 @@ notes_on_environment() {
 
 notes_on_the_original() {
   local folder
+  if command -v crontab >/dev/null && ! crontab_now; then
+    note "the crontab of $TARGET could not be read ($(said)): what it runs is not known"
+  fi
   if crontab_now && grep -q '^[^#].*cleanup_idle_sessions\.py' "$WORK/crontab"; then
     note "the crontab of $TARGET still runs cleanup_idle_sessions.py, which forgets sessions that it does not find:" \
       'take it out with crontab -e'
@@ -1151,7 +1231,10 @@ uninstall_steps() {
   sudo ./install.sh --uninstall --run-as $TARGET"
   fi
   for who in $users; do
-    if ! aim "$who" && [[ -n $RUN_AS ]]; then note "there is no user '$who' on this machine"; fi
+    if ! aim "$who" && [[ -n $RUN_AS ]]; then
+      if ! installed_for | grep -Fx -- "$who" >/dev/null; then fail "there is no user '$who' on this machine"; fi
+      note "there is no user '$who' on this machine any more"
+    fi
     for kind in "$SCOPE-timer" "$SCOPE-cron"; do
       if has "$kind"; then unschedule "$kind"; fi
     done
@@ -1167,7 +1250,7 @@ uninstall_steps() {
   if [[ -z $others ]]; then
     remove_program
   elif [[ -e $MANIFEST ]]; then
-    mapfile -t -O "${#FORGET[@]}" FORGET < <(grep "^folder $RUN_AS " "$MANIFEST")
+    mapfile -t -O "${#FORGET[@]}" FORGET < <(awk -v who="$RUN_AS" '$1 == "folder" && $2 == who' "$MANIFEST")
     write_manifest
     note "the program stays, as it was installed for ${others//$'\n'/, }, too"
   fi
@@ -1185,12 +1268,12 @@ installed_for() { # the users for whom root installed it
 # Readable by us alone, but the user we act for has to run the program in it: not everywhere that is allowed in /tmp.
 make_work_folder() {
   local place
-  for place in "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do
-    WORK=$(mktemp -d -p "$place") || continue
+  for place in "${TMPDIR:-/tmp}" /tmp /var/tmp "${HOME:-/}"; do
+    WORK=$(mktemp -d -p "$(absolute "$place")") || continue
     chmod 711 "$WORK"
     printf '#!/bin/sh\n' >"$WORK/try"
     chmod 755 "$WORK/try"
-    if "$WORK/try" 2>/dev/null; then return; fi
+    if ((EUID)); then "$WORK/try"; else runuser -u nobody -- "$WORK/try"; fi 2>/dev/null && return
     rm -rf "$WORK"
   done
   fail 'there is no folder for temporary files in which a program may run: set TMPDIR'
@@ -1232,6 +1315,7 @@ main() {
   start_pass no
   "$steps"
   if [[ $UNINSTALL == no ]]; then rehearse; fi
+  trap '' INT TERM HUP # nothing is undone any more
   UNDO=()
   for step in "${AFTER[@]}"; do eval "$step"; done
   if [[ $UNINSTALL == yes ]]; then remove_folders "$WORK/manifest.before" "$REMOVED_FOR"; fi

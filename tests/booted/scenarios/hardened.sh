@@ -21,7 +21,16 @@ connecting_says() { # TEXT
   grep --fixed-strings --regexp "$1" /run/said
 }
 
+crafted() { # VALUE: refused, and nothing of it is in a unit
+  as alice mkdir -p /home/alice/.config/session-sweep
+  as alice tee /home/alice/.config/session-sweep/config.toml >/dev/null <<<"map.dir = \"$1\""
+  not install_with root --system --systemd --run-as alice && not grep -rs ExecStartPre /etc/systemd/system
+}
+
 add_user alice
+check 'a map.dir with more lines for the unit is refused' crafted \
+  '/tmp/x\"\nUser=root\nExecStartPre=+/bin/touch /pwned\nReadWritePaths=\"/tmp'
+rm -r /home/alice/.config/session-sweep
 write_map alice /srv/bridge
 install_with root --system --systemd --run-as alice --dir /srv/bridge >/dev/null
 check 'systemd finds nothing wrong with the unit and the timer' is_clean root session-sweep@alice.service session-sweep@alice.timer

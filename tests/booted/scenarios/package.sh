@@ -12,6 +12,7 @@ nothing_enabled() {
 }
 
 add_user alice
+add_user bob
 log_in alice
 list_files before
 check 'the package installs' dpkg --install "$package"
@@ -35,9 +36,17 @@ check 'a timer for a user can be enabled' systemctl enable --now session-sweep@a
 check 'its service can run' systemctl start session-sweep@alice.service
 check 'and prunes' is_pruned /tmp/claude_sessions
 
+check 'install.sh knows that it was enabled without it' ./install.sh --dry-run --binary target/release/session-sweep \
+  --run-as alice
+install_with root --system --systemd --run-as bob --every yearly >/dev/null
+check 'install.sh makes a timer beside it' systemctl is-active session-sweep@bob.timer
 check 'the package is removed' dpkg --remove session-sweep
-check 'the enabled timer went with it' nothing_enabled
+check 'the enabled timer went with it' not systemctl is-enabled session-sweep@alice.timer
 check 'and is not waiting any more' not systemctl is-active --quiet session-sweep@alice.timer
+check 'that of install.sh still waits' systemctl is-active session-sweep@bob.timer
+check 'and is enabled' systemctl is-enabled session-sweep@bob.timer
+check 'install.sh removes it' uninstall_with root --system --purge
+check 'no timer is left' nothing_enabled
 check 'the package is purged' dpkg --purge session-sweep
 rm -r /tmp/claude_sessions /home/alice/.local/state/session-sweep
 list_files after

@@ -23,12 +23,20 @@ prunes_by_one_schedule() {
   local schedule
   schedule=$(schedules)
   [ "$(wc -l <<<"$schedule")" = 1 ] || { printf 'all of these: %s\n' "$schedule" && return 1; }
-  write_map alice /tmp/claude_sessions
-  write_map alice /home/alice/bridge
-  run_by_alice "$schedule" && { is_pruned /tmp/claude_sessions || is_pruned /home/alice/bridge; }
+  write_map alice "$map"
+  run_by_alice "$schedule" && is_pruned "$map"
+}
+
+run_and_keep() { # COMMAND: what it says
+  run_by_alice "$1" 2>&1 | tee /run/said
+}
+
+idle_is() { # TIME
+  run_by_alice "/home/alice/.local/bin/session-sweep config show" | grep -E "^map.idle += $1$"
 }
 
 leaves_nothing_but_settings() {
+  [ "$map" = /tmp/claude_sessions ] || test -s /home/alice/.config/session-sweep/config.toml || return
   rm -rf /tmp/claude_sessions /home/alice/{bridge,.config/session-sweep,.local/state/session-sweep}
   list_files after
   [ -z "$(schedules)" ] && same before after
@@ -43,12 +51,21 @@ find target target/release -maxdepth 1 -type f -exec chown alice {} +
 chmod o+x /root
 list_files before
 
+map=/tmp/claude_sessions
 mapfile -t lines < <(commands)
 check 'the README has commands' test "${#lines[@]}" -ge 5
 for line in "${lines[@]}"; do
-  check "$line" run_by_alice "$line"
+  check "$line" run_and_keep "$line"
   case $line in
-    *--uninstall*) check '  leaves nothing but settings' leaves_nothing_but_settings ;;
-    *) check '  leads to one schedule, which prunes' prunes_by_one_schedule ;;
+    *--uninstall*)
+      check '  leaves nothing but settings' leaves_nothing_but_settings
+      map=/tmp/claude_sessions
+      ;;
+    *)
+      check '  ends with a dry run' grep '^The first run, ' /run/said
+      case $line in *--dir*) map=/home/alice/bridge ;; esac
+      case $line in *--idle*) check '  sets the idle time' idle_is 12h ;; esac
+      check '  leads to one schedule, which prunes' prunes_by_one_schedule
+      ;;
   esac
 done
