@@ -590,15 +590,23 @@ fn ten_thousand_changes_beside_prunes_lose_nothing_and_nothing_comes_back() {
         });
         // Also when an assertion fails: the scope waits for the other thread.
         let _ending = Ending(&done);
+        // However slow the machine: at least so many prunes are over.
+        let wait_for = |wanted| wait_until(|| pruning.is_finished() || prunes.load(Ordering::Relaxed) >= wanted);
+        let mut set_at = Vec::new();
         for number in 0..10_000 {
-            // However slow the machine: a prune at least for every 500 changes.
             if number % 500 == 0 {
-                wait_until(|| pruning.is_finished() || prunes.load(Ordering::Relaxed) > number / 500);
+                wait_for(number / 500 + 1);
+            }
+            match number % 10 {
+                0 => set_at.push(prunes.load(Ordering::Relaxed)),
+                // One that was running then, and a whole one.
+                5 if number > 1_500 => wait_for(set_at[(number as usize - 1_505) / 10] + 2),
+                _ => {}
             }
             let (model, chat, session) = match number % 10 {
                 // An idle session, which is to go…
                 0 => ("claude-cli", format!("chat {number}"), id(100 + number / 10 % SESSIONS)),
-                // …and comes back with another one, when it has been gone for two prunes at least.
+                // …and comes back with another one, when it has been gone.
                 5 if number > 1_500 => ("claude-cli", format!("chat {}", number - 1_505), active.clone()),
                 last => {
                     ("codex-cli", format!("chat {}", number % 90), [CODEX_ID, &active][last as usize % 2].to_owned())
