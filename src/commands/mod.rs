@@ -53,15 +53,11 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Demo => return demo::run(&given),
         Command::Doctor => return doctor::run(&given, environment),
         Command::Status => return status::run(&given, environment),
+        Command::Sweep(arguments) => return sweep::run(&given, &environment, &arguments),
         _ => {}
     }
-    let context = match (Context::new(&given, environment.clone()), &cli.command) {
-        (Ok(context), _) => context,
-        (Err(problems), Command::Sweep(arguments)) => return Err(sweep::refused(problems, arguments, &environment)),
-        (Err(problems), _) => return Err(problems.into()),
-    };
+    let context = Context::new(&given, environment)?;
     match cli.command {
-        Command::Sweep(arguments) => sweep::run(&context, &arguments),
         Command::Prune(arguments) => prune::run(&context, &arguments),
         Command::Resolve(arguments) => resolve::run(&context, &arguments),
         Command::Record(arguments) => record::run(&context, &arguments),
@@ -72,7 +68,8 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         | Command::Config(_)
         | Command::Demo
         | Command::Doctor
-        | Command::Status => Ok(ExitStatus::Done),
+        | Command::Status
+        | Command::Sweep(_) => Ok(ExitStatus::Done),
     }
 }
 

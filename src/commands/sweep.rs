@@ -8,11 +8,18 @@ use super::cli::Sweep;
 use super::prune::{Task, prune};
 use super::run_log::log_run;
 use crate::config::{Dirs, Environment, Problems};
-use crate::context::{Context, clock};
+use crate::context::{Context, Given, clock};
 use crate::exit::ExitStatus;
 use crate::output::sweep::SweepView;
 
-pub(super) fn run(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
+pub(super) fn run(given: &Given, environment: &Environment, arguments: &Sweep) -> Result<ExitStatus> {
+    match Context::new(given, environment.clone()) {
+        Ok(context) => sweep(&context, arguments),
+        Err(problems) => Err(refused(problems, arguments, environment)),
+    }
+}
+
+fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     let task = Task {
         map: context.map(None),
         dry_run: arguments.dry_run,
@@ -32,7 +39,7 @@ pub(super) fn run(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
 }
 
 /// Writes down that a sweep could not even begin, and hands the reason on.
-pub(super) fn refused(problems: Problems, arguments: &Sweep, environment: &Environment) -> anyhow::Error {
+fn refused(problems: Problems, arguments: &Sweep, environment: &Environment) -> anyhow::Error {
     let dirs = Dirs::find(environment).ok().filter(|_| !arguments.dry_run);
     let error = anyhow::Error::from(problems);
     if let Some(dirs) = dirs {
