@@ -76,7 +76,7 @@ fn likeness(path: &Path, programs: &Programs) -> Likeness {
 
 pub(super) fn binary(facts: &Facts) -> Finding {
     let own = format!("session-sweep {}", env!("CARGO_PKG_VERSION"));
-    let mut copy = None;
+    let mut doubt = None;
     for Binary { place, path, likeness } in &facts.binaries {
         let path = path.as_ref().map_or_else(|| "?".into(), |path| path.to_string_lossy());
         match likeness {
@@ -89,16 +89,16 @@ pub(super) fn binary(facts: &Facts) -> Finding {
                 return Finding::wrong(message, "./install.sh");
             }
             Likeness::Unknown(why) => {
-                copy =
+                doubt =
                     Some(Finding::unknown(format!("{place} starts {path}: {why}"), "./install.sh names it by a path"));
             }
             Likeness::Copy | Likeness::Other(_) => {
                 let message = format!("{place} starts {path}, another file of the same version than this one");
-                copy = copy.or_else(|| Some(Finding::warning(message, "keep one of them, or ./install.sh")));
+                doubt = doubt.or_else(|| Some(Finding::warning(message, "keep one of them, or ./install.sh")));
             }
         }
     }
-    match (copy, &facts.binaries[..]) {
+    match (doubt, &facts.binaries[..]) {
         (Some(finding), _) => finding,
         (None, []) if facts.only_others() => Finding::ok("nothing is scheduled for root"),
         (None, []) => Finding::unknown("nothing is scheduled", "./install.sh"),
