@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, fstat, statat};
+use rustix::io::Errno;
 
 use super::append::last_byte;
 use super::error::FileError;
@@ -49,7 +50,11 @@ fn put_aside(log: &Sidecar, path: &Path, aside: &OsStr) -> rustix::io::Result<()
     if flock(&log.file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(());
     }
-    let present = statat(&log.folder, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+    let present = match statat(&log.folder, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        // Another run has just put it aside, and nobody has begun a new one.
+        Err(Errno::NOENT) => return Ok(()),
+        present => present?,
+    };
     if FileId::from(&present) != FileId::from(&fstat(&log.file)?) {
         return Ok(());
     }
