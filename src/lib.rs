@@ -14,6 +14,7 @@
 //! | `config` | settings with their origins |
 //! | `schedule` | when runs happen and what they came to |
 //! | `output` | one view per report, as text and JSON |
+//! | `json` | edits of a JSON text that leave every other byte as it is |
 //! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
 //!
 //! Left uses right, never back: commands → doctor → sweep → `session_map`, providers, schedule → policy, filesystem.
@@ -31,6 +32,7 @@ mod context;
 mod doctor;
 mod exit;
 mod filesystem;
+mod json;
 mod output;
 mod policy;
 mod providers;

@@ -1,14 +1,11 @@
 //! Puts mappings into the map, where and as its other mappings are.
 
-use std::fmt::Write as _;
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
-use super::edit::{Edited, JSON_SPACE};
 use super::entry::{Entry, Form, Span};
 use super::shapes::{Document, Level, LevelKind};
 use super::value::{object_changes, object_like};
+use crate::json::{Edited, Layout};
 
 /// What a new map is before anything is put into it.
 pub(crate) const EMPTY_MAP: &str = "{}\n";
@@ -87,13 +84,15 @@ impl<'t> Document<'t> {
         }
         if !models.is_empty() {
             let top = self.top()?;
-            let wrapped = models
-                .iter()
-                .map(|(model, inner)| format!("{}{}", self.key(model), self.wrapped(&self.levels[top], inner)));
+            let wrapped = models.iter().map(|(model, inner)| {
+                format!("{}{}", self.layout().key(model), self.wrapped(&self.levels[top], inner))
+            });
             group(&mut members, top).extend(wrapped);
         }
-        let mut insertions: Vec<_> =
-            members.iter().map(|(level, members)| self.insertion(&self.levels[*level], members)).collect();
+        let mut insertions: Vec<_> = members
+            .iter()
+            .map(|(level, members)| self.layout().insertion(self.levels[*level].span.range(), members))
+            .collect();
         insertions.sort_by_key(|(range, _)| range.start);
         let edited = Edited::splice(self.text.len(), insertions);
         // A name that is taken by something we do not understand would stand there twice.
@@ -115,16 +114,16 @@ impl<'t> Document<'t> {
         let entry = &self.entries[index];
         let value = self.value(entry);
         if entry.form == Form::Id {
-            return Edited::splice(self.text.len(), [(entry.value.range(), self.quoted(mapping.session))]);
+            return Edited::splice(self.text.len(), [(entry.value.range(), self.layout().quoted(mapping.session))]);
         }
-        let changes = object_changes(value, entry.value.start as usize, mapping, &|text| self.quoted(text));
+        let changes = object_changes(value, entry.value.start as usize, mapping, &|text| self.layout().quoted(text));
         if entry.form == Form::Inverted {
             let key = self.text[entry.member.range()].trim_start_matches('"');
             let start = entry.member.start as usize;
             let end = start + 2 + key.find('"').unwrap_or_default();
             return Edited::splice(
                 self.text.len(),
-                std::iter::once((start..end, self.quoted(mapping.session))).chain(changes),
+                std::iter::once((start..end, self.layout().quoted(mapping.session))).chain(changes),
             );
         }
         Edited::splice(self.text.len(), changes)
@@ -172,10 +171,10 @@ impl<'t> Document<'t> {
         let value = self.new_value(level, mapping);
         let key = key_in(level.kind, mapping);
         if level.kind == LevelKind::Pairs {
-            let comma = if self.spaced() { ", " } else { "," };
-            return format!("[{}{comma}{value}]", self.quoted(key));
+            let comma = if self.layout().spaced() { ", " } else { "," };
+            return format!("[{}{comma}{value}]", self.layout().quoted(key));
         }
-        format!("{}{value}", self.key(key))
+        format!("{}{value}", self.layout().key(key))
     }
 
     /// The values of the mappings in `level`.
@@ -188,104 +187,39 @@ impl<'t> Document<'t> {
     fn new_value(&self, level: &Level<'t>, mapping: &NewMapping<'_>) -> String {
         match mapping.form {
             NewForm::Exactly(value) => return value.to_owned(),
-            NewForm::PlainId => return self.quoted(mapping.session),
+            NewForm::PlainId => return self.layout().quoted(mapping.session),
             NewForm::LikeSiblings => {}
         }
         let last = self.siblings(level).last().or_else(|| self.entries.last().map(|entry| self.value(entry)));
         match (last, mapping.cwd) {
             (Some(sibling), _) if sibling.starts_with('{') => {
-                object_like(sibling, mapping, self.spaced(), &|text| self.quoted(text))
+                object_like(sibling, mapping, self.layout().spaced(), &|text| self.layout().quoted(text))
             }
             (None, Some(cwd)) => format!(
                 "{{{}{}, {}{}}}",
-                self.key("session_id"),
-                self.quoted(mapping.session),
-                self.key("cwd"),
-                self.quoted(cwd)
+                self.layout().key("session_id"),
+                self.layout().quoted(mapping.session),
+                self.layout().key("cwd"),
+                self.layout().quoted(cwd)
             ),
-            _ => self.quoted(mapping.session),
+            _ => self.layout().quoted(mapping.session),
         }
-    }
-
-    /// The change that puts `members` at the end of `level`, with the white space that its neighbours have.
-    fn insertion(&self, level: &Level<'t>, members: &[String]) -> (Range<usize>, String) {
-        let range = level.span.range();
-        let inner = &self.text[range.start + 1..range.end - 1];
-        let trimmed = inner.trim_end_matches(JSON_SPACE);
-        if trimmed.is_empty() {
-            let text = match self.indent_of(range.start) {
-                Some(outer) => {
-                    let lead = format!("\n{outer}{}", self.unit());
-                    format!("{lead}{}\n{outer}", members.join(&format!(",{lead}")))
-                }
-                None => members.join(if self.spaced() { ", " } else { "," }),
-            };
-            return (range.start + 1..range.end - 1, text);
-        }
-        let at = range.start + 1 + trimmed.len();
-        let leading = &inner[..inner.len() - inner.trim_start_matches(JSON_SPACE).len()];
-        let space = if leading.is_empty() && self.spaced() { " " } else { leading };
-        let mut text = String::new();
-        for member in members {
-            text.push(',');
-            text.push_str(space);
-            text.push_str(member);
-        }
-        (at..at, text)
     }
 
     /// `members` as the content of a new object in `level`.
     fn wrapped(&self, level: &Level<'t>, members: &[String]) -> String {
-        match self.indent_of(level.span.start as usize) {
+        match self.layout().indent_of(level.span.start as usize) {
             Some(outer) => {
-                let unit = self.unit();
+                let unit = self.layout().unit();
                 let lead = format!("\n{outer}{unit}{unit}");
                 format!("{{{lead}{}\n{outer}{unit}}}", members.join(&format!(",{lead}")))
             }
-            None => format!("{{{}}}", members.join(if self.spaced() { ", " } else { "," })),
+            None => format!("{{{}}}", members.join(if self.layout().spaced() { ", " } else { "," })),
         }
     }
 
-    /// The white space at the start of the line of `position`, when the text is written over several lines.
-    fn indent_of(&self, position: usize) -> Option<&'t str> {
-        self.text.trim_end().contains('\n').then(|| {
-            let line = &self.text[self.text[..position].rfind('\n').map_or(0, |newline| newline + 1)..];
-            &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
-        })
-    }
-
-    /// One step of indentation: what stands before the first indented line.
-    fn unit(&self) -> &'t str {
-        let line = self.text.split('\n').nth(1).unwrap_or_default();
-        let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
-        if indent.is_empty() { "  " } else { indent }
-    }
-
-    /// Whether the text has a space after its colons and commas, as Python writes and JavaScript does not.
-    fn spaced(&self) -> bool {
-        self.text.find("\":").is_none_or(|colon| self.text[colon + 2..].starts_with([' ', '\n']))
-    }
-
-    fn key(&self, key: &str) -> String {
-        let colon = if self.spaced() { ": " } else { ":" };
-        format!("{}{colon}", self.quoted(key))
-    }
-
-    /// `text` as a JSON string, in ASCII when the rest of the map is.
-    fn quoted(&self, text: &str) -> String {
-        let quoted = serde_json::Value::from(text).to_string();
-        if quoted.is_ascii() || !self.text.is_ascii() {
-            return quoted;
-        }
-        let mut escaped = String::with_capacity(quoted.len() * 2);
-        for unit in quoted.encode_utf16() {
-            match u8::try_from(unit) {
-                Ok(byte) if byte.is_ascii() => escaped.push(byte as char),
-                // Writing to a string does not fail.
-                _ => drop(write!(escaped, "\\u{unit:04x}")),
-            }
-        }
-        escaped
+    fn layout(&self) -> Layout<'t> {
+        Layout::of(self.text)
     }
 }
 

@@ -8,6 +8,7 @@ use rustc_hash::FxHashSet;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::json::Text;
 use crate::policy::session_id::SessionId;
 
 /// Fields that hold the session's id in a mapping that is an object; the first one present counts.
@@ -111,29 +112,6 @@ enum Scalar<'t> {
     Number(f64),
     Null,
     Other,
-}
-
-/// A string, borrowed where the text has no escapes (serde's own `Cow` is always owned).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Text<'t>(pub(super) Cow<'t, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
 }
 
 impl<'de> Deserialize<'de> for Scalar<'de> {

@@ -29,8 +29,9 @@ use crate::filesystem::{
     SnapshotError, create, has_leftovers, remove_leftovers,
 };
 
+use crate::json::Edited;
+
 pub(crate) use add::{EMPTY_MAP, EditError, NewForm, NewMapping, TopPlace, new_map};
-pub(crate) use edit::Edited;
 pub(crate) use entry::{Entry, Recorded};
 pub(crate) use memory::{Absent, Memory, Remembered, Tidied};
 pub(crate) use shapes::{Document, FLAT_MODEL};

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::add::{EditError, NewForm, NewMapping, Place, key_in};
-use super::shapes::{Document, LevelKind, Members, is_mapping_value};
+use super::shapes::{Document, LevelKind, is_mapping_value};
+use crate::json::Members;
 
 impl Document<'_> {
     /// For each of `mappings` why [`Self::with_added`] cannot add it together with the others, if so. Of several for one

@@ -15,10 +15,10 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashSet;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::entry::{Entry, EntryObject, Form, Recorded, Span, Text};
+use super::entry::{Entry, EntryObject, Form, Recorded, Span};
+use crate::json::{Members, Text};
 use crate::policy::session_id::SessionId;
 
 /// The model under which a flat map's chats are filed: both programs that wrote that form knew only Claude.
@@ -79,29 +79,6 @@ pub(crate) enum ShapeError {
     /// JSON, but no object and no list of pairs.
     #[error("it holds {0}, not an object of chats and sessions")]
     NotAMap(&'static str),
-}
-
-/// The members of an object in order, values as raw text.
-pub(super) struct Members<'t>(pub(super) Vec<(Text<'t>, &'t RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(entry) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-                    members.push(entry);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(MembersVisitor)
-    }
 }
 
 /// A member as the classification sees it.

@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use super::add::NewMapping;
-use super::edit::{JSON_SPACE, leading_space};
 use super::entry::{CHAT_FIELDS, CREATED_FIELDS, ID_FIELDS, TIME_FIELDS};
-use super::shapes::Members;
+use crate::json::{JSON_SPACE, Members, leading_space};
 
 /// The members of a small object with the ranges of their values.
 fn object_members(value: &str) -> Vec<(String, Range<usize>)> {
