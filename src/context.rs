@@ -1,13 +1,16 @@
 //! What a command needs to know of the world: built once per run, from flags, environment and files.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::config::{self, Config, Dirs, Environment, Override, Problems};
+use crate::filesystem::LockPolicy;
 use crate::output::Output;
 use crate::providers::{Catalogue, Located, builtin};
-use crate::session_map::{FLAT_MODEL, LockPolicy, SessionMap};
+use crate::registry::Registry;
+use crate::session_map::{FLAT_MODEL, SessionMap};
 
 /// What a map is called in its folder.
 pub(crate) const MAP_NAME: &str = "session_map.json";
@@ -79,7 +82,20 @@ impl Context {
 
     /// How to take the map's lock for `program`.
     pub(crate) fn lock<'a>(&self, program: &'a str) -> LockPolicy<'a> {
-        let wait = self.config.settings.wait;
+        self.lock_waiting(self.config.settings.wait, program)
+    }
+
+    /// The registry that flags and settings name.
+    pub(crate) fn registry(&self) -> Registry {
+        Registry::at(self.config.settings.registry.base.clone())
+    }
+
+    /// How to take the registry's lock for `program`.
+    pub(crate) fn registry_lock<'a>(&self, program: &'a str) -> LockPolicy<'a> {
+        self.lock_waiting(self.config.settings.registry.wait, program)
+    }
+
+    fn lock_waiting<'a>(&self, wait: Duration, program: &'a str) -> LockPolicy<'a> {
         LockPolicy {
             wait: (!wait.is_zero()).then_some(wait),
             program,

@@ -44,6 +44,22 @@ impl ExitStatus {
         }
     }
 
+    /// The outcome of two things done in one run: the one that more needs looking at.
+    #[must_use]
+    pub(crate) const fn and(self, other: Self) -> Self {
+        const fn weight(status: ExitStatus) -> u8 {
+            match status {
+                ExitStatus::Done => 0,
+                ExitStatus::WorkToDo => 1,
+                ExitStatus::Partial => 2,
+                ExitStatus::Locked => 3,
+                ExitStatus::Failed => 4,
+                ExitStatus::Usage => 5,
+            }
+        }
+        if weight(other) > weight(self) { other } else { self }
+    }
+
     /// One word for a table.
     pub(crate) const fn word(self) -> &'static str {
         match self {

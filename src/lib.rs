@@ -9,6 +9,7 @@
 //! | `doctor` | what can be wrong with an installation: a table of checks |
 //! | `sweep` | joins what the areas know of a session: evidence, plan, apply, resolve |
 //! | `session_map` | a bridge's map: shapes, editing, tombstones; reached through read and update |
+//! | `registry` | numbered sessions: registry, heartbeats, which terminal is which session |
 //! | `providers` | the CLIs as data: where sessions are, when they were used, what shows that one is live |
 //! | `policy` | pure decisions and their thresholds |
 //! | `config` | settings with their origins |
@@ -17,7 +18,8 @@
 //! | `json` | edits of a JSON text that leave every other byte as it is |
 //! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
 //!
-//! Left uses right, never back: commands → doctor → sweep → `session_map`, providers, schedule → policy, filesystem.
+//! Left uses right, never back: commands → doctor → sweep → `session_map`, registry, providers, schedule → policy, json,
+//! filesystem.
 //! Everybody may start `threads`.
 
 #![cfg_attr(
@@ -36,6 +38,7 @@ mod json;
 mod output;
 mod policy;
 mod providers;
+mod registry;
 mod schedule;
 mod session_map;
 mod sweep;

@@ -4,11 +4,13 @@ use anyhow::Result;
 
 use super::cli::Audit;
 use super::map::{with_mappings, with_plan};
+use super::registry::CleanUp;
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::audit::{AuditView, ProviderView};
 use crate::output::progress::with_spinner;
 use crate::output::prune::PruneView;
+use crate::output::registry::CleanupView;
 use crate::policy::mapping::State;
 use crate::providers::inventory::Inventory;
 use crate::sweep::plan::Plan;
@@ -18,25 +20,23 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
     let inventories = with_spinner(context.output.quiet, "reading stores", || {
         context.catalogue.iter().map(|row| Inventory::of(&row.provider, &row.home)).collect::<Vec<_>>()
     });
-    let problems = inventories.iter().any(|inventory| !inventory.problems.is_empty());
-    let status = |partial: bool| if partial { ExitStatus::Partial } else { ExitStatus::Done };
+    let cleaned = CleanUp::where_enabled(context, None)?;
+    let registry = cleaned.as_ref().map(|run| run.view(context));
     let map_text = map.path().to_string_lossy().into_owned();
+    let show = |providers, prune: Option<PruneView<'_>>| {
+        let view = AuditView { now: context.now, map: map_text.clone(), providers, prune, registry: registry.as_ref() };
+        context.output.show(&view)?;
+        let in_map = view.prune.as_ref().map(PruneView::problems).unwrap_or_default();
+        let in_registry = registry.as_ref().map(CleanupView::problems).unwrap_or_default();
+        let problems: Vec<&String> = problems_of(&view.providers).chain(&in_map).chain(&in_registry).collect();
+        super::tell_when_quiet(context.output, problems.iter().copied());
+        Ok(if problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial })
+    };
     with_mappings(context, &map, |kept, bridge| {
-        let Some(kept) = kept else {
-            let providers = views(context, inventories, None);
-            let view = AuditView { now: context.now, map: map_text, providers, prune: None };
-            context.output.show(&view)?;
-            super::tell_when_quiet(context.output, problems_of(&view.providers));
-            return Ok(status(problems));
-        };
+        let Some(kept) = kept else { return show(views(context, inventories, None), None) };
         with_plan(context, &map, kept, |plan, _, _| {
-            let providers = views(context, inventories, Some(plan));
             let prune = PruneView { plan, map: map_text.clone(), bridge, applied: None, after: None };
-            let in_map = prune.problems();
-            let view = AuditView { now: context.now, map: map_text, providers, prune: Some(prune) };
-            context.output.show(&view)?;
-            super::tell_when_quiet(context.output, problems_of(&view.providers).chain(&in_map));
-            Ok(status(problems || !in_map.is_empty()))
+            show(views(context, inventories, Some(plan)), Some(prune))
         })
     })
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::registry;
 use crate::config::Override;
 use crate::context::Given;
 use crate::policy::choices::{ActivitySource, MissingPolicy};
@@ -62,6 +63,8 @@ pub(super) enum Command {
     Restore(Restore),
     /// Show what is there and what a prune would do, read-only
     Audit(Audit),
+    /// Keep the registry of numbered sessions true
+    Registry(registry::arguments::Registry),
     /// Show when it runs, what the last run came to and who holds the lock, read-only
     Status,
     /// Find out what is wrong with this installation and what to do about it, read-only
@@ -343,6 +346,7 @@ impl Cli {
                 audit.bridge.overrides(&mut overrides);
                 audit.idle.overrides(&mut overrides);
             }
+            Command::Registry(registry) => registry.overrides(&mut overrides),
             Command::Resolve(resolve) => resolve.map.overrides(&mut overrides),
             Command::Record(record) => {
                 record.map.overrides(&mut overrides);

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::cli::MapArgs;
 use crate::config::setting::BridgeSettings;
 use crate::context::{Context, MAP_NAME};
-use crate::filesystem::Snapshot;
+use crate::filesystem::{Snapshot, changes_after};
 use crate::output::progress::with_spinner;
 use crate::output::prune::BridgeView;
 use crate::policy::mapping::Thresholds;
@@ -42,7 +42,7 @@ pub(super) fn with_map<T>(
         let text = snapshot.shared_bytes();
         match map.parse(&text, &is_model) {
             Ok(document) => return work(Some(&document), Some(snapshot)),
-            Err(MapError::Refused { .. }) if attempt < 100 && SessionMap::changes_after(&snapshot) => {}
+            Err(MapError::Refused { .. }) if attempt < 100 && changes_after(&snapshot) => {}
             Err(error) => return Err(error.into()),
         }
     }

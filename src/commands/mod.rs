@@ -11,6 +11,7 @@ mod man;
 mod map;
 mod prune;
 mod record;
+mod registry;
 mod resolve;
 mod restore;
 mod run_log;
@@ -26,6 +27,7 @@ use crate::config::{Environment, Problems};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::filesystem::LockError;
+use crate::registry::RegistryError;
 use crate::session_map::MapError;
 use cli::{Cli, Command};
 
@@ -63,6 +65,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Record(arguments) => record::run(&context, &arguments),
         Command::Restore(arguments) => restore::run(&context, &arguments),
         Command::Audit(arguments) => audit::run(&context, &arguments),
+        Command::Registry(arguments) => registry::run(&context, &arguments),
         Command::Completions(_)
         | Command::Man(_)
         | Command::Config(_)
@@ -86,7 +89,9 @@ fn report(error: &anyhow::Error) -> ExitStatus {
 fn status_of(error: &anyhow::Error) -> ExitStatus {
     if error.is::<Problems>() || error.is::<UsageError>() {
         ExitStatus::Usage
-    } else if matches!(error.downcast_ref(), Some(MapError::Locked(LockError::Held { .. }))) {
+    } else if matches!(error.downcast_ref(), Some(MapError::Locked(LockError::Held { .. })))
+        || matches!(error.downcast_ref(), Some(RegistryError::Locked(LockError::Held { .. })))
+    {
         ExitStatus::Locked
     } else {
         ExitStatus::Failed

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::exit::ExitStatus;
-use crate::schedule::runs::{Run, RunLog, StartedBy};
+use crate::schedule::runs::{RegistryTotals, Run, RunLog, StartedBy};
 use crate::sweep::plan::Totals;
 
 /// What a run came to.
@@ -14,6 +14,7 @@ pub(super) struct Outcome {
     pub(super) status: ExitStatus,
     pub(super) map: Option<String>,
     pub(super) totals: Option<Totals>,
+    pub(super) registry: Option<RegistryTotals>,
     /// What could not be looked at or done.
     pub(super) problems: Vec<String>,
     /// What stopped it half-way.
@@ -23,11 +24,16 @@ pub(super) struct Outcome {
 impl Outcome {
     /// There was nothing to look at.
     pub(super) const fn nothing() -> Self {
-        Self { status: ExitStatus::Done, map: None, totals: None, problems: Vec::new(), failure: None }
+        Self { status: ExitStatus::Done, map: None, totals: None, registry: None, problems: Vec::new(), failure: None }
     }
 }
 
 impl Outcome {
+    /// Nothing but a failure.
+    pub(super) fn failed(failure: anyhow::Error) -> Self {
+        Self { status: super::status_of(&failure), failure: Some(failure), ..Self::nothing() }
+    }
+
     /// How the command ends.
     pub(super) fn end(self) -> anyhow::Result<ExitStatus> {
         self.failure.map_or(Ok(self.status), Err)
@@ -62,6 +68,7 @@ pub(super) fn log_run(
         exit: exit.code(),
         map: outcome.and_then(|outcome| outcome.map.clone()),
         totals: outcome.and_then(|outcome| outcome.totals),
+        registry: outcome.and_then(|outcome| outcome.registry),
         error,
     };
     // The work is done; that its line is missing must not turn it into a failure.

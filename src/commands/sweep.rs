@@ -6,10 +6,13 @@ use anyhow::Result;
 
 use super::cli::Sweep;
 use super::prune::{Task, prune};
-use super::run_log::log_run;
+use super::registry::CleanUp;
+use super::run_log::{Outcome, log_run};
 use crate::config::{Dirs, Environment, Problems};
 use crate::context::{Context, Given, clock};
 use crate::exit::ExitStatus;
+use crate::output::escape::Escaped;
+use crate::output::registry::CleanupView;
 use crate::output::sweep::SweepView;
 
 pub(super) fn run(given: &Given, environment: &Environment, arguments: &Sweep) -> Result<ExitStatus> {
@@ -28,14 +31,53 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     };
     let path = task.map.path().to_string_lossy();
     let begun = Instant::now();
-    let result = prune(context, &task, |prune| {
-        let view = SweepView { dry_run: task.dry_run, now: context.now, map: &path, prune };
-        Ok(context.output.show(&view)?)
+    let cleaned = CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
+    let registry = cleaned.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
+    let view = || SweepView {
+        dry_run: task.dry_run,
+        now: context.now,
+        map: &path,
+        prune: None,
+        map_error: None,
+        registry: registry.as_ref(),
+        registry_error: cleaned.as_ref().err().map(|error| format!("{error:#}")),
+    };
+    let outcome = prune(context, &task, |prune| Ok(context.output.show(&SweepView { prune, ..view() })?));
+    let mut outcome = outcome.unwrap_or_else(|failure| {
+        // One area does not hide what became of the other.
+        if registry.is_some()
+            && let Err(error) = context.output.show(&SweepView { map_error: Some(format!("{failure:#}")), ..view() })
+        {
+            log::error!("{error}");
+        }
+        Outcome::failed(failure)
     });
-    if !task.dry_run {
-        log_run(&context.dirs.state, arguments.started_by, context.started, begun.elapsed(), result.as_ref());
+    let problems = registry.as_ref().map(CleanupView::problems).unwrap_or_default();
+    super::tell_when_quiet(context.output, problems.iter());
+    match cleaned {
+        Ok(None) => {}
+        Ok(Some(run)) => {
+            let has_work = task.exit_code && task.dry_run && run.has_work();
+            let status = if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done };
+            outcome.status = outcome.status.and(run.status()).and(status);
+            outcome.problems.extend(problems);
+            outcome.registry = Some(run.totals());
+        }
+        Err(error) => {
+            outcome.status = outcome.status.and(super::status_of(&error));
+            match outcome.failure {
+                Some(_) => {
+                    log::error!("{}", Escaped(&format!("{error:#}")));
+                    outcome.problems.push(format!("{error:#}"));
+                }
+                None => outcome.failure = Some(error),
+            }
+        }
     }
-    result?.end()
+    if !task.dry_run {
+        log_run(&context.dirs.state, arguments.started_by, context.started, begun.elapsed(), Ok(&outcome));
+    }
+    outcome.end()
 }
 
 /// Writes down that a sweep could not even begin, and hands the reason on.

@@ -63,6 +63,14 @@ impl Dirs {
         }
     }
 
+    /// A default below our own state folder, which is written as `$XDG_STATE_HOME/session-sweep/…`.
+    pub(super) fn default_path(&self, text: &str) -> PathBuf {
+        match text.strip_prefix("$XDG_STATE_HOME/session-sweep/") {
+            Some(below) => self.state.join(below),
+            None => PathBuf::from(text),
+        }
+    }
+
     /// A path for people: with `~` for the home.
     pub(crate) fn shorten(&self, path: &Path) -> String {
         match path.strip_prefix(&self.home) {

@@ -265,7 +265,11 @@ fn store(
         }
         (Store::Path(store), RawValue::Text(text)) => {
             let in_file = matches!(origin, Origin::File(_));
-            let path = if in_file { dirs.expand(&text) } else { PathBuf::from(&text) };
+            let path = match origin {
+                Origin::File(_) => dirs.expand(&text),
+                Origin::Default => dirs.default_path(&text),
+                Origin::Environment(_) | Origin::Flag(_) => PathBuf::from(&text),
+            };
             if text.is_empty() && setting.default.is_empty() {
                 store(settings, PathBuf::new());
                 return Ok(text);

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) post_prune: PostPrune,
     /// How the bridge itself is reached; `None` where only its file is known.
     pub(crate) bridge: BridgeSettings,
+    /// The registry of numbered sessions.
+    pub(crate) registry: RegistrySettings,
     /// When output is coloured.
     pub(crate) color: ColorChoice,
     /// Every provider: the built-in ones, changed by and followed by the rows of the files.
@@ -57,6 +59,21 @@ pub(crate) struct BridgeSettings {
     pub(crate) allow_remote: bool,
     /// How long the bridge may take to answer.
     pub(crate) timeout: Duration,
+}
+
+/// The registry of numbered sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RegistrySettings {
+    /// The folder of `claude_sessions.json` and `heartbeats/`.
+    pub(crate) base: PathBuf,
+    /// Whether `sweep` and `audit` look at it.
+    pub(crate) enabled: bool,
+    /// How long a session may go without a sign of life.
+    pub(crate) timeout: Limit,
+    /// How old superseded heartbeats get.
+    pub(crate) prune_heartbeats: Limit,
+    /// How long to wait for another run's lock; zero: not at all.
+    pub(crate) wait: Duration,
 }
 
 /// One setting. `section.name` in its key is `name` under `[section]` in a file.
@@ -90,7 +107,7 @@ pub(super) enum Store {
 }
 
 /// All settings, in the order in which they are shown.
-pub(crate) static SETTINGS: [Setting; 14] = [
+pub(crate) static SETTINGS: [Setting; 19] = [
     Setting {
         key: "map.dir",
         other_variable: Some("CLAUDE_SESSION_DIR"),
@@ -145,11 +162,7 @@ pub(crate) static SETTINGS: [Setting; 14] = [
         default: "10s",
         example: "10s",
         doc: "How long to wait while another run holds the map's lock; `never` does not wait.",
-        store: Store::Text(|settings, text| {
-            parse_wait(text)
-                .map(|limit| settings.wait = limit.duration().unwrap_or(Duration::ZERO))
-                .map_err(|invalid| invalid.reason().to_owned())
-        }),
+        store: Store::Text(|settings, text| wait(text).map(|wait| settings.wait = wait)),
     },
     Setting {
         key: "map.models",
@@ -216,6 +229,46 @@ pub(crate) static SETTINGS: [Setting; 14] = [
         store: Store::Text(|settings, text| duration(text).map(|timeout| settings.bridge.timeout = timeout)),
     },
     Setting {
+        key: "registry.base",
+        other_variable: Some("SESSION_REGISTRY_DIR"),
+        default: "$XDG_STATE_HOME/session-sweep/registry",
+        example: "/srv/coordination",
+        doc: "Folder of the registry of numbered sessions, `claude_sessions.json`; in a file absolute or below `~`.",
+        store: Store::Path(|settings, path| settings.registry.base = path),
+    },
+    Setting {
+        key: "registry.enabled",
+        other_variable: None,
+        default: "false",
+        example: "true",
+        doc: "Whether `sweep` and `audit` look at the registry, where its folder exists.",
+        store: Store::Flag(|settings, enabled| settings.registry.enabled = enabled),
+    },
+    Setting {
+        key: "registry.timeout",
+        other_variable: None,
+        default: "2h",
+        example: "2h",
+        doc: "How long a session may go without a heartbeat before it is marked inactive; `never` marks none.",
+        store: Store::Text(|settings, text| limit(text).map(|limit| settings.registry.timeout = limit)),
+    },
+    Setting {
+        key: "registry.prune_heartbeats",
+        other_variable: None,
+        default: "2d",
+        example: "2d",
+        doc: "How old heartbeats get that newer ones of their session supersede; `never` removes none.",
+        store: Store::Text(|settings, text| limit(text).map(|limit| settings.registry.prune_heartbeats = limit)),
+    },
+    Setting {
+        key: "registry.wait",
+        other_variable: None,
+        default: "10s",
+        example: "10s",
+        doc: "How long to wait while another run holds the registry's lock; `never` does not wait.",
+        store: Store::Text(|settings, text| wait(text).map(|wait| settings.registry.wait = wait)),
+    },
+    Setting {
         key: "output.color",
         other_variable: None,
         default: "auto",
@@ -237,6 +290,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|invalid: InvalidDuration| invalid.reason().to_owned())
 }
 
+fn wait(text: &str) -> Result<Duration, String> {
+    let limit = parse_wait(text).map_err(|invalid| invalid.reason().to_owned())?;
+    Ok(limit.duration().unwrap_or(Duration::ZERO))
+}
+
 fn limit(text: &str) -> Result<Limit, String> {
     text.parse().map_err(|invalid: InvalidDuration| invalid.reason().to_owned())
 }
@@ -254,6 +312,13 @@ impl Settings {
             models: Vec::new(),
             post_prune: PostPrune { command: String::new(), limit: Duration::ZERO },
             bridge: BridgeSettings { url: None, token_file: None, allow_remote: false, timeout: Duration::ZERO },
+            registry: RegistrySettings {
+                base: PathBuf::new(),
+                enabled: false,
+                timeout: Limit::Never,
+                prune_heartbeats: Limit::Never,
+                wait: Duration::ZERO,
+            },
             color: ColorChoice::Never,
             providers,
         }

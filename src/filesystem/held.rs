@@ -62,7 +62,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 mod tests {
     use chrono::DateTime;
 
-    use super::super::lock::{Claim, Lock};
+    use super::super::lock::{Lock, LockPolicy};
     use super::*;
 
     fn look(path: &Path) -> LockState {
@@ -76,8 +76,8 @@ mod tests {
         assert_eq!(look(&path), LockState::Free);
         assert!(!path.exists());
         let now = DateTime::from_timestamp(1_795_168_923, 0).unwrap();
-        let claim = Claim { program: "session-sweep prune", now };
-        let lock = Lock::acquire(&path, claim, None, &mut |_| {}).unwrap();
+        let policy = LockPolicy { wait: None, program: "session-sweep prune", now, on_wait: |_| {} };
+        let lock = Lock::take(&path, policy).unwrap();
         let LockState::Held { pid, holder: Some(holder) } = look(&path) else { panic!("held") };
         assert_eq!((pid, holder.pid, holder.since), (std::process::id(), std::process::id(), now));
         drop(lock);

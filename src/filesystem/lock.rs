@@ -57,11 +57,23 @@ pub(crate) enum LockError {
 
 /// What a run says about itself while it holds a lock.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Claim<'a> {
+struct Claim<'a> {
     /// What it is doing: the program and its command.
     pub(crate) program: &'a str,
     /// When it began, by the machine's clock.
     pub(crate) now: DateTime<Utc>,
+}
+
+/// How to take a lock.
+#[derive(Clone, Copy)]
+pub(crate) struct LockPolicy<'a> {
+    /// How long to wait for another run; `None` for not at all.
+    pub(crate) wait: Option<Duration>,
+    /// What the lock file says of us.
+    pub(crate) program: &'a str,
+    pub(crate) now: DateTime<Utc>,
+    /// Called once when waiting takes long.
+    pub(crate) on_wait: fn(Option<&Holder>),
 }
 
 /// A lock, until it is dropped.
@@ -72,8 +84,14 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock whose file is `path`.
+    pub(crate) fn take(path: &Path, policy: LockPolicy<'_>) -> Result<Self, LockError> {
+        let claim = Claim { program: policy.program, now: policy.now };
+        Self::acquire(path, claim, policy.wait, &mut |holder| (policy.on_wait)(holder))
+    }
+
     /// Takes the lock whose file is `path`, waiting for at most `wait`; calls `on_wait` once when it takes long.
-    pub(crate) fn acquire(
+    fn acquire(
         path: &Path,
         claim: Claim<'_>,
         wait: Option<Duration>,

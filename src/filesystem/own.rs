@@ -1,5 +1,6 @@
 //! Whole files that only this program writes, and files that do not exist yet.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 
@@ -43,9 +44,44 @@ pub(crate) fn write_own(path: &Path, parts: &[&[u8]], mode: u32) -> Result<(), F
     folder.sync_all().map_err(FileError::io(path, "flush the folder of"))
 }
 
+/// As [`create`], but not flushed: after a power cut it may be gone. Killed at any instruction it is there whole or not at
+/// all; what is left then is found under `temporary_for`, not under the file's own name, which may never be known again.
+pub(crate) fn create_unflushed(
+    path: &Path,
+    temporary_for: &OsStr,
+    content: &[u8],
+    mode: u32,
+) -> Result<Created, FileError> {
+    let (_, temporary) = prepare(path, temporary_for, &[content], mode)?;
+    match rename_new(temporary.folder(), temporary.name(), path.file_name().unwrap_or_default()) {
+        Ok(()) => temporary.set_disposable(None),
+        Err(Errno::EXIST) => return Ok(Created::AlreadyThere),
+        Err(error) => return Err(FileError::io(path, "create")(error)),
+    }
+    Ok(Created::Done)
+}
+
+/// As [`write_own`], but not flushed: after a power cut it may be the old one, or empty.
+pub(crate) fn write_unflushed(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    let (_, temporary) = prepare(path, path.file_name().unwrap_or_default(), &[content], mode)?;
+    rename_over(temporary.folder(), temporary.name(), path.file_name().unwrap_or_default())
+        .map_err(FileError::io(path, "replace"))?;
+    temporary.set_disposable(None);
+    Ok(())
+}
+
 /// A flushed temporary file with the content, and the folder it is in.
 fn complete(path: &Path, parts: &[&[u8]], mode: u32) -> Result<(File, Temporary), FileError> {
-    let name = path.file_name().ok_or_else(|| FileError::Refused { path: path.to_owned(), why: "it names no file" })?;
+    let (folder, temporary) = prepare(path, path.file_name().unwrap_or_default(), parts, mode)?;
+    temporary.file().sync_all().map_err(FileError::io(path, "flush"))?;
+    Ok((folder, temporary))
+}
+
+/// A temporary file with the content, and the folder it is in.
+fn prepare(path: &Path, name: &OsStr, parts: &[&[u8]], mode: u32) -> Result<(File, Temporary), FileError> {
+    if path.file_name().is_none() {
+        return Err(FileError::Refused { path: path.to_owned(), why: "it names no file" });
+    }
     let folder_path = folder_of(path);
     let folder = open(folder_path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(FileError::io(path, "open the folder of"))?;
@@ -56,7 +92,6 @@ fn complete(path: &Path, parts: &[&[u8]], mode: u32) -> Result<(File, Temporary)
     give_to_owner_of(&holder, temporary.file()).map_err(FileError::io(path, "set the owner of"))?;
     temporary.set_mode(mode).map_err(FileError::io(path, "set the mode of"))?;
     temporary.write(parts).map_err(FileError::io(path, "write"))?;
-    temporary.file().sync_all().map_err(FileError::io(path, "flush"))?;
     Ok((folder, temporary))
 }
 

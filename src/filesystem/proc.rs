@@ -27,6 +27,20 @@ pub(crate) struct Proc {
     counts_open_files: OnceCell<bool>,
 }
 
+/// A process and where it belongs, from `/proc/<pid>/stat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    /// When it started, in clock ticks after boot (field 22).
+    pub(crate) start_ticks: u64,
+    /// Its parent, 0 for none (field 4).
+    pub(crate) parent: u32,
+    /// The leader of its session (field 6).
+    pub(crate) session: u32,
+    /// The device of its controlling terminal, 0 for none (field 7).
+    pub(crate) terminal: u32,
+}
+
 /// A file on a device, as /proc/locks names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FileOnDevice {
@@ -65,16 +79,29 @@ impl Proc {
     /// When a process started, in clock ticks after boot; `None` when there is no such process, when it has ended and
     /// only its parent has not noticed yet, and for kernel threads.
     pub(crate) fn start_ticks(&self, pid: u32) -> io::Result<Option<u64>> {
+        Ok(self.process(pid)?.map(|process| process.start_ticks))
+    }
+
+    /// A process and where it belongs; `None` as [`Self::start_ticks`] says.
+    pub(crate) fn process(&self, pid: u32) -> io::Result<Option<Process>> {
         let Some(stat) = running(fs_err::read(self.path_of(pid, "stat")))? else { return Ok(None) };
         // The second field is the process's own name in parentheses: it may hold anything, also `) R 1 `.
         let rest = memchr::memrchr(b')', &stat).and_then(|end| std::str::from_utf8(&stat[end + 1..]).ok());
         let fields: Vec<&str> = rest.unwrap_or_default().split_ascii_whitespace().collect();
         let number = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<u64>().ok());
-        let (Some(state), Some(flags), Some(ticks)) = (fields.first(), number(9), number(22)) else {
+        let small = |field: usize| number(field).and_then(|number| u32::try_from(number).ok());
+        let (Some(state), Some(flags), Some(start_ticks)) = (fields.first(), number(9), number(22)) else {
             return Err(malformed(&self.path_of(pid, "stat")));
         };
         let runs = !matches!(*state, "Z" | "X" | "x") && flags & KERNEL_THREAD == 0;
-        Ok(runs.then_some(ticks))
+        Ok(runs.then_some(Process {
+            pid,
+            start_ticks,
+            parent: small(4).unwrap_or_default(),
+            session: small(6).unwrap_or_default(),
+            // Without one it is 0; a device number above 2^31 is written as a negative one.
+            terminal: fields.get(7 - 3).and_then(|text| text.parse::<i32>().ok()).unwrap_or_default().cast_unsigned(),
+        }))
     }
 
     /// When a process started, to within a second (that is how exact the kernel tells the time of boot).
@@ -97,6 +124,17 @@ impl Proc {
     /// The random id of this boot.
     pub(crate) fn boot_id(&self) -> io::Result<String> {
         fs_err::read_to_string(self.root.join("sys/kernel/random/boot_id")).map(|id| id.trim().to_owned())
+    }
+
+    /// How long this boot has lasted, sleep included (`CLOCK_BOOTTIME`).
+    pub(crate) fn since_boot() -> std::time::Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        std::time::Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+    }
+
+    /// The machine's name.
+    pub(crate) fn host(&self) -> io::Result<String> {
+        fs_err::read_to_string(self.root.join("sys/kernel/hostname")).map(|name| name.trim().to_owned())
     }
 
     /// The inode number of the pid namespace we live in.

@@ -1,11 +1,17 @@
-//! Removing files that this program made.
+//! Removing files.
 
 #![allow(clippy::disallowed_methods, reason = "this is where removing happens")]
 
+use std::ffi::CStr;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
+
 use super::error::FileError;
+use super::walk::{FileStamp, file_stamp};
 
 /// Removes a file of ours; says whether there was one.
 pub(crate) fn remove_file(path: &Path) -> Result<bool, FileError> {
@@ -16,9 +22,39 @@ pub(crate) fn remove_file(path: &Path) -> Result<bool, FileError> {
     }
 }
 
+/// Removes a regular file unless it was changed or replaced since it was seen with `stamp`; says whether it did.
+pub(crate) fn remove_unchanged(folder: BorrowedFd<'_>, name: &CStr, stamp: FileStamp) -> rustix::io::Result<bool> {
+    match file_stamp(folder, name) {
+        Ok(Some(now)) if now == stamp => unlinkat(folder, name, AtFlags::empty()).map(|()| true),
+        Ok(_) | Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::remove_file;
+    use std::os::fd::AsFd as _;
+
+    use super::super::walk::{file_stamp, open_folder_path};
+    use super::{remove_file, remove_unchanged};
+
+    #[test]
+    fn a_file_that_was_changed_since_it_was_seen_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let fd = open_folder_path(folder.path()).unwrap();
+        let path = folder.path().join("beat.json");
+        let stamp = || file_stamp(fd.as_fd(), c"beat.json").unwrap().unwrap();
+        fs_err::write(&path, "{}").unwrap();
+        let before = stamp();
+        fs_err::write(&path, "{} ").unwrap();
+        assert!(!remove_unchanged(fd.as_fd(), c"beat.json", before).unwrap());
+        let link = folder.path().join("link");
+        fs_err::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(file_stamp(fd.as_fd(), c"link").unwrap(), None);
+        assert!(!remove_unchanged(fd.as_fd(), c"link", stamp()).unwrap());
+        assert!(remove_unchanged(fd.as_fd(), c"beat.json", stamp()).unwrap());
+        assert!(!remove_unchanged(fd.as_fd(), c"beat.json", before).unwrap());
+    }
 
     #[test]
     fn removing_says_whether_there_was_a_file_and_refuses_folders() {

@@ -143,6 +143,18 @@ pub(crate) fn remove_leftovers(folder: &Path, filenames: &[&OsStr]) -> Result<us
     Ok(removed)
 }
 
+/// Removes what runs that were killed left under any of `names` in `folder`, which are no files' own names. To be called
+/// under the lock.
+pub(crate) fn discard_leftovers(folder: &Path, names: &[&OsStr]) -> Result<usize, FileError> {
+    let (fd, leftovers) = leftovers(folder, names)?;
+    let mut removed = 0;
+    for (_, name) in leftovers {
+        let done = remove_own(fd.as_fd(), &name);
+        removed += usize::from(done.map_err(FileError::io(folder, "remove a leftover in"))?);
+    }
+    Ok(removed)
+}
+
 /// Whether runs that were killed left something beside any of `filenames` in `folder`.
 pub(crate) fn has_leftovers(folder: &Path, filenames: &[&OsStr]) -> Result<bool, FileError> {
     Ok(!leftovers(folder, filenames)?.1.is_empty())
@@ -178,6 +190,11 @@ fn remove_leftover(folder: BorrowedFd<'_>, target: &OsStr, name: &OsStr) -> io::
         Err(Errno::NOENT) => return Ok(false),
         Err(error) => return Err(error.into()),
     }
+    remove_own(folder, name)
+}
+
+/// Removes a regular file of ours.
+fn remove_own(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
     let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(false),

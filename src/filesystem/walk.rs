@@ -1,6 +1,7 @@
 //! Reading folders and file times with as few system calls as the kernel allows.
 
 use std::ffi::CStr;
+use std::io::Read as _;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -21,6 +22,43 @@ pub(crate) struct Lister {
 pub(crate) struct FileTimes {
     pub(crate) modified: DateTime<Utc>,
     pub(crate) is_file: bool,
+}
+
+/// What tells whether a file was changed: seen again with another one, it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileStamp {
+    /// Time of last change of its content, nanoseconds since 1970; programs can set it.
+    pub(crate) modified: i64,
+    /// Time of last change of anything about it, which no program can set.
+    pub(crate) changed: i64,
+    inode: u64,
+    size: u64,
+}
+
+/// A regular file's stamp, links not followed; nothing for anything else.
+pub(crate) fn file_stamp(at: BorrowedFd<'_>, name: &CStr) -> Result<Option<FileStamp>> {
+    let wanted = StatxFlags::MTIME | StatxFlags::CTIME | StatxFlags::TYPE | StatxFlags::INO | StatxFlags::SIZE;
+    let stat = rustix::fs::statx(at, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, wanted)?;
+    let is_file = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
+    Ok(is_file.then(|| FileStamp {
+        modified: nanoseconds(stat.stx_mtime),
+        changed: nanoseconds(stat.stx_ctime),
+        inode: stat.stx_ino,
+        size: stat.stx_size,
+    }))
+}
+
+fn nanoseconds(time: rustix::fs::StatxTimestamp) -> i64 {
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(time.tv_nsec))
+}
+
+/// All of a regular file of at most `most` bytes, links not followed.
+pub(crate) fn read_file(at: BorrowedFd<'_>, name: &CStr, most: u64) -> std::io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = std::fs::File::from(rustix::fs::openat(at, name, flags, Mode::empty())?);
+    let mut bytes = Vec::with_capacity(512);
+    std::io::Read::take(&file, most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(std::io::Error::other("it is too large")) } else { Ok(bytes) }
 }
 
 impl Lister {
@@ -62,6 +100,12 @@ pub(crate) fn file_times(at: BorrowedFd<'_>, path: impl rustix::path::Arg) -> Re
     let modified = DateTime::from_timestamp(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec).ok_or(Errno::OVERFLOW)?;
     let is_file = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
     Ok(FileTimes { modified, is_file })
+}
+
+/// When a file came to or went from a folder last, nanoseconds since 1970.
+pub(crate) fn folder_change(folder: BorrowedFd<'_>) -> Result<i64> {
+    let stat = rustix::fs::statx(folder, c"", AtFlags::EMPTY_PATH, StatxFlags::CTIME)?;
+    Ok(nanoseconds(stat.stx_ctime))
 }
 
 /// A folder's own size in bytes, which grows with the number of its entries.

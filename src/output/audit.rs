@@ -9,6 +9,7 @@ use super::View;
 use super::age::Age;
 use super::escape::Escaped;
 use super::prune::PruneView;
+use super::registry::CleanupView;
 use super::style::{Style, Tone};
 use crate::policy::timestamp::Timestamp;
 use crate::providers::inventory::Inventory;
@@ -19,6 +20,8 @@ pub(crate) struct AuditView<'v> {
     pub(crate) map: String,
     pub(crate) providers: Vec<ProviderView>,
     pub(crate) prune: Option<PruneView<'v>>,
+    /// Nothing where it is not enabled, or there is none.
+    pub(crate) registry: Option<&'v CleanupView<'v>>,
 }
 
 /// One provider's store.
@@ -92,12 +95,15 @@ impl View for AuditView<'_> {
         }
         writeln!(out)?;
         match &self.prune {
-            None => writeln!(out, "no session map at {}", Escaped(&self.map)),
+            None => writeln!(out, "no session map at {}", Escaped(&self.map))?,
             Some(prune) => {
                 writeln!(out, "{} {}", style.paint(Tone::Heading, "session map"), Escaped(&self.map))?;
-                prune.text(out, style, verbose)
+                prune.text(out, style, verbose)?;
             }
         }
+        let Some(registry) = self.registry else { return Ok(()) };
+        writeln!(out)?;
+        registry.brief(out, style, verbose)
     }
 }
 
@@ -120,13 +126,14 @@ impl std::fmt::Display for Bytes {
 
 impl Serialize for AuditView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Audit", 6)?;
+        let mut document = serializer.serialize_struct("Audit", 7)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "audit")?;
         document.serialize_field("now", &Timestamp(self.now))?;
         document.serialize_field("map", &self.map)?;
         document.serialize_field("providers", &self.providers)?;
         document.serialize_field("prune", &self.prune)?;
+        document.serialize_field("registry", &self.registry)?;
         document.end()
     }
 }

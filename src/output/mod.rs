@@ -11,6 +11,7 @@ pub(crate) mod escape;
 pub(crate) mod progress;
 pub(crate) mod prune;
 pub(crate) mod record;
+pub(crate) mod registry;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod sweep;

@@ -104,6 +104,9 @@ impl StatusView<'_> {
         if let Some(totals) = run.totals {
             write!(out, "; {} checked, {} pruned", totals.checked, totals.pruned)?;
         }
+        if let Some(registry) = run.registry {
+            write!(out, "; {} sessions, {} marked inactive", registry.sessions, registry.marked_inactive)?;
+        }
         writeln!(out, ", in {} ms", run.took_ms)?;
         match &run.error {
             Some(error) => writeln!(out, "          {}", Escaped(error)),
@@ -203,6 +206,7 @@ impl Serialize for StatusView<'_> {
                 "result": run.status().word(),
                 "map": run.map,
                 "totals": run.totals,
+                "registry": run.registry,
                 "error": run.error,
             })
         });

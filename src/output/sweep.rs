@@ -8,10 +8,11 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use super::View;
 use super::escape::Escaped;
 use super::prune::PruneView;
+use super::registry::CleanupView;
 use super::style::Style;
 use crate::policy::timestamp::Timestamp;
 
-/// One sweep. So far the session map is the only area.
+/// One sweep.
 pub(crate) struct SweepView<'v> {
     pub(crate) dry_run: bool,
     pub(crate) now: DateTime<Utc>,
@@ -19,30 +20,43 @@ pub(crate) struct SweepView<'v> {
     pub(crate) map: &'v str,
     /// Nothing where there is no map.
     pub(crate) prune: Option<&'v PruneView<'v>>,
+    /// Why the map could not be swept.
+    pub(crate) map_error: Option<String>,
+    /// Nothing where it is not enabled, or there is none.
+    pub(crate) registry: Option<&'v CleanupView<'v>>,
+    /// Why the registry could not be swept.
+    pub(crate) registry_error: Option<String>,
 }
 
 impl View for SweepView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         write!(out, "session map {}", Escaped(self.map))?;
-        match self.prune {
-            Some(prune) => {
+        match (self.prune, &self.map_error) {
+            (Some(prune), _) => {
                 writeln!(out)?;
-                prune.text(out, style, verbose)
+                prune.text(out, style, verbose)?;
             }
-            None => writeln!(out, " is not there: nothing to do"),
+            (None, Some(_)) => writeln!(out, " was not swept")?,
+            (None, None) => writeln!(out, " is not there: nothing to do")?,
         }
+        let Some(registry) = self.registry else { return Ok(()) };
+        writeln!(out)?;
+        registry.brief(out, style, verbose)
     }
 }
 
 impl Serialize for SweepView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Sweep", 6)?;
+        let mut document = serializer.serialize_struct("Sweep", 9)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "sweep")?;
         document.serialize_field("dry_run", &self.dry_run)?;
         document.serialize_field("now", &Timestamp(self.now))?;
         document.serialize_field("map", self.map)?;
         document.serialize_field("prune", &self.prune)?;
+        document.serialize_field("map_error", &self.map_error)?;
+        document.serialize_field("registry", &self.registry)?;
+        document.serialize_field("registry_error", &self.registry_error)?;
         document.end()
     }
 }

@@ -3,7 +3,9 @@
 pub(crate) mod bridge_url;
 pub(crate) mod choices;
 pub(crate) mod duration;
+pub(crate) mod heartbeat;
 pub(crate) mod mapping;
 pub(crate) mod session_id;
+pub(crate) mod session_number;
 pub(crate) mod shell;
 pub(crate) mod timestamp;

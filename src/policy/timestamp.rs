@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Timelike as _, Utc};
 use serde::{Serialize, Serializer};
 
 /// Writes an instant as RFC 3339 in UTC. Written by hand because a run may print a hundred thousand of them.
@@ -63,9 +63,41 @@ impl Serialize for Timestamp {
     }
 }
 
+/// The instant that a text of somebody else names: RFC 3339, or the same without a zone, which then is UTC (what Python's
+/// `datetime.utcnow().isoformat()` writes), or `2025-11-14 23:57:57 UTC`.
+pub(crate) fn parse_loosely(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.to_utc());
+    }
+    let text = text.strip_suffix(" UTC").unwrap_or(text);
+    let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
+    naive.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|time| time.and_utc())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_in_the_wild_are_read_and_anything_else_is_none() {
+        let noon = DateTime::from_timestamp(1_795_176_000, 0).unwrap();
+        for text in [
+            "2026-11-20T12:00:00Z",
+            "2026-11-20T12:00:00.000000Z",
+            "2026-11-20T12:00:00",
+            "2026-11-20T12:00:00.000000",
+            "2026-11-20 12:00:00 UTC",
+            "2026-11-20T13:00:00+01:00",
+            " 2026-11-20 12:00:00 ",
+        ] {
+            assert_eq!(parse_loosely(text), Some(noon), "{text}");
+        }
+        for text in ["", "$(date -u +%Y-%m-%dT%H:%M:%SZ)", "2026-11-20", "12:00", "2026-13-20T12:00:00Z", "1795176000"]
+        {
+            assert_eq!(parse_loosely(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn instants_are_written_as_rfc_3339() {

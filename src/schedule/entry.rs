@@ -213,6 +213,7 @@ mod tests {
             exit,
             map: None,
             totals: None,
+            registry: None,
             error: None,
         };
         let runs = [run(5, StartedBy::Timer, 4), run(7, StartedBy::Cron, 0), run(9, StartedBy::Hand, 0)];

@@ -46,9 +46,20 @@ pub(crate) struct Run {
     /// What became of its mappings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) totals: Option<Totals>,
+    /// What became of the registry, where it was swept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) registry: Option<RegistryTotals>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+}
+
+/// What a clean-up of the registry did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RegistryTotals {
+    pub(crate) sessions: usize,
+    pub(crate) marked_inactive: usize,
+    pub(crate) beats_pruned: usize,
 }
 
 impl StartedBy {
@@ -114,7 +125,7 @@ impl RunLog {
 
 #[cfg(test)]
 mod tests {
-    use super::{Run, RunLog, StartedBy};
+    use super::{RegistryTotals, Run, RunLog, StartedBy};
     use crate::sweep::plan::Totals;
 
     fn run(second: i64) -> Run {
@@ -125,6 +136,7 @@ mod tests {
             exit: 0,
             map: Some("/m".to_owned()),
             totals: Some(Totals { checked: 3, pruned: 1, ..Totals::default() }),
+            registry: Some(RegistryTotals { sessions: 13, marked_inactive: 10, beats_pruned: 0 }),
             error: None,
         }
     }

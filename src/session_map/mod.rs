@@ -22,11 +22,10 @@ use std::thread::{Builder, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use chrono::{DateTime, Utc};
 
 use crate::filesystem::{
-    Claim, Created, FileError, HOLD, Holder, Lock, LockError, Prepared, ReplaceError, Replaced, Snapshot,
-    SnapshotError, create, has_leftovers, remove_leftovers,
+    Created, FileError, HOLD, Lock, LockError, LockPolicy, Prepared, ReplaceError, Replaced, Snapshot, SnapshotError,
+    changes_after, create, has_leftovers, remove_leftovers,
 };
 
 use crate::json::Edited;
@@ -105,18 +104,6 @@ impl From<ReplaceError> for MapError {
     }
 }
 
-/// How to take the map's lock.
-#[derive(Clone, Copy)]
-pub(crate) struct LockPolicy<'a> {
-    /// How long to wait for another run; `None` for not at all.
-    pub(crate) wait: Option<Duration>,
-    /// What the lock file says of us.
-    pub(crate) program: &'a str,
-    pub(crate) now: DateTime<Utc>,
-    /// Called once when waiting takes long.
-    pub(crate) on_wait: fn(Option<&Holder>),
-}
-
 /// A change to the map, decided on its present text.
 pub(crate) struct Change {
     pub(crate) edited: Edited,
@@ -170,27 +157,14 @@ impl SessionMap {
         Document::parse(text, is_model).map_err(|error| refused(error.to_string()))
     }
 
-    /// Whether the map's text changes after it was read as `snapshot`: a text that makes no sense may be half of one.
-    pub(crate) fn changes_after(snapshot: &Snapshot) -> bool {
-        let deadline = Instant::now() + TORN_FOR;
-        while Instant::now() < deadline {
-            if !snapshot.looks_unchanged() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_micros(500));
-        }
-        false
-    }
-
     /// Takes the lock beside the map.
     pub(crate) fn lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, MapError> {
-        let claim = Claim { program: policy.program, now: policy.now };
         let path = self.lock_path();
         if path == self.path {
             let why = "a map must not be named like its lock".to_owned();
             return Err(MapError::Refused { path, why });
         }
-        let lock = Lock::acquire(&path, claim, policy.wait, &mut |holder| (policy.on_wait)(holder))?;
+        let lock = Lock::take(&path, policy)?;
         self.remove_leftovers();
         Ok(Held { map: self, _lock: lock })
     }
@@ -253,7 +227,7 @@ impl Held<'_> {
                 Ok(Some(Change { edited, pending })) => (edited, pending),
                 Ok(None) => return Ok(false),
                 // Somebody rewrites it in place: what was read may be half of it.
-                Err(MapError::Refused { .. }) if Instant::now() < deadline && SessionMap::changes_after(&snapshot) => {
+                Err(MapError::Refused { .. }) if Instant::now() < deadline && changes_after(&snapshot) => {
                     continue;
                 }
                 Err(error) => return Err(error),

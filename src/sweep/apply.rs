@@ -12,12 +12,10 @@ use super::plan::{Item, Plan};
 use super::recheck::Recheck;
 use super::through_bridge::Removing;
 use super::transcripts;
-use crate::filesystem::Snapshot;
+use crate::filesystem::{LockPolicy, Snapshot};
 use crate::policy::timestamp::Timestamp;
 use crate::session_map::bridge::Bridge;
-use crate::session_map::{
-    Change, Document, Entry, Held, LockPolicy, MapError, Memory, OldValue, SessionMap, Tidied, Tombstone,
-};
+use crate::session_map::{Change, Document, Entry, Held, MapError, Memory, OldValue, SessionMap, Tidied, Tombstone};
 
 /// What became of the plan.
 #[derive(Debug, Default)]

@@ -14,8 +14,9 @@ use super::apply::{Applied, How, still_there, tombstone};
 use super::plan::Plan;
 use super::recheck::Recheck;
 use super::transcripts;
+use crate::filesystem::LockPolicy;
 use crate::session_map::bridge::{Bridge, BridgeError, Progress, Removal};
-use crate::session_map::{Held, LockPolicy, MapError, SessionMap};
+use crate::session_map::{Held, MapError, SessionMap};
 
 /// No more are removed between two looks at the bridge's list…
 const BATCH: usize = 128;
