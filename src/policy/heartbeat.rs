@@ -37,10 +37,10 @@ impl SignSource {
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Beat => "heartbeat",
-            Self::BeatModified => "heartbeat's file time",
-            Self::BeatArrived => "heartbeat's arrival",
-            Self::Entry => "registry entry",
-            Self::Registered => "registration",
+            Self::BeatModified => "file time",
+            Self::BeatArrived => "arrival",
+            Self::Entry => "registry",
+            Self::Registered => "registered",
         }
     }
 }

@@ -125,20 +125,25 @@ impl Registry {
         Roster::parse(text).map_err(|error| invalid(error.to_string()))
     }
 
-    /// Takes the lock beside the registry, whose folder must be there.
+    /// Takes the lock beside the registry, which must be there.
     pub(crate) fn lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, RegistryError> {
-        if !self.base.is_dir() {
+        // A lock is not left in a folder that was named by mistake.
+        if matches!(self.path().try_exists(), Ok(false)) {
             return Err(RegistryError::Missing(self.path()));
         }
+        self.take_lock(policy)
+    }
+
+    fn take_lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, RegistryError> {
         let lock = Lock::take(&self.path().with_extension("lock"), policy)?;
         self.remove_leftovers();
         Ok(Held { registry: self, _lock: lock })
     }
 
-    /// The same, where the folder may have to be made.
+    /// The same, where there may be none yet.
     pub(crate) fn lock_new(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, RegistryError> {
         make_folder(&self.base).map_err(|error| RegistryError::Write(error.into()))?;
-        self.lock(policy)
+        self.take_lock(policy)
     }
 
     fn remove_leftovers(&self) {

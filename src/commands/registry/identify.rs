@@ -18,6 +18,7 @@ use crate::registry::survey::Survey;
 use crate::registry::terminal::Anchor;
 use crate::registry::{Held, Registry, RegistryError};
 
+const PROGRAM: &str = "session-sweep registry identify";
 /// The role of a session that nobody gave one.
 const NO_ROLE: &str = "unspecified";
 
@@ -36,13 +37,14 @@ pub(super) fn run(context: &Context, arguments: &Identify) -> Result<ExitStatus>
     let silent = arguments.yes || arguments.next || arguments.heartbeat_only || arguments.no_cleanup;
     if !silent && !arguments.auto_cleanup && !context.output.quiet && somebody_is_there() {
         let talk = Talk { context, registry: &registry, anchor: &anchor };
-        clean_up = talk.offer_clean_up(arguments.number)?;
+        talk.offer_clean_up(arguments.number)?;
+        clean_up = false;
         if !talk.choose(&mut wish)? {
-            say("Nothing was changed.");
+            say("This terminal has no number.");
             return Ok(ExitStatus::Done);
         }
     }
-    let held = registry.lock_new(context.registry_lock("session-sweep registry identify"))?;
+    let held = registry.lock_new(context.registry_lock(PROGRAM))?;
     if clean_up {
         let spare = own_number(&registry, &anchor, arguments.number)?;
         clean_up_first(&held, context, spare)?;
@@ -189,18 +191,29 @@ struct Talk<'t> {
 }
 
 impl Talk<'_> {
-    /// Whether to clean up; asks where there is something to clean.
-    fn offer_clean_up(&self, asked: Option<SessionNumber>) -> Result<bool> {
+    /// Cleans up, where there is something to clean and the user agrees.
+    fn offer_clean_up(&self, asked: Option<SessionNumber>) -> Result<()> {
         let spare = own_number(self.registry, self.anchor, asked)?;
         let plan = match self.registry.plan(&crate::registry::cleanup::Rules { spare, ..rules(self.context) }) {
             Ok(plan) => plan,
-            Err(RegistryError::Missing(_)) => return Ok(false),
+            Err(RegistryError::Missing(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        match plan.going.len() {
-            0 => Ok(false),
-            count => agrees(&format!("{count} stale session{} found. Clean up?", if count == 1 { "" } else { "s" })),
+        if let Some(why) = &plan.held {
+            say(&format!("No clean-up: {why}."));
         }
+        let found = match plan.going.len() {
+            0 => return Ok(()),
+            1 => "1 stale session found".to_owned(),
+            count => format!("{count} stale sessions found"),
+        };
+        if agrees(&format!("{found}. Clean up?"))? {
+            let held = self.registry.lock(self.context.registry_lock(PROGRAM))?;
+            let cleaned = clean_up_first(&held, self.context, spare)?;
+            let marked = cleaned.map_or(0, |cleaned| cleaned.plan.going.len());
+            say(&format!("Marked {marked} as inactive."));
+        }
+        Ok(())
     }
 
     /// Fills in what is not said yet; false when the user does not want to.
