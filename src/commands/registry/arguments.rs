@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueHint};
 
+use crate::commands::cli::WaitArgs;
 use crate::config::Override;
-use crate::policy::duration::{Limit, parse_duration, parse_wait};
+use crate::policy::duration::{Limit, parse_duration};
 use crate::policy::session_number::SessionNumber;
 
 #[derive(Debug, Args)]
@@ -41,14 +42,6 @@ pub(super) struct BaseArgs {
     /// ~/.local/state/session-sweep/registry]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     base: Option<PathBuf>,
-}
-
-/// How to wait for another run.
-#[derive(Debug, Args)]
-pub(super) struct WaitArgs {
-    /// How long to wait while another run holds the lock (never: do not wait) [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
-    wait: Option<Limit>,
 }
 
 /// When a session has ended.
@@ -219,8 +212,9 @@ impl Registry {
         };
         let base = base.base.as_ref().map(|base| base.to_string_lossy());
         overrides.extend(base.map(|base| Override::text("registry.base", base, "--base")));
-        let wait = wait.and_then(|wait| wait.wait).map(|wait| wait.to_string());
-        overrides.extend(wait.map(|wait| Override::text("registry.wait", wait, "--wait")));
+        if let Some(wait) = wait {
+            wait.overrides("registry.wait", overrides);
+        }
         let Some(timeout) = timeout else { return };
         let limit = timeout.timeout.map(|limit| limit.to_string());
         overrides.extend(limit.map(|limit| Override::text("registry.timeout", limit, "--timeout")));

@@ -34,8 +34,7 @@ pub(super) fn run(context: &Context, arguments: &Identify) -> Result<ExitStatus>
         goal: arguments.goal.clone(),
     };
     let mut clean_up = !arguments.no_cleanup && !arguments.heartbeat_only;
-    let silent = arguments.yes || arguments.next || arguments.heartbeat_only || arguments.no_cleanup;
-    if !silent && !arguments.auto_cleanup && !context.output.quiet && somebody_is_there() {
+    if !is_silent(context, arguments) && somebody_is_there() {
         let talk = Talk { context, registry: &registry, anchor: &anchor };
         talk.offer_clean_up(arguments.number)?;
         clean_up = false;
@@ -52,6 +51,12 @@ pub(super) fn run(context: &Context, arguments: &Identify) -> Result<ExitStatus>
     let view = identify(&held, context, &anchor, &wish)?;
     context.output.show(&view)?;
     Ok(ExitStatus::Done)
+}
+
+/// Whether nothing is asked, whoever is there.
+fn is_silent(context: &Context, arguments: &Identify) -> bool {
+    let answers = arguments.yes || arguments.next || arguments.auto_cleanup || arguments.no_cleanup;
+    answers || arguments.heartbeat_only || context.output.quiet || context.output.json
 }
 
 /// What is asked for.
