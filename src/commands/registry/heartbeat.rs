@@ -153,37 +153,42 @@ impl Pulse<'_> {
 
 /// What the loop lives by: its parent, and nobody asking it to end.
 struct Life {
-    parent: Option<OwnedFd>,
+    parent: Parent,
     asked: UnixStream,
 }
 
+/// The process that started this.
+enum Parent {
+    Alive(OwnedFd),
+    Ended,
+    /// It is outside of this container.
+    OutOfSight,
+}
+
 impl Life {
-    /// Opens the parent as it is now: a later process with its number is another one.
     fn of_parent() -> Result<Self> {
-        let parent = getppid();
-        let before = parent.and_then(start);
-        let opened = parent.and_then(|parent| pidfd_open(parent, PidfdFlags::empty()).ok());
-        // It may have ended before it was opened, and its number be another process's.
-        let is_same = before.is_some() && parent == getppid() && parent.and_then(start) == before;
         let (asked, sender) = UnixStream::pair()?;
         asked.set_nonblocking(true)?;
         for signal in [SIGTERM, SIGINT, SIGHUP] {
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)
                 .with_context(|| format!("cannot wait for signal {signal}"))?;
         }
-        Ok(Self { parent: opened.filter(|_| is_same), asked })
+        Ok(Self { parent: Parent::find()?, asked })
     }
 
     /// Waits for `time`; true when the parent has ended or somebody asked to end before.
     fn ends_within(&self, time: Duration) -> Result<bool> {
-        // A parent that cannot be watched has ended, or is none.
-        let Some(parent) = &self.parent else { return Ok(true) };
+        let parent = match &self.parent {
+            Parent::Ended => return Ok(true),
+            Parent::Alive(parent) => Some(parent),
+            Parent::OutOfSight => None,
+        };
         let deadline = Instant::now() + time;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            let mut ends =
-                [PollFd::new(parent, PollFlags::IN), PollFd::from_borrowed_fd(self.asked.as_fd(), PollFlags::IN)];
+            let ends = parent.map(OwnedFd::as_fd).into_iter().chain([self.asked.as_fd()]);
+            let mut ends: Vec<PollFd<'_>> = ends.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
             match poll(&mut ends, Some(&wait)) {
                 Ok(0) => return Ok(false),
                 Ok(_) => {
@@ -194,6 +199,21 @@ impl Life {
                 Err(error) => return Err(error).context("cannot wait"),
             }
         }
+    }
+}
+
+impl Parent {
+    /// The parent as it is now: a later process with its number is another one.
+    fn find() -> Result<Self> {
+        let Some(parent) = getppid() else { return Ok(Self::OutOfSight) };
+        let Some(before) = start(parent) else { return Ok(Self::Ended) };
+        let opened = match pidfd_open(parent, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH) => return Ok(Self::Ended),
+            opened => opened.context("cannot watch the process that started this")?,
+        };
+        // It may have ended before it was opened, and its number be another process's.
+        let is_same = getppid() == Some(parent) && start(parent) == Some(before);
+        Ok(if is_same { Self::Alive(opened) } else { Self::Ended })
     }
 }
 
