@@ -137,7 +137,7 @@ pub(in crate::commands) struct Identify {
 
 #[derive(Debug, Args)]
 #[command(after_help = "A session that a clean-up has marked inactive becomes active again. With --every it goes on \
-    until the process that started it ends, or until SIGTERM.")]
+    until the process that started it or the terminal's session ends, the session is released, or until SIGTERM.")]
 pub(in crate::commands) struct Heartbeat {
     /// What the heartbeat says of the session's status [default: the registry's]
     #[arg(long, value_name = "STATUS", allow_hyphen_values = true)]

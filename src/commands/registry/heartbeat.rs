@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -16,7 +17,7 @@ use super::arguments::Heartbeat;
 use crate::commands::UsageError;
 use crate::context::{Context, clock};
 use crate::exit::ExitStatus;
-use crate::filesystem::proc::Proc;
+use crate::filesystem::proc::{Proc, Process};
 use crate::output::escape::Escaped;
 use crate::output::registry::SessionView;
 use crate::policy::session_number::SessionNumber;
@@ -35,7 +36,8 @@ pub(super) fn run(context: &Context, arguments: &Heartbeat) -> Result<ExitStatus
     if context.now != context.started {
         return Err(UsageError("--every beats as time goes by, so --at cannot say when".to_owned()).into());
     }
-    let life = Life::of_parent()?;
+    // A service's session is whatever its number says.
+    let life = Life::of(pulse.anchor.process.filter(|_| arguments.number.is_none()))?;
     let first = pulse.beat(context.now)?;
     context.output.show(&first)?;
     pulse.go_on(every, &life, first.number, context.now)
@@ -151,43 +153,58 @@ impl Pulse<'_> {
     }
 }
 
-/// What the loop lives by: its parent, and nobody asking it to end.
+/// What the loop lives by: the process that started it, the one that stands for its session, and nobody asking it to end.
 struct Life {
-    parent: Parent,
+    /// They have not ended yet.
+    processes: Vec<OwnedFd>,
+    /// One of them had ended before it could be watched.
+    is_over: bool,
     asked: UnixStream,
 }
 
-/// The process that started this.
-enum Parent {
-    Alive(OwnedFd),
-    Ended,
-    /// It is outside of this container.
-    OutOfSight,
-}
-
 impl Life {
-    fn of_parent() -> Result<Self> {
+    fn of(session: Option<Process>) -> Result<Self> {
         let (asked, sender) = UnixStream::pair()?;
         asked.set_nonblocking(true)?;
         for signal in [SIGTERM, SIGINT, SIGHUP] {
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)
                 .with_context(|| format!("cannot wait for signal {signal}"))?;
         }
-        Ok(Self { parent: Parent::find()?, asked })
+        let mut life = Self { processes: Vec::new(), is_over: false, asked };
+        // A parent that lies outside of this container has no number here.
+        let parent = getppid();
+        if let Some(parent) = parent {
+            life.watch(parent, start(parent))?;
+            // It may have ended before it was opened, and its number be another process's.
+            life.is_over |= getppid() != Some(parent);
+        }
+        if let Some(session) = session {
+            let pid = i32::try_from(session.pid).ok().and_then(Pid::from_raw);
+            pid.map_or(Ok(()), |pid| life.watch(pid, Some(session.start_ticks)))?;
+        }
+        Ok(life)
     }
 
-    /// Waits for `time`; true when the parent has ended or somebody asked to end before.
+    /// Opens a process that started at `started`: a later one with its number is another one.
+    fn watch(&mut self, pid: Pid, started: Option<u64>) -> Result<()> {
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) if started.is_some() && start(pid) == started => self.processes.push(process),
+            Ok(_) | Err(Errno::SRCH) => self.is_over = true,
+            Err(error) => return Err(error).context("cannot watch the process that started this"),
+        }
+        Ok(())
+    }
+
+    /// Waits for `time`; true when a process has ended or somebody asked to end before.
     fn ends_within(&self, time: Duration) -> Result<bool> {
-        let parent = match &self.parent {
-            Parent::Ended => return Ok(true),
-            Parent::Alive(parent) => Some(parent),
-            Parent::OutOfSight => None,
-        };
+        if self.is_over {
+            return Ok(true);
+        }
         let deadline = Instant::now() + time;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            let ends = parent.map(OwnedFd::as_fd).into_iter().chain([self.asked.as_fd()]);
+            let ends = self.processes.iter().map(OwnedFd::as_fd).chain([self.asked.as_fd()]);
             let mut ends: Vec<PollFd<'_>> = ends.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
             match poll(&mut ends, Some(&wait)) {
                 Ok(0) => return Ok(false),
@@ -195,25 +212,10 @@ impl Life {
                     let _ = (&self.asked).read(&mut [0; 16]);
                     return Ok(true);
                 }
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(error) => return Err(error).context("cannot wait"),
             }
         }
-    }
-}
-
-impl Parent {
-    /// The parent as it is now: a later process with its number is another one.
-    fn find() -> Result<Self> {
-        let Some(parent) = getppid() else { return Ok(Self::OutOfSight) };
-        let Some(before) = start(parent) else { return Ok(Self::Ended) };
-        let opened = match pidfd_open(parent, PidfdFlags::empty()) {
-            Err(rustix::io::Errno::SRCH) => return Ok(Self::Ended),
-            opened => opened.context("cannot watch the process that started this")?,
-        };
-        // It may have ended before it was opened, and its number be another process's.
-        let is_same = getppid() == Some(parent) && start(parent) == Some(before);
-        Ok(if is_same { Self::Alive(opened) } else { Self::Ended })
     }
 }
 
