@@ -23,6 +23,8 @@ pub(crate) struct Options {
     bench: bool,
     #[command(flatten)]
     pub(crate) prune: Prune,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
 }
 
 /// What only `prune` looks at.
@@ -38,6 +40,18 @@ pub(crate) struct Prune {
     /// Leave out the original's way, which takes seconds on M (and is never run on larger trees)
     #[arg(long)]
     pub(crate) skip_original: bool,
+}
+
+/// What only `registry` looks at.
+#[derive(Args)]
+#[command(next_help_heading = "For --bench registry")]
+pub(crate) struct Registry {
+    /// How many sessions the registry holds
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..))]
+    pub(crate) sessions: u64,
+    /// How many beats they left together
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    pub(crate) beats: u64,
 }
 
 /// How large a tree is.
