@@ -564,18 +564,27 @@ system_units() {
 }
 
 sandbox() { # what the unit of this user may do beyond the plain file
-  local reach=localhost dir
-  dir=$(setting map.dir "$DIR") # the user may have written it, and root writes it into a unit
-  if [[ -n $dir && ($dir != /* || $dir == *[[:cntrl:]]*) ]]; then
-    fail "map.dir of $TARGET cannot be written into a unit: $(printf %q "$dir"); give --dir"
-  fi
+  local reach=localhost dir base
+  dir=$(setting map.dir "$DIR")
+  check_for_unit map.dir "$dir" 'give --dir'
   say '[Service]'
   say 'ReadWritePaths='
   say "ReadWritePaths=$(quoted "-$dir") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
+  if [[ $(setting registry.enabled) == true ]]; then
+    base=$(setting registry.base)
+    check_for_unit registry.base "$base" 'change it'
+    if [[ -n $base ]]; then say "ReadWritePaths=$(quoted "-$base")"; fi
+  fi
   if [[ -n $(setting bridge.url "$BRIDGE_URL") ]]; then
     if [[ $(setting bridge.allow_remote) == true ]]; then reach=any; fi
     say 'RestrictAddressFamilies=AF_INET AF_INET6'
     say "IPAddressAllow=$reach"
+  fi
+}
+
+check_for_unit() { # KEY PATH REMEDY: the user may have written it, and root writes it into a unit
+  if [[ -n $2 && ($2 != /* || $2 == *[[:cntrl:]]*) ]]; then
+    fail "$1 of $TARGET cannot be written into a unit: $(printf %q "$2"); $3"
   fi
 }
 
