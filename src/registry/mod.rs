@@ -127,7 +127,8 @@ impl Registry {
 
     /// Takes the lock beside the registry, whose folder must be there.
     pub(crate) fn lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, RegistryError> {
-        if !self.base.is_dir() {
+        // A folder that cannot be seen may be there: whoever locks it says why it cannot.
+        if fs_err::metadata(&self.base).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Err(RegistryError::Missing(self.path()));
         }
         let lock = Lock::take(&self.path().with_extension("lock"), policy)?;
