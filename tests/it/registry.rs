@@ -314,7 +314,10 @@ fn a_number_whose_session_is_anything_but_inactive_is_refused() {
         for flags in [&[][..], &["--no-cleanup"], &["--session-id", "x"]] {
             let ran = world.registry_run(&[&["register", "5", "New", "goal"], flags].concat()).ends_with(1);
             let words = status.as_str().unwrap_or("without a status");
-            assert!(ran.stderr.contains(&format!("session 5 is {words} (Role 5)")), "{status}: {ran:?}");
+            assert!(
+                ran.stderr.contains(&format!("session 5 is {words} (Role 5, last sign of life 1m ago); end it")),
+                "{status}: {ran:?}"
+            );
             assert!(ran.stderr.contains("session-sweep registry release 5"), "{ran:?}");
             assert!(ran.stderr.contains("take 1 with --next"), "{ran:?}");
             assert_eq!(ran.stdout, "");
@@ -322,6 +325,20 @@ fn a_number_whose_session_is_anything_but_inactive_is_refused() {
         assert_eq!(world.registry_state(), before, "{status}");
         assert!(!world.beats().exists(), "{status}");
     }
+}
+
+#[test]
+fn a_refusal_says_when_the_session_was_heard_of_and_claims_no_more_than_is_true() {
+    let world = registry(&[session(1, "active", LONG), session(2, "working", LONG)]);
+    world.beat_of("session-2", 180);
+    let ran = world.registry_run(&["register", "2", "New", "goal"]).ends_with(1);
+    assert!(ran.stderr.contains("session 2 is working (Role 2, last sign of life 3.0h ago)"), "{ran:?}");
+    assert!(ran.stderr.contains("nothing was registered"), "{ran:?}");
+    // The clean-up came first.
+    assert_eq!(world.status_of(1), "inactive");
+    let world = registry_of(r#"{"2": {"status": "working"}}"#);
+    let ran = world.registry_run(&["register", "2", "New", "goal"]).ends_with(1);
+    assert!(ran.stderr.contains("session 2 is working (without a role, no sign of life)"), "{ran:?}");
 }
 
 #[test]

@@ -9,13 +9,13 @@ use chrono::{SecondsFormat, TimeDelta, Utc};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::machine::{as_ordinary_user, set_mode};
+use crate::machine::{as_ordinary_user, set_mode, strace};
 use crate::registry_world::{
     STAMP, body, in_document, named, no_registry, only_one, registry, registry_of, session, verdicts,
 };
 use crate::snapshots::{settled, shown};
 use crate::tree::{assert_untouched, names_in, tree_of};
-use crate::world::{CLAUDE_ID, Ran, World, ago};
+use crate::world::{CLAUDE_ID, Ran, World, ago, wait_until};
 
 /// Longer ago than any clean-up here allows.
 const LONG: i64 = 10_000;
@@ -413,6 +413,20 @@ fn where_the_heartbeats_cannot_be_listed_nobody_goes() {
 }
 
 #[test]
+fn the_folder_of_heartbeats_may_be_a_link() {
+    let world = registry(&[session(1, "active", LONG), session(2, "inactive", LONG)]);
+    let elsewhere = world.root().join("elsewhere");
+    world.beat_of("session-1", 1);
+    world.beat_of("session-1", 5000);
+    fs_err::rename(world.beats(), &elsewhere).unwrap();
+    symlink(&elsewhere, world.beats()).unwrap();
+    world.registry_run(&["cleanup"]).ends_with(0);
+    assert_eq!((world.status_of(1), names_in(&elsewhere).len()), (json!("active"), 1));
+    world.registry_run(&["register", "2", "a", "b"]).ends_with(0);
+    assert_eq!(names_in(&elsewhere).len(), 2);
+}
+
+#[test]
 fn no_folder_of_heartbeats_holds_none() {
     let world = registry(&[session(1, "active", LONG), session(2, "active", 1)]);
     world.registry_run(&["cleanup"]).ends_with(0);
@@ -487,15 +501,17 @@ fn a_registry_that_is_none_is_an_error_and_stays_as_it_is() {
         let world = registry(&[]);
         fs_err::write(world.registry_path(), text).unwrap();
         let before = world.registry_state();
-        for command in [
-            &["list"][..],
-            &["cleanup"],
+        let commands = [
+            &["cleanup"][..],
+            &["list"],
             &["cleanup", "-n"],
             &["register", "2", "a", "b"],
             &["register", "--no-cleanup", "--next", "a", "b"],
             &["release", "1"],
             &["heartbeat", "--number", "1"],
-        ] {
+        ];
+        // Each looks for a while whether somebody is just writing it.
+        for command in &commands[..if *text == b"[]" { commands.len() } else { 1 }] {
             let ran = world.registry_run(command).ends_with(1);
             let path = world.registry_path();
             assert!(ran.stderr.contains(path.to_str().unwrap()), "{ran:?}");
@@ -765,6 +781,27 @@ fn without_a_registry_there_is_nothing_to_clean_and_that_is_said() {
     fs_err::create_dir(world.base()).unwrap();
     world.registry_run(&["cleanup"]).ends_with(1);
     assert!(!world.registry_path().exists());
+}
+
+#[test]
+fn a_registry_that_cannot_be_seen_is_not_one_that_is_not_there() {
+    let mut world = no_registry();
+    let base = world.root().join("closed/registry");
+    fs_err::create_dir_all(&base).unwrap();
+    fs_err::write(base.join("claude_sessions.json"), "{}").unwrap();
+    world.variable("SESSION_REGISTRY_DIR", &base).variable("SESSION_SWEEP_REGISTRY_ENABLED", "true");
+    let closed = base.parent().unwrap().to_owned();
+    for seen_by in
+        [&["registry", "cleanup"][..], &["registry", "list"], &["registry", "cleanup", "-n"], &["audit"], &["sweep"]]
+    {
+        set_mode(&closed, 0);
+        let ran = Ran::of(&mut as_ordinary_user(&world, &world.command(seen_by)));
+        set_mode(&closed, 0o700);
+        let ran = ran.ends_with(1);
+        assert!(ran.stderr.contains("closed/registry") && ran.stderr.contains("Permission denied"), "{ran:?}");
+    }
+    let run = &runs(&world)[0];
+    assert!(run["error"].as_str().unwrap().contains("Permission denied"), "{run:#}");
 }
 
 // ---- a clock that jumps
@@ -1124,7 +1161,7 @@ fn contend(changes: usize, in_place: bool, ours: impl Fn(&World, usize)) -> (Wor
 
 #[test]
 fn a_program_without_our_lock_loses_no_change_to_clean_ups_and_registrations() {
-    const CHANGES: usize = 150;
+    const CHANGES: usize = 400;
     for in_place in [true, false] {
         let (world, _) = contend(CHANGES, in_place, |world, round| {
             world.registry_run(&["cleanup", "-q", "--wait", "60s"]).ends_with(0);
@@ -1142,6 +1179,86 @@ fn a_program_without_our_lock_loses_no_change_to_clean_ups_and_registrations() {
         assert!(!names_in(&world.beats()).is_empty());
         assert_eq!(registry["1"]["status"], "active");
     }
+}
+
+#[test]
+fn a_session_that_comes_to_life_during_a_clean_up_is_kept() {
+    for is_new in [true, false] {
+        let world = registry(&[session(1, "active", LONG), session(2, "active", LONG)]);
+        let old = format!("{STAMP}-session-1.json");
+        world.beat(&old, body(LONG), LONG);
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("trace");
+        // Listed, then held up before the last heartbeat is opened: that time another one comes.
+        let options = [
+            "-P",
+            &old,
+            "-e",
+            "trace=openat",
+            "-e",
+            "inject=openat:delay_enter=700000:when=1",
+            "-o",
+            log.to_str().unwrap(),
+        ];
+        let command = world.command(&["registry", "cleanup", "--json"]);
+        let Some(mut command) = strace(&options, &command) else { return };
+        let ran = std::thread::scope(|threads| {
+            let run = threads.spawn(|| Ran::of(&mut command));
+            wait_until(|| fs_err::read_to_string(&log).is_ok_and(|text| text.contains(&old)));
+            if is_new {
+                world.beat_of("session-1", 1);
+            } else {
+                // One session registers meanwhile, with a program that does not know our lock.
+                let text = world.registry_text().replace(&ago(LONG), &ago(1));
+                fs_err::write(world.registry_path(), text).unwrap();
+            }
+            run.join().unwrap().ends_with(0)
+        });
+        assert_eq!(world.status_of(1), "active", "{ran:?}");
+        assert_eq!(world.status_of(2), if is_new { "inactive" } else { "active" }, "{ran:?}");
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(document["summary"]["marked_inactive"], i32::from(is_new), "{document:#}");
+    }
+}
+
+#[test]
+fn a_heartbeat_that_is_rewritten_during_a_clean_up_is_not_removed() {
+    let world = beaten();
+    let names = names_in(&world.beats());
+    let old = &names[0];
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("trace");
+    // Held up when it is about to go.
+    let calls = "trace=unlinkat,renameat,renameat2,statx,newfstatat,openat";
+    let inject = "inject=openat:delay_enter=700000:when=1";
+    let options = ["-P", old.as_str(), "-e", calls, "-e", inject, "-o", log.to_str().unwrap()];
+    let Some(mut command) = strace(&options, &world.command(&["registry", "cleanup", "--json"])) else { return };
+    std::thread::scope(|threads| {
+        let run = threads.spawn(|| Ran::of(&mut command));
+        wait_until(|| fs_err::read_to_string(&log).is_ok_and(|text| text.contains("openat(")));
+        fs_err::write(world.beats().join(old), "{}").unwrap();
+        run.join().unwrap().ends_with(0);
+    });
+    assert_eq!(fs_err::read_to_string(world.beats().join(old)).unwrap(), "{}");
+    assert_eq!(names_in(&world.beats()).len(), 3);
+}
+
+#[test]
+fn a_run_that_waits_goes_on_when_the_lock_is_released() {
+    let world = registry(&[session(1, "active", LONG)]);
+    let lock = File::create(world.base().join("claude_sessions.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut command = world.command(&["registry", "release", "1", "--wait", "60s", "-v"]);
+    std::thread::scope(|threads| {
+        let run = threads.spawn(|| Ran::of(&mut command));
+        // However far it has come by now, it cannot have been done.
+        world.registry_run(&["list"]).ends_with(0);
+        assert!(!run.is_finished());
+        assert_eq!(world.status_of(1), "active");
+        drop(lock);
+        run.join().unwrap().ends_with(0);
+    });
+    assert_eq!(world.status_of(1), "inactive");
 }
 
 #[test]
