@@ -11,6 +11,9 @@ use crate::world::{Ran, World};
 
 const LONG: i64 = 10_000;
 
+/// The same text in another style.
+type Restyle = fn(&str) -> String;
+
 fn beat_json(world: &World, name: &str) -> Value {
     serde_json::from_str(&fs_err::read_to_string(world.beats().join(name)).unwrap()).unwrap()
 }
@@ -373,17 +376,17 @@ fn every_style_of_text_is_kept_by_a_registration() {
         format!(",\n{unit}\"7\": {{\n{unit}{unit}{}\n{unit}}}\n}}", fields.replace('|', &format!("\n{unit}{unit}")))
     };
     let old = "{\n  \"9\": {\n    \"status\": \"working\",\n    \"role\": \"\\u2192\"\n  }\n}";
-    let styles: [(&str, &str, Box<dyn Fn(&str) -> String>); 4] = [
-        ("as Python writes", "  ", Box::new(str::to_owned)),
-        ("newline at the end", "  ", Box::new(|text| format!("{text}\n"))),
-        ("tabs", "\t", Box::new(|text| text.replace("  ", "\t"))),
-        ("minified", "  ", Box::new(|text| text.replace(['\n', ' '], ""))),
+    let styles: [(&str, Restyle); 4] = [
+        ("as Python writes", str::to_owned),
+        ("newline at the end", |text| format!("{text}\n")),
+        ("tabs", |text| text.replace("  ", "\t")),
+        ("minified", |text| text.replace(['\n', ' '], "")),
     ];
-    for (style, unit, styled) in styles {
+    for (style, styled) in styles {
         let world = registry_of(&styled(old));
         world.registry_run(&["register", "7", "a", "b", "--terminal", "t"]).ends_with(0);
         let full = old.strip_suffix("\n}").unwrap().to_owned() + &new("  ");
-        assert_eq!(world.registry_text(), styled(&full), "{style} {unit:?}");
+        assert_eq!(world.registry_text(), styled(&full), "{style}");
     }
 }
 

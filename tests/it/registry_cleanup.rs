@@ -20,6 +20,9 @@ use crate::world::{CLAUDE_ID, Ran, World, ago, wait_until};
 /// Longer ago than any clean-up here allows.
 const LONG: i64 = 10_000;
 
+/// The same text in another style.
+type Restyle = fn(&str) -> String;
+
 /// Five hours after the other runs.
 const LATER: &str = "2026-11-20T17:00:00Z";
 
@@ -547,13 +550,13 @@ fn every_style_of_text_is_kept() {
         \"registered_at\": \"2025-11-15T22:15:00Z\",\n    \"n\": 1e3\n  },\n  \"2\": {\n    \"status\": \"working\"\n  }\n}";
     let added = ",\n    \"marked_inactive_at\": \"2026-11-20T12:00:00Z\"\n  },";
     let ended = python.replace("\"active\"", "\"inactive\"").replace("\n  },", added);
-    let styles: [(&str, Box<dyn Fn(&str) -> String>); 6] = [
-        ("as Python writes", Box::new(str::to_owned)),
-        ("newline at the end", Box::new(|text| format!("{text}\n"))),
-        ("tabs", Box::new(|text| text.replace("  ", "\t"))),
-        ("CRLF", Box::new(|text| text.replace('\n', "\r\n"))),
-        ("raw characters", Box::new(|text| text.replace("\\u2192", "→"))),
-        ("minified", Box::new(|text| text.replace(['\n', ' '], ""))),
+    let styles: [(&str, Restyle); 6] = [
+        ("as Python writes", str::to_owned),
+        ("newline at the end", |text| format!("{text}\n")),
+        ("tabs", |text| text.replace("  ", "\t")),
+        ("CRLF", |text| text.replace('\n', "\r\n")),
+        ("raw characters", |text| text.replace("\\u2192", "→")),
+        ("minified", |text| text.replace(['\n', ' '], "")),
     ];
     for (style, styled) in styles {
         let world = registry_of(&styled(python));
