@@ -48,6 +48,21 @@ fn the_folder_is_named_by_flag_variable_file_or_default() {
     assert_eq!(base_of(&world, &["--base", "relative"]), "relative");
 }
 
+#[test]
+fn a_folder_without_a_name_is_none() {
+    let mut world = no_registry();
+    let ran = world.registry_run(&["register", "1", "a", "b", "--base", ""]).ends_with(2);
+    assert!(ran.stderr.contains("--base"), "{ran:?}");
+    world.file(".config/session-sweep/config.toml", "[registry]\nbase = \"relative\"\n", 0);
+    let ran = world.registry_run(&["register", "1", "a", "b"]).ends_with(2);
+    assert!(ran.stderr.contains("registry.base"), "{ran:?}");
+    fs_err::remove_file(world.home().join(".config/session-sweep/config.toml")).unwrap();
+    // A variable that is empty is not set.
+    world.variable("SESSION_REGISTRY_DIR", "");
+    world.registry_run(&["register", "1", "a", "b"]).ends_with(0);
+    assert!(world.home().join(".local/state/session-sweep/registry/claude_sessions.json").exists());
+}
+
 // ---- list
 
 #[test]
@@ -105,6 +120,19 @@ fn what_is_not_understood_has_its_number_all_the_same() {
         assert!(ran.stderr.contains(&format!("{number} is in the registry and is no session")), "{ran:?}");
     }
     assert_eq!(world.registry_state(), before);
+}
+
+#[test]
+fn a_list_shows_the_terminal_that_is_known_as_a_session() {
+    let world = registry(&[session(1, "inactive", LONG), session(2, "active", 1)]);
+    let mut command = world.command(&["registry", "identify", "1"]);
+    let id = "0856b851-1111-4222-8333-0123456789ab";
+    Ran::of(command.env("CLAUDE_CODE_SESSION_ID", id)).ends_with(0);
+    let document = world.registry_document(&["list"]);
+    let holder = in_document(&document, 1)["holder"].as_str().unwrap();
+    assert_eq!(in_document(&document, 2)["holder"], Value::Null);
+    let text = world.registry_run(&["list"]).ends_with(0).stdout;
+    assert!(text.contains(holder) && text.contains("s002") && !text.contains("s001"), "{text}");
 }
 
 #[test]
@@ -266,31 +294,39 @@ fn roles_goals_and_ids_are_any_text() {
     ];
     let world = no_registry();
     for (number, text) in (1..).zip(texts) {
-        let before = names_in(world.root());
-        let arguments =
-            ["registry", "register", "--session-id", text, "--terminal", text, "--", &number.to_string(), text, text]
-                .map(ToOwned::to_owned);
-        let arguments: Vec<&str> = ["--at", "2026-11-20T12:00:00Z", "--json"]
-            .into_iter()
-            .chain(arguments.iter().map(String::as_str))
-            .collect();
+        let number = number.to_string();
+        let flags = ["--at", "2026-11-20T12:00:00Z", "--json", "--session-id", text, "--terminal", text];
+        let arguments = [&["registry", "register"], &flags[..], &["--", &number, text, text]].concat();
         let ran = Ran::of(&mut world.command_at_present(&arguments)).ends_with(0);
         let document: Value = serde_json::from_str(&ran.stdout).unwrap();
-        let entry = world.registry_json()[number.to_string()].clone();
+        let entry = world.registry_json()[&number].clone();
         for field in ["session_id", "role", "goal", "terminal"] {
             assert_eq!((&document[field], &entry[field]), (&json!(text), &json!(text)), "{text:?}");
         }
         assert!(world.registry_text().is_ascii());
         let beat = beat_json(&world, &format!("2026-11-20_12-00-00-session-{number}.json"));
         assert_eq!((&beat["session_id"], &beat["role"]), (&json!(text), &json!(text)));
-        assert!(before.is_empty() || names_in(world.root()).len() <= before.len() + 1);
     }
+    // None of them was taken for a path.
+    assert_eq!(names_in(world.root()), ["bridge", "home", "registry"]);
     assert_eq!(names_in(&world.beats()).len(), texts.len());
     for ran in
         [world.registry_run(&["list", "--all", "-v"]).ends_with(0), world.registry_run(&["cleanup"]).ends_with(0)]
     {
         assert!(!ran.stdout.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{202e}')), "{ran:?}");
     }
+}
+
+#[test]
+fn words_that_are_no_text_are_refused() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let world = no_registry();
+    let odd = std::ffi::OsStr::from_bytes(b"\xff");
+    let mut command = world.command(&["registry", "register", "5", "role"]);
+    Ran::of(command.arg(odd)).ends_with(2);
+    let mut command = world.command(&["registry", "register", "5", "role", "goal", "--session-id"]);
+    Ran::of(command.arg(odd)).ends_with(2);
+    assert!(!world.base().exists());
 }
 
 #[test]

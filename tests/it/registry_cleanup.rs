@@ -55,12 +55,14 @@ fn a_session_that_registered_a_minute_ago_is_active_without_any_heartbeat() {
 
 #[test]
 fn a_session_that_never_gave_a_sign_is_never_and_goes() {
-    let world = registry_of(r#"{"1": {"status": "active"}, "2": {"status": "active", "registered_at": "soon"}}"#);
+    let text = r#"{"1": {"status": "active"}, "2": {"status": "active", "registered_at": "soon"},
+        "3": {"status": "active", "registered_at": 1795175940}, "4": {"status": "active", "registered_at": null}}"#;
+    let world = registry_of(text);
     let ran = world.registry_run(&["cleanup"]).ends_with(0);
     assert!(ran.stdout.contains("Last heartbeat: Never"), "{ran:?}");
     assert!(ran.stdout.contains("registered_at of session 2 is no time up to now: soon"), "{ran:?}");
     // What cannot be dated may be a sign: it is kept.
-    assert_eq!([1, 2].map(|number| world.status_of(number)), ["inactive", "active"]);
+    assert_eq!([1, 2, 3, 4].map(|number| world.status_of(number)), ["inactive", "active", "active", "active"]);
 }
 
 #[test]
@@ -76,7 +78,9 @@ fn last_heartbeat_of_the_entry_counts_in_every_form_that_is_written() {
     ] {
         let mut entry = session(1, "active", LONG);
         entry["last_heartbeat"] = text.into();
-        let world = registry(&[entry]);
+        let mut world = registry(&[entry]);
+        // Wherever this machine is.
+        world.variable("TZ", "PST8");
         let (source, age) = world.sign_of(1);
         assert!(source == "entry" && (age == Some(9) || age == Some(10)), "{text}: {source} {age:?}");
         assert_eq!(world.verdicts(), ["1: active"], "{text}");
@@ -416,6 +420,30 @@ fn where_the_heartbeats_cannot_be_listed_nobody_goes() {
 }
 
 #[test]
+fn a_folder_whose_files_cannot_be_looked_at_keeps_their_sessions() {
+    let world = registry(&[session(1, "active", LONG), session(2, "active", LONG)]);
+    world.beat_of("session-1", 1);
+    // Names may be listed and files not be seen.
+    set_mode(&world.beats(), 0o600);
+    let ran = Ran::of(&mut as_ordinary_user(&world, &world.command(&["registry", "cleanup", "--json"])));
+    set_mode(&world.beats(), 0o700);
+    let document: Value = serde_json::from_str(&ran.ends_with(4).stdout).unwrap();
+    assert_eq!(verdicts(&document), ["1: unknown", "2: stale"], "{document:#}");
+    assert!(only_one(&document, "problems").ends_with("could not be read: Permission denied (os error 13)"));
+    assert_eq!([1, 2].map(|number| world.status_of(number)), ["active", "inactive"]);
+}
+
+#[test]
+fn a_heartbeat_of_more_than_any_heartbeats_size_is_told_of_and_keeps_its_session() {
+    let world = registry(&[session(1, "active", LONG)]);
+    let long = json!({"timestamp": ago(LONG), "action": "x".repeat(300 << 10)}).to_string();
+    world.beat(format!("{STAMP}-session-1.json"), long, 1);
+    let ran = world.registry_run(&["cleanup"]).ends_with(4);
+    assert!(ran.stdout.contains("session-1.json could not be read: "), "{ran:?}");
+    assert_eq!(world.status_of(1), "active");
+}
+
+#[test]
 fn the_folder_of_heartbeats_may_be_a_link() {
     let world = registry(&[session(1, "active", LONG), session(2, "inactive", LONG)]);
     let elsewhere = world.root().join("elsewhere");
@@ -494,6 +522,7 @@ fn a_registry_that_is_none_is_an_error_and_stays_as_it_is() {
         b"\"x\"",
         b"{\"1\": {\"status\": \"active\"}, \"1\": {\"status\": \"inactive\"}}",
         b"{\"1\": {\"status\": \"active\", \"status\": \"inactive\"}}",
+        b"{\"2\": {\"status\": \"active\"}, \"\\u0032\": {\"status\": \"inactive\"}}",
         b"{\"1\": {\"status\": \"active\"}} {}",
         b"{\"1\": {\"status\": \"active\",}}",
         b"{\"1\": {\"role\": \"\\!\"}}",
@@ -563,6 +592,30 @@ fn every_style_of_text_is_kept() {
         world.registry_run(&["cleanup"]).ends_with(0);
         assert_eq!(world.registry_text(), styled(&ended), "{style}");
     }
+}
+
+#[test]
+fn escapes_that_other_programs_write_are_understood_and_kept() {
+    // A lone surrogate is what Python makes of an argument that is no UTF-8.
+    let text = r#"{"\u0032": {"status": "\u0061ctive", "role": "\udcff \ud83e\udd80", "goal": "\/"}, "3": {"status": "working"}}"#;
+    let world = registry_of(text);
+    let ran = world.registry_run(&["list"]).ends_with(0);
+    assert!(ran.stdout.contains("active (stale)"), "{ran:?}");
+    world.registry_run(&["cleanup"]).ends_with(0);
+    let mark = r#""goal": "\/", "marked_inactive_at": "2026-11-20T12:00:00Z"}"#;
+    let expected = text.replace(r#""\u0061ctive""#, r#""inactive""#).replace(r#""goal": "\/"}"#, mark);
+    assert_eq!(world.registry_text(), expected);
+}
+
+#[test]
+fn a_registry_of_more_than_any_registrys_size_is_refused() {
+    let world = registry(&[session(1, "active", LONG)]);
+    File::options().write(true).open(world.registry_path()).unwrap().set_len(65 << 20).unwrap();
+    for command in [&["cleanup"][..], &["list"], &["register", "2", "a", "b"]] {
+        let ran = world.registry_run(command).ends_with(1);
+        assert!(ran.stderr.contains(world.registry_path().to_str().unwrap()), "{ran:?}");
+    }
+    assert_eq!(fs_err::metadata(world.registry_path()).unwrap().len(), 65 << 20);
 }
 
 #[test]
@@ -724,6 +777,28 @@ fn a_timeout_that_is_none_ends_with_2_and_marks_nobody() {
     let ran = world.registry_run(&["cleanup", "--dryrun"]).ends_with(2);
     assert!(ran.stderr.contains("--dry-run"), "{ran:?}");
     assert_untouched(&before, world.root());
+}
+
+#[test]
+fn a_wrong_setting_ends_with_2_and_is_named() {
+    let mut world = registry(&[session(1, "active", LONG)]);
+    let before = world.registry_state();
+    for (text, words) in [
+        ("timeout = \"2\"", "registry.timeout"),
+        ("timeout = 120", "registry.timeout"),
+        ("prune_heartbeats = \"0d\"", "registry.prune_heartbeats"),
+        ("enabled = \"yes\"", "registry.enabled"),
+        ("timeot = \"2h\"", "did you mean `timeout`?"),
+    ] {
+        world.file(".config/session-sweep/config.toml", format!("[registry]\n{text}\n"), 0);
+        let ran = world.registry_run(&["cleanup"]).ends_with(2);
+        assert!(ran.stderr.contains(words), "{text}: {ran:?}");
+    }
+    fs_err::remove_file(world.home().join(".config/session-sweep/config.toml")).unwrap();
+    world.variable("SESSION_SWEEP_REGISTRY_TIMEOUT", "abc");
+    let ran = world.registry_run(&["cleanup"]).ends_with(2);
+    assert!(ran.stderr.contains("SESSION_SWEEP_REGISTRY_TIMEOUT"), "{ran:?}");
+    assert_eq!(world.registry_state(), before);
 }
 
 #[test]
@@ -930,6 +1005,16 @@ fn a_machine_that_restarted_or_ran_on_for_long_has_no_jump() {
         later(&world, &[]).ends_with(0);
         assert_eq!(world.status_of(1), "inactive", "{what}");
     }
+}
+
+#[test]
+fn clocks_that_cannot_be_noted_hinder_nothing() {
+    let world = registry(&[session(1, "active", LONG)]);
+    fs_err::write(world.base().join(".session-sweep"), "mine").unwrap();
+    let ran = world.registry_run(&["cleanup"]).ends_with(0);
+    assert!(ran.stderr.contains(".session-sweep"), "{ran:?}");
+    assert_eq!(world.status_of(1), "inactive");
+    assert_eq!(fs_err::read_to_string(world.base().join(".session-sweep")).unwrap(), "mine");
 }
 
 #[test]
@@ -1330,6 +1415,8 @@ fn a_sweep_cleans_the_registry_up_and_writes_it_down() {
     let run = &runs(&world)[0];
     assert_eq!(run["registry"], json!({"sessions": 2, "marked_inactive": 1, "beats_pruned": 1}), "{run:#}");
     assert_eq!(run["exit"], 0);
+    let document = world.json(&["status"]);
+    assert_eq!(document["last_run"]["registry"], run["registry"], "{document:#}");
     let status = world.run(&["status"]).ends_with(0);
     assert!(status.stdout.contains("2 sessions, 1 marked inactive"), "{status:?}");
     world.run(&["sweep", "-n", "--exit-code"]).ends_with(0);
