@@ -9,9 +9,9 @@ use chrono::{SecondsFormat, TimeDelta, Utc};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::machine::{as_ordinary_user, set_mode, strace};
+use crate::machine::{SmallDisk, as_ordinary_user, set_mode, strace};
 use crate::registry_world::{
-    STAMP, body, in_document, named, no_registry, only_one, registry, registry_of, session, verdicts,
+    STAMP, body, in_document, named, no_registry, only_one, registry, registry_of, session, text_of, verdicts,
 };
 use crate::snapshots::{settled, shown};
 use crate::tree::{assert_untouched, names_in, tree_of};
@@ -1284,7 +1284,7 @@ fn a_session_that_comes_to_life_during_a_clean_up_is_kept() {
             "-e",
             "trace=openat",
             "-e",
-            "inject=openat:delay_enter=700000:when=1",
+            "inject=openat:delay_enter=3000000:when=1",
             "-o",
             log.to_str().unwrap(),
         ];
@@ -1318,7 +1318,7 @@ fn a_heartbeat_that_is_rewritten_during_a_clean_up_is_not_removed() {
     let log = folder.path().join("trace");
     // Held up when it is about to go.
     let calls = "trace=unlinkat,renameat,renameat2,statx,newfstatat,openat";
-    let inject = "inject=openat:delay_enter=700000:when=1";
+    let inject = "inject=openat:delay_enter=3000000:when=1";
     let options = ["-P", old.as_str(), "-e", calls, "-e", inject, "-o", log.to_str().unwrap()];
     let Some(mut command) = strace(&options, &world.command(&["registry", "cleanup", "--json"])) else { return };
     std::thread::scope(|threads| {
@@ -1355,6 +1355,108 @@ fn a_clean_up_leaves_nothing_behind_but_what_is_ours() {
     world.registry_run(&["cleanup"]).ends_with(0);
     assert_eq!(names_in(&world.base()), [".session-sweep", "claude_sessions.json", "claude_sessions.lock"]);
     assert_eq!(names_in(&world.base().join(".session-sweep")), ["clock.json"]);
+}
+
+/// A clean-up with one call failing in one way, the first, second, … time: whatever happens, the registry is the old or the
+/// new one, and who is alive stays. Yields how often it was the new one and how often the old one.
+fn fail_everywhere(call: &str, error: &str) -> [usize; 2] {
+    let mut outcomes = [0, 0];
+    for number in 1.. {
+        let world = registry(&[session(1, "active", LONG), session(2, "active", LONG), session(3, "active", 1)]);
+        world.beat_of("session-1", LONG);
+        world.beat_of("session-2", 1);
+        world.beat_of("session-2", 6000);
+        let before = world.registry_text();
+        let inject = format!("inject={call}:error={error}:when={number}");
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("trace");
+        let trace = format!("trace={call}");
+        let options = ["-o", log.to_str().unwrap(), "-e", &trace, "-e", &inject];
+        let Some(mut command) = strace(&options, &world.command(&["registry", "cleanup"])) else { return [1, 1] };
+        let ran = Ran::of(&mut command);
+        if !fs_err::read_to_string(&log).unwrap().contains("INJECTED") {
+            return outcomes;
+        }
+        let moment = format!("{call} number {number} fails with {error}: {ran:?}");
+        let after = world.registry_json();
+        let statuses = [1, 2, 3].map(|number| after[number.to_string()]["status"].clone());
+        assert_eq!(statuses[1..], ["active", "active"], "{moment}");
+        assert!(world.beats().join("2026-11-20_11-59-00-session-2.json").exists(), "{moment}");
+        if statuses[0] == "inactive" {
+            let mark = "\"terminal\": \"s001\",\n    \"marked_inactive_at\": \"2026-11-20T12:00:00Z\"\n";
+            let expected =
+                before.replacen("\"active\"", "\"inactive\"", 1).replacen("\"terminal\": \"s001\"\n", mark, 1);
+            assert_eq!(world.registry_text(), expected, "{moment}");
+            outcomes[0] += 1;
+        } else {
+            assert_eq!(world.registry_text(), before, "{moment}");
+            assert_ne!(ran.status, 0, "{moment}");
+            outcomes[1] += 1;
+        }
+    }
+    outcomes
+}
+
+#[test]
+fn whatever_fails_the_registry_is_the_old_or_the_new_one_and_who_is_alive_stays() {
+    let cases = [
+        ("openat", "EACCES"),
+        ("openat", "EMFILE"),
+        ("getdents64", "EIO"),
+        ("statx,newfstatat", "EACCES"),
+        ("read,pread64", "EIO"),
+        ("write,pwrite64", "ENOSPC"),
+        ("fsync", "EIO"),
+        ("fcntl", "EAGAIN"),
+        ("flock", "ENOLCK"),
+        ("fchmod", "EPERM"),
+        ("renameat2", "EIO"),
+        ("unlinkat,renameat,ftruncate,mkdir", "EROFS"),
+    ];
+    let outcomes = std::thread::scope(|threads| {
+        let runs = cases.map(|(call, error)| (call, threads.spawn(move || fail_everywhere(call, error))));
+        runs.map(|(call, run)| (call, run.join().unwrap()))
+    });
+    for (call, [_, old]) in outcomes {
+        assert!(old > 0 || ["fcntl", "fchmod", "unlinkat,renameat,ftruncate,mkdir"].contains(&call), "{call}: {old}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_or_read_only_leaves_the_registry_as_it_was() {
+    let mut outcomes = [0, 0];
+    for free_pages in 0..12 {
+        let world = registry(&[]);
+        let Some(disk) = SmallDisk::at(&world.base(), 128) else { return };
+        let sessions: Vec<Value> = (1..=30).map(|number| session(number, "active", LONG)).collect();
+        fs_err::write(world.registry_path(), text_of(&sessions)).unwrap();
+        fs_err::write(world.base().join("claude_sessions.lock"), "").unwrap();
+        let mut filler = fs_err::File::create(world.base().join("filler")).unwrap();
+        while filler.write_all(&[0; 4096]).is_ok() {}
+        filler.set_len(filler.metadata().unwrap().len().saturating_sub(free_pages * 4096)).unwrap();
+        drop(filler);
+        let before = world.registry_state();
+        let ran = world.registry_run(&["cleanup"]);
+        if ran.status == 0 {
+            outcomes[0] += 1;
+            assert_eq!(world.status_of(30), "inactive");
+        } else {
+            outcomes[1] += 1;
+            let ran = ran.ends_with(1);
+            assert!(ran.stderr.contains("claude_sessions.json") && ran.stderr.contains("No space left"), "{ran:?}");
+            assert_eq!(world.registry_state(), before);
+        }
+        let left = names_in(&world.base()).into_iter().filter(|name| name != ".session-sweep");
+        assert_eq!(left.collect::<Vec<_>>(), ["claude_sessions.json", "claude_sessions.lock", "filler"]);
+        disk.freeze();
+        let before = world.registry_state();
+        let ran = world.registry_run(&["release", "1"]).ends_with(1);
+        assert!(ran.stderr.contains("ead-only file system"), "{ran:?}");
+        assert_eq!(world.registry_state(), before);
+        world.registry_run(&["list"]).ends_with(0);
+        world.registry_run(&["cleanup", "-n"]).ends_with(0);
+    }
+    assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
 }
 
 // ---- among the other areas
