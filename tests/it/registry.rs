@@ -457,6 +457,38 @@ fn next_takes_the_lowest_number_that_nobody_has() {
 }
 
 #[test]
+fn registrations_at_the_same_time_get_a_number_each() {
+    const AT_ONCE: usize = 20;
+    let world = registry(&[session(3, "working", LONG), session(4, "active", LONG)]);
+    let register = |index: usize| {
+        let role = format!("role {index}");
+        let ran = world.registry_run(&["register", "--next", &role, "goal", "--json", "--wait", "60s"]).ends_with(0);
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        (document["number"].as_u64().unwrap(), role)
+    };
+    let register = &register;
+    let mut registered = std::thread::scope(|threads| {
+        let all: Vec<_> = (0..AT_ONCE).map(|index| threads.spawn(move || register(index))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    registered.sort();
+    let numbers: Vec<u64> = registered.iter().map(|(number, _)| *number).collect();
+    // 4 was not heard of for too long, and 3 is working.
+    let expected: Vec<u64> = (1..).filter(|number| *number != 3).take(AT_ONCE).collect();
+    assert_eq!(numbers, expected);
+    let after = world.registry_json();
+    for (number, role) in &registered {
+        let entry = &after[number.to_string()];
+        assert_eq!((&entry["role"], &entry["status"]), (&json!(role), &json!("active")));
+    }
+    assert_eq!((after.as_object().unwrap().len(), names_in(&world.beats()).len()), (AT_ONCE + 1, AT_ONCE));
+    assert_eq!(
+        names_in(&world.base()),
+        [".session-sweep", "claude_sessions.json", "claude_sessions.lock", "heartbeats"]
+    );
+}
+
+#[test]
 fn a_registry_that_cannot_be_written_stays_and_the_file_is_named() {
     let world = registry(&[session(1, "active", LONG), session(2, "inactive", LONG)]);
     let before = world.registry_state();

@@ -340,6 +340,18 @@ fn what_others_wrote_is_neither_run_nor_sent_to_the_terminal_raw() {
         let raw = |c: char| c != '\n' && (c.is_control() || !is_json && c == '\u{202e}');
         assert!(!ran.stdout.contains(raw) && !ran.stderr.contains(raw), "{ran:?}");
     }
+    // The other commands show the same, and what became of them.
+    let mut world = world;
+    world.variable("SESSION_SWEEP_REGISTRY_ENABLED", "true");
+    world.beat(format!("{STAMP}-id{trap}.json"), "x".repeat(300 << 10), 1);
+    world
+        .registry_run(&["register", "1", trap, trap, "--no-cleanup", "--session-id", &format!("id{trap}")])
+        .ends_with(0);
+    for (command, status) in [("audit -v", 4), ("sweep -n -v", 4), ("sweep -v", 4), ("sweep -q", 4), ("status -v", 0)] {
+        let ran = world.run(&command.split(' ').collect::<Vec<_>>()).ends_with(status);
+        let raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!ran.stdout.contains(raw) && !ran.stderr.contains(raw), "{ran:?}");
+    }
     assert!(!world.root().join("run").exists() && !world.base().join("run").exists());
     assert_eq!(world.registry_json()["1"]["role"], trap);
 }
