@@ -75,7 +75,7 @@ pub(in crate::commands) struct List {
 )]
 pub(in crate::commands) struct Register {
     /// The session's number, its role and its goal: any text, in quotes
-    #[arg(value_name = "NUMBER ROLE GOAL", required = true, num_args = 2..=3, allow_hyphen_values = true)]
+    #[arg(value_name = "NUMBER ROLE GOAL", required = true, num_args = 1.., allow_negative_numbers = true)]
     pub(super) words: Vec<String>,
     /// Take the lowest free number
     #[arg(long)]
