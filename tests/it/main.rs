@@ -16,6 +16,7 @@ mod bridge;
 mod crash;
 mod demo;
 mod doctor;
+mod heartbeat;
 mod identity;
 mod left_behind;
 mod live_bridge;
