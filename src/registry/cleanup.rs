@@ -139,6 +139,7 @@ impl Held<'_> {
                 Err(error) => problems.push(error),
             }
         }
+        problems.extend(self.forget_gone(rules.now).err().map(|error| error.to_string()));
         if let Some(Err(error)) = rules.clocks.as_ref().map(|clocks| registry.note_clocks(clocks)) {
             // It is only what shows a jump of the clock the next time.
             log::warn!("{error:#}");

@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::roster::Session;
@@ -15,6 +15,8 @@ use crate::policy::session_number::SessionNumber;
 
 /// No such file is larger.
 const LARGEST: u64 = 64 * 1024;
+/// A CLI's session may be taken up again; one that was not for so long is forgotten.
+const UNSEEN: TimeDelta = TimeDelta::days(30);
 /// For files that other programs of this user read.
 const READABLE: u32 = 0o644;
 const IDENTITY_FILE: &str = ".session_identity";
@@ -189,6 +191,21 @@ impl Held<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Forgets the terminals that are gone, or that nobody has seen for long, of sessions that have ended.
+    pub(super) fn forget_gone(&self, now: DateTime<Utc>) -> Result<(), RegistryError> {
+        let registry = self.registry();
+        let known = registry.identities();
+        let gone: Vec<&Identity> = registry.read(|roster| {
+            let has_ended = |number| roster.find(number).is_none_or(Session::is_inactive);
+            let is_gone = |identity: &&Identity| {
+                identity.number().is_none_or(has_ended)
+                    && !identity.is_alive().unwrap_or(now - identity.identified_at < UNSEEN)
+            };
+            known.0.iter().filter(is_gone).collect()
+        })?;
+        gone.into_iter().try_for_each(|identity| self.forget_one(identity))
     }
 
     fn forget_one(&self, identity: &Identity) -> Result<(), RegistryError> {

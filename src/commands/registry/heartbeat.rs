@@ -40,8 +40,11 @@ pub(super) fn run(context: &Context, arguments: &Heartbeat) -> Result<ExitStatus
     let life = Life::of(pulse.anchor.process.filter(|_| arguments.number.is_none()))?;
     let first = pulse.beat(context.now)?;
     context.output.show(&first)?;
-    pulse.go_on(every, &life, first.number, context.now)
+    pulse.go_on(every, &life, first.number)
 }
+
+/// A session's id and when it was registered.
+type Registration = (Option<String>, Option<String>);
 
 /// What beats.
 struct Pulse<'p> {
@@ -120,9 +123,19 @@ impl Pulse<'_> {
         }
     }
 
+    /// What tells this registration of a number from another one.
+    fn registration(&self, number: SessionNumber) -> Result<Registration, RegistryError> {
+        self.registry.read(|roster| {
+            let session = roster.find(number);
+            let text = |field| session.and_then(|session| session.text(field)).map(std::borrow::Cow::into_owned);
+            (text("session_id"), text("registered_at"))
+        })
+    }
+
     /// Beats until somebody ends it, the session included.
-    fn go_on(&self, every: Duration, life: &Life, number: SessionNumber, first: DateTime<Utc>) -> Result<ExitStatus> {
-        let mut last = first;
+    fn go_on(&self, every: Duration, life: &Life, mut number: SessionNumber) -> Result<ExitStatus> {
+        let mut last = self.context.now;
+        let mut registration = self.registration(number)?;
         loop {
             if life.ends_within(every)? {
                 return Ok(ExitStatus::Done);
@@ -132,13 +145,22 @@ impl Pulse<'_> {
                 log::info!("session {number} has ended");
                 return Ok(ExitStatus::Done);
             }
+            // Where it cannot be read, the beat tells.
+            if self.registration(number).is_ok_and(|present| present != registration) {
+                anyhow::bail!(
+                    "session {number} was registered anew, so it is somebody else's; nothing beats for it here"
+                );
+            }
             match self.beat(now) {
-                Ok(_) => last = now,
-                Err(
-                    error @ (RegistryError::Refused(_) | RegistryError::Missing(_) | RegistryError::Invalid { .. }),
-                ) => {
-                    return Err(error.into());
+                Ok(view) => {
+                    last = now;
+                    if view.number != number {
+                        // This terminal was identified anew.
+                        number = view.number;
+                        registration = self.registration(number)?;
+                    }
                 }
+                Err(error @ RegistryError::Refused(_)) => return Err(error.into()),
                 // The next one may succeed, and until then there is time.
                 Err(error) => log::warn!("{}", Escaped(&error.to_string())),
             }

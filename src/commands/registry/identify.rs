@@ -95,7 +95,9 @@ fn identify(held: &Held<'_>, context: &Context, anchor: &Anchor, wish: &Wish) ->
     let registry = held.registry();
     let identities = registry.identities();
     let original = registry.original_identity(anchor);
-    let label = (!anchor.terminals.is_empty()).then(|| anchor.label());
+    // What a CLI runs in a window is at that window's terminal, where it is remembered.
+    let remembered = identities.of(anchor).map(|identity| identity.terminal.as_str());
+    let label = remembered.or_else(|| anchor.terminals.first().map(|terminal| terminal.label.as_str()));
     let mut taken = None;
     let changed = held.update_or_create(|roster| {
         let number = wish.number_in(roster, &identities, anchor, original)?;
@@ -109,7 +111,7 @@ fn identify(held: &Held<'_>, context: &Context, anchor: &Anchor, wish: &Wish) ->
         let id = number.default_id();
         let role = wish.role.as_deref().unwrap_or(NO_ROLE);
         let goal = wish.goal.as_deref().unwrap_or_default();
-        let terminal = anchor.label();
+        let terminal = label.unwrap_or(anchor.label());
         Ok(Some(roster.registered(Registration { number, id: &id, role, goal, terminal, now: context.now })))
     })?;
     let Some((number, is_new)) = taken else { return Err(RegistryError::Missing(registry.path())) };
