@@ -65,7 +65,7 @@ pub(super) fn run(context: &Context, arguments: &Register) -> Result<ExitStatus>
 
 /// Number (nothing with `--next`), role and goal.
 fn words(arguments: &Register) -> Result<(Option<SessionNumber>, &str, &str)> {
-    match (&arguments.words[..], arguments.next) {
+    match (&arguments.words()[..], arguments.next) {
         ([role, goal], true) => Ok((None, role, goal)),
         ([number, role, goal], false) => {
             let number = number.parse().map_err(|invalid| UsageError(format!("{number:?}: {invalid}")))?;
