@@ -308,21 +308,37 @@ fn a_loop_fails_when_its_number_is_somebody_elses() {
     wait_until(|| fs_err::read_to_string(&status).is_ok_and(|status| status.ends_with('\n')));
     assert_eq!(fs_err::read_to_string(&status).unwrap(), "1\n");
     let errors = fs_err::read_to_string(&errors).unwrap();
-    assert!(errors.contains("registered anew as \u{201c}Another\u{201d}"), "{errors}");
+    assert!(errors.contains("session 5 was registered anew"), "{errors}");
 }
 
 #[test]
-fn a_loop_fails_when_the_registry_is_gone_or_senseless() {
-    for text in [None, Some("{\"5\": {"), Some("[]"), Some("{}")] {
+fn a_loop_fails_when_its_number_is_not_in_the_registry_any_more() {
+    let scene = Numbered::new(&[(5, "active", 1)]);
+    let beats = Loop::start(&mut beating(&scene, "1s", &[]));
+    scene.write("{}");
+    let (status, errors) = beats.ended();
+    assert_eq!((status, errors.is_empty()), (Some(1), false), "{errors:?}");
+    assert_eq!(scene.text(), "{}");
+}
+
+#[test]
+fn a_loop_outlasts_a_registry_that_makes_no_sense_or_is_gone_for_a_while() {
+    for text in [None, Some("{\"5\": {"), Some("[]")] {
         let scene = Numbered::new(&[(5, "active", 1)]);
+        let whole = scene.text();
         let beats = Loop::start(&mut beating(&scene, "1s", &[]));
         match text {
             Some(text) => scene.write(text),
             None => fs_err::remove_file(scene.path()).unwrap(),
         }
-        let (status, errors) = beats.ended();
-        assert_eq!((status, errors.is_empty()), (Some(1), false), "{text:?}: {errors:?}");
+        let error = beats.errors.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert!(error.contains("claude_sessions.json"), "{error}");
         assert_eq!(scene.file("claude_sessions.json").as_deref(), text);
+        let before = scene.beats().len();
+        scene.write(&whole);
+        wait_until(|| scene.beats().len() > before);
+        kill_process(beats.pid(), Signal::TERM).unwrap();
+        assert_eq!(beats.ended().0, Some(0));
     }
 }
 

@@ -778,3 +778,26 @@ fn help_says_what_an_identity_is_remembered_by() {
         assert!(help.replace("\n", " ").contains(word), "{word}: {help}");
     }
 }
+
+#[test]
+fn a_registration_takes_its_flags_wherever_they_stand() {
+    let scene = Numbered::empty();
+    for (number, arguments, role, goal) in [
+        (1, &["register", "1", "r", "g", "--terminal", "t", "--session-id", "s"][..], "r", "g"),
+        (2, &["register", "--terminal", "t", "2", "r", "g", "--session-id", "s"], "r", "g"),
+        (3, &["register", "3", "--terminal", "t", "r", "--session-id", "s", "g"], "r", "g"),
+        (4, &["register", "--next", "r", "g", "--terminal", "t", "--session-id", "s"], "r", "g"),
+        (5, &["register", "5", "-r", "--a goal", "--terminal", "t", "--session-id", "s"], "-r", "--a goal"),
+        (6, &["register", "--terminal", "t", "--session-id", "s", "--", "6", "--next", "-q"], "--next", "-q"),
+    ] {
+        scene.run(arguments).ends_with(0);
+        let session = &scene.value()[number.to_string()];
+        let fields = ["role", "goal", "terminal", "session_id"].map(|field| session[field].as_str().unwrap());
+        assert_eq!(fields, [role, goal, "t", "s"], "{arguments:?}");
+    }
+    for arguments in
+        [&["register", "7", "r"][..], &["register", "--next", "7", "r", "g"], &["register", "7", "r", "g", "x"]]
+    {
+        scene.run(arguments).ends_with(2);
+    }
+}

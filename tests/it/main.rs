@@ -27,6 +27,7 @@ mod provider_rows;
 mod prune;
 mod real_trees;
 mod record;
+mod registry_stress;
 mod resolve;
 mod restore;
 mod scheduled;
