@@ -15,6 +15,9 @@ use crate::filesystem::{make_folder, read_regular, write_unflushed};
 use crate::policy::heartbeat::{Clocks, Liveness, is_mass, jump};
 use crate::policy::session_number::SessionNumber;
 
+/// The clocks of the last clean-up.
+pub(super) const CLOCK_FILE: &str = "clock.json";
+
 /// How to clean up.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
@@ -93,7 +96,7 @@ impl Registry {
     }
 
     fn clocks_path(&self) -> std::path::PathBuf {
-        self.own_folder().join("clock.json")
+        self.own_folder().join(CLOCK_FILE)
     }
 
     /// The clocks of the last clean-up. What cannot be read is not known: nothing is held then.

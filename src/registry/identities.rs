@@ -20,6 +20,12 @@ const UNSEEN: TimeDelta = TimeDelta::days(30);
 /// For files that other programs of this user read.
 const READABLE: u32 = 0o644;
 const IDENTITY_FILE: &str = ".session_identity";
+const ENVIRONMENT_FILE: &str = ".session_env";
+const CURRENT_FILE: &str = ".current_session";
+/// What the original's scripts read.
+pub(super) const SCRIPTS_FILES: [&str; 3] = [ENVIRONMENT_FILE, CURRENT_FILE, IDENTITY_FILE];
+/// What we know of the [`IDENTITY_FILE`] that we wrote.
+pub(super) const NOTED_FILE: &str = "identity-file.json";
 
 /// A terminal's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +90,7 @@ impl Identities {
 }
 
 impl Registry {
-    fn identities_folder(&self) -> PathBuf {
+    pub(super) fn identities_folder(&self) -> PathBuf {
         self.own_folder().join("identities")
     }
 
@@ -93,7 +99,15 @@ impl Registry {
     }
 
     fn noted_identity_file(&self) -> PathBuf {
-        self.own_folder().join("identity-file.json")
+        self.own_folder().join(NOTED_FILE)
+    }
+
+    /// The names of the identities that somebody began to write, as they may have been given up: `.NAME.json.…`.
+    pub(super) fn unfinished_identities(&self) -> Vec<String> {
+        let Ok(entries) = fs_err::read_dir(self.identities_folder()) else { return Vec::new() };
+        let names = entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
+        let target = |name: String| Some(format!("{}.json", name.strip_prefix('.')?.split_once(".json.")?.0));
+        names.filter_map(target).collect()
     }
 
     /// All identities. What is none is passed over: it only says less.
@@ -228,8 +242,8 @@ impl Held<'_> {
 /// What the files say that the original's scripts read.
 fn scripts_files(number: SessionNumber) -> [(&'static str, String); 3] {
     [
-        (".session_env", format!("export FPAI_SESSION_NUMBER={number}\n")),
-        (".current_session", format!("{}\n", number.default_id())),
+        (ENVIRONMENT_FILE, format!("export FPAI_SESSION_NUMBER={number}\n")),
+        (CURRENT_FILE, format!("{}\n", number.default_id())),
         (IDENTITY_FILE, format!("{number}\n")),
     ]
 }

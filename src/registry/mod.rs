@@ -26,6 +26,8 @@ use crate::filesystem::{
 };
 use crate::json::Edited;
 use changes::BEAT;
+use cleanup::CLOCK_FILE;
+use identities::{NOTED_FILE, SCRIPTS_FILES};
 use roster::{EMPTY, Roster};
 
 const FILE: &str = "claude_sessions.json";
@@ -151,11 +153,21 @@ impl Registry {
         self.take_lock(policy)
     }
 
+    /// Removes what killed runs left of files that were not finished.
     fn remove_leftovers(&self) {
         let registry = remove_leftovers(&self.base, &[OsStr::new(FILE)]);
-        let beats = self.beats_folder();
-        let beats = if beats.is_dir() { discard_leftovers(&beats, &[OsStr::new(BEAT)]) } else { Ok(0) };
-        for error in [registry, beats].into_iter().filter_map(Result::err) {
+        let discard = |folder: PathBuf, names: &[&OsStr]| match names {
+            [] => Ok(0),
+            _ if folder.is_dir() => discard_leftovers(&folder, names),
+            _ => Ok(0),
+        };
+        let beats = discard(self.beats_folder(), &[OsStr::new(BEAT)]);
+        let told = discard(self.base.clone(), &SCRIPTS_FILES.map(OsStr::new));
+        let own = discard(self.own_folder(), &[OsStr::new(CLOCK_FILE), OsStr::new(NOTED_FILE)]);
+        let unfinished = self.unfinished_identities();
+        let unfinished: Vec<&OsStr> = unfinished.iter().map(OsStr::new).collect();
+        let identities = discard(self.identities_folder(), &unfinished);
+        for error in [registry, beats, told, own, identities].into_iter().filter_map(Result::err) {
             log::debug!("left-over temporary files stay: {error}");
         }
     }
