@@ -2,8 +2,8 @@
 
 It speaks as much of three interfaces as Claude Code, Codex and Gemini CLI need to finish a turn:
 Anthropic Messages, OpenAI Responses and Gemini generateContent, each as a stream and in one piece. Asked `run: COMMAND`
-it first has the CLI run that by its own tool. As a proxy it lets nothing through: with it in HTTPS_PROXY a CLI that
-looks for updates stays on this machine.
+it first has the CLI run that by its own tool; `run at a terminal: COMMAND` is for Codex alone. As a proxy it lets
+nothing through: with it in HTTPS_PROXY a CLI that looks for updates stays on this machine.
 """
 
 import itertools
@@ -71,10 +71,10 @@ def shell_call_in(body):
                 return None, str(part["functionResponse"]["response"])
             if part.get("type") in ("tool_result", "function_call_output"):
                 return None, text_in(part.get("content") or part.get("output"))
-            asked = re.fullmatch("run: (.+)", part.get("text") or "")
+            asked = re.fullmatch("run( at a terminal)?: (.+)", part.get("text") or "")
             if asked and declared and turn.get("role") == "user":
                 name = min(declared)
-                return (name, {SHELL_TOOLS[name]: asked[1]}), None
+                return (name, {SHELL_TOOLS[name]: asked[2], **({"tty": True} if asked[1] else {})}), None
     return None, None
 
 

@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 BRIDGE = HERE.parent.parent / "examples" / "bridge.py"
 THREE_HOURS = 3 * 60 * 60
 CHAT = "a chat"
+# Python that runs a program at a terminal of its own.
+WINDOW = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 
 
 # What each CLI needs to talk to our model and to nobody else.
@@ -191,6 +194,21 @@ def numbered_by_session(world):
         second = world.ask("registry identify --next --role B --json")
         expect(world.identities(), {f"{world.program}-{first}.json": 1, f"{world.program}-{second}.json": 2})
         expect(world.registered(), {1: ("A", 2), 2: ("B", 1)})
+    if world.program == "codex":
+        with world.step("at a terminal that Codex makes for one command, it still is"):
+            world.ask("registry heartbeat --json", resume=second, how="run at a terminal")
+            expect(world.registered(), {1: ("A", 2), 2: ("B", 2)})
+
+
+def numbered_by_window(world):
+    """What the CLI runs is told no session's id, and may be at a terminal of its own: the CLI's own one counts."""
+    with world.step("a session in a window registers itself, and is number 1"):
+        world.have_run_in_a_window("registry identify --next --role A --json")
+        expect(world.registered(), {1: ("A", 1)})
+    with world.step("in another window it is number 2, in one run after the other"):
+        world.have_run_in_a_window("registry identify --next --role B --json", "registry heartbeat --json")
+        expect(world.registered(), {1: ("A", 1), 2: ("B", 2)})
+        expect(sorted((name[:4], number) for name, number in world.identities().items()), [("tty-", 1), ("tty-", 2)])
 
 
 PROVIDERS = {
@@ -214,8 +232,8 @@ def scenarios():
                 yield program, version, scenario, use
             if program == "gemini" and numbers >= (0, 52, 0):
                 yield program, version, deleted_when_resumed, use_gemini
-            if program == "codex" or program == "claude" and numbers >= (2, 1, 132):
-                yield program, version, numbered_by_session, PROVIDERS[program][2][0][1]
+            is_told = program == "codex" or program == "claude" and numbers >= (2, 1, 132)
+            yield program, version, numbered_by_session if is_told else numbered_by_window, PROVIDERS[program][2][0][1]
 
 
 # What they are made of.
@@ -369,17 +387,29 @@ class World:
             for path in self.transcripts(self.mapped_session()):
                 path.rename(path.with_name(f"session-{stamp}-{path.name.rpartition('-')[2]}"))
 
-    def ask(self, command, resume=None):
-        """Has the CLI run session-sweep by its own tool, past the bridge. Returns the session's id."""
-        # With its path: Codex runs a login shell.
-        question = f"run: {self.tools}/session-sweep {command}"
-        if self.program == "claude":
-            resumed = [f"--resume={resume}"] if resume else []
-            options = ["--dangerously-skip-permissions", "--output-format=json"]
-            return json.loads(self.run_cli(*options, *resumed, "--print", question))["session_id"]
-        resumed = ["resume", resume] if resume else []
-        options = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
-        return json.loads(self.run_cli("exec", *options, *resumed, question).splitlines()[0])["thread_id"]
+    def running(self, command, resume=None, how="run"):
+        """The command line by which the CLI runs session-sweep with its own tool, past the bridge."""
+        question = f"{how}: {self.tools}/session-sweep {command}"  # with its path, as Codex starts a login shell
+        resumed = []
+        if resume:
+            resumed = {"claude": [f"--resume={resume}"], "codex": ["resume", resume]}[self.program]
+        unasked = "--dangerously-bypass-approvals-and-sandbox"
+        options = {
+            "claude": ["--dangerously-skip-permissions", "--output-format=json", *resumed, "--print"],
+            "codex": ["exec", "--json", "--skip-git-repo-check", unasked, *resumed],
+            "gemini": ["--yolo", "--prompt"],
+        }[self.program]
+        return [shutil.which(self.program, path=self.environment["PATH"]), *options, question]
+
+    def ask(self, command, **options):
+        """Has the CLI run session-sweep. Returns the session's id."""
+        answer = json.loads(self.run(*self.running(command, **options)).splitlines()[0])
+        return answer["session_id" if self.program == "claude" else "thread_id"]
+
+    def have_run_in_a_window(self, *commands):
+        """Has the CLI run session-sweep, once for each of these, in a window that is closed then."""
+        line = " && ".join(shlex.join(self.running(command)) for command in commands)
+        self.run(sys.executable, "-c", WINDOW, "sh", "-c", line)
 
     def identities(self):
         """The number that each file remembers."""
