@@ -104,6 +104,13 @@ impl Proc {
         }))
     }
 
+    /// A variable of the environment in which a process was started; `None` also where that cannot be seen.
+    pub(crate) fn variable(&self, pid: u32, name: &str) -> Option<Vec<u8>> {
+        let environment = fs_err::read(self.path_of(pid, "environ")).ok()?;
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.find_map(|text| text.strip_prefix(name.as_bytes())?.strip_prefix(b"=")).map(<[u8]>::to_vec)
+    }
+
     /// When a process started, to within a second (that is how exact the kernel tells the time of boot).
     pub(crate) fn start_time(&self, pid: u32) -> io::Result<Option<DateTime<Utc>>> {
         let Some(ticks) = self.start_ticks(pid)? else { return Ok(None) };

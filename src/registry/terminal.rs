@@ -1,7 +1,8 @@
 //! Which terminal this process works at, so that three windows are three sessions.
 //!
-//! A window's shell has a controlling terminal. What an AI coding CLI starts in its window mostly has none: it is known by
-//! the CLI's own session id, by its tmux pane, or by the nearest ancestor that has a terminal.
+//! A window's shell has a controlling terminal. What an AI coding CLI starts in its window has none, or one that lasts for
+//! this command alone (Gemini CLI; Codex, where the model asks for it): it is known by the CLI's own session id, by its tmux
+//! pane, or by the nearest ancestor that has a terminal which lasts.
 
 use std::ffi::OsString;
 
@@ -12,6 +13,8 @@ use crate::policy::session_id::SessionId;
 
 /// Variables in which CLIs tell what they start their own session's id: Claude Code since 2.1.132, Codex since 0.93.
 const CLI_VARIABLES: [(&str, &str); 2] = [("CLAUDE_CODE_SESSION_ID", "claude"), ("CODEX_THREAD_ID", "codex")];
+/// Variables that show a program that a CLI started it.
+const MARKS: [&str; 3] = [CLI_VARIABLES[0].0, CLI_VARIABLES[1].0, "GEMINI_CLI"];
 /// The process id of the Claude Code that started this.
 const CLAUDE_PID: &str = "CLAUDE_PID";
 /// Nobody's family tree is deeper.
@@ -82,10 +85,13 @@ impl Anchor {
         let boot_id = proc.boot_id().ok();
         let ancestors = ancestors(proc);
         let boot = boot_id.clone().unwrap_or_default();
-        let own = ancestors.first().and_then(|process| tty(proc, process, &boot));
+        let passing = passing_session(proc, &ancestors);
+        let lasting_tty =
+            |process: &Process| (Some(process.session) != passing).then(|| tty(proc, process, &boot)).flatten();
+        let own = ancestors.first().and_then(lasting_tty);
         let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
         let mut terminals: Vec<Terminal> = own.iter().cloned().collect();
-        let nearest = ancestors.iter().find_map(|process| tty(proc, process, &boot));
+        let nearest = ancestors.iter().find_map(lasting_tty);
         if own.is_none() {
             terminals.extend(CLI_VARIABLES.iter().filter_map(|(name, cli)| cli_session(cli, &text(name)?)));
             terminals.extend(
@@ -123,6 +129,19 @@ fn ancestors(proc: &Proc) -> Vec<Process> {
         }
     }
     ancestors
+}
+
+/// The session of this process, if a CLI made it to run a command: its leader was told so, and the leader's parent, which
+/// is the CLI, was not. That of a window that was opened from there was: a tmux server, a terminal emulator.
+fn passing_session(proc: &Proc, ancestors: &[Process]) -> Option<u32> {
+    let session = ancestors.first()?.session;
+    let leader = ancestors.iter().position(|process| process.pid == session)?;
+    let parent = ancestors.get(leader + 1)?;
+    let is_from = |mark: &&str| {
+        let marked = proc.variable(session, mark);
+        marked.is_some() && marked != proc.variable(parent.pid, mark)
+    };
+    MARKS.iter().any(is_from).then_some(session)
 }
 
 /// A process's controlling terminal.
@@ -194,5 +213,41 @@ mod tests {
         let pane = tmux(&proc, &format!("/tmp/a,b,{},0", us.pid), "%12", &boot).unwrap();
         assert_eq!((pane.key.is_alive(&host, &proc), pane.label.as_str()), (Some(true), "tmux %12"));
         assert_eq!(tmux(&proc, &format!("/tmp/a,{},0", us.pid), "12", &boot), None);
+    }
+
+    #[test]
+    fn a_terminal_that_a_cli_made_for_one_command_is_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let process = |pid: u32, parent: u32, session: u32, terminal: u32, environment: &str| {
+            let folder = root.path().join(pid.to_string());
+            std::fs::create_dir_all(&folder).unwrap();
+            let stat =
+                format!("{pid} (x) S {parent} {pid} {session} {terminal} -1 0 1 2 3 4 5 6 7 8 20 0 1 0 {pid} 9\n");
+            for (name, content) in [("stat", stat.as_str()), ("environ", environment)] {
+                let mut file = std::fs::File::create(folder.join(name)).unwrap();
+                std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+            }
+        };
+        let (us, shell, parent, window) = (std::process::id(), 7_000_003, 7_000_002, 7_000_001);
+        let labels = |of_shell: &str, of_parent: &str| {
+            process(window, 1, window, 0x8803, "");
+            process(parent, window, window, 0x8803, of_parent);
+            process(shell, parent, shell, 0x8807, of_shell);
+            process(us, shell, shell, 0x8807, of_shell);
+            let variables: Vec<(&str, &str)> = of_shell.split('\0').filter_map(|text| text.split_once('=')).collect();
+            let variable =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+            let anchor = Anchor::of_process(&Proc::new(root.path()), &variable);
+            let labels: Vec<String> = anchor.terminals.into_iter().map(|terminal| terminal.label).collect();
+            (labels.join(", "), anchor.process.map(|process| process.pid))
+        };
+        let codex = "TERM=dumb\0CODEX_THREAD_ID=01a1fa96-272e-7130-af40-8677bf757d12\0";
+        let known = "codex 01a1fa96-272e-7130-af40-8677bf757d12, /dev/pts/3".to_owned();
+        assert_eq!(labels(codex, "TERM=xterm\0"), (known.clone(), Some(window)));
+        assert_eq!(labels(codex, "CODEX_THREAD_ID=another\0"), (known, Some(window)), "one CLI inside another");
+        assert_eq!(labels("GEMINI_CLI=1\0", ""), ("/dev/pts/3".to_owned(), Some(window)));
+        // Nobody's, and a window that was opened from a CLI's tool.
+        assert_eq!(labels("", ""), ("/dev/pts/7".to_owned(), Some(shell)));
+        assert_eq!(labels(codex, codex), ("/dev/pts/7".to_owned(), Some(shell)));
     }
 }
