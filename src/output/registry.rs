@@ -349,6 +349,9 @@ impl View for CleanupView<'_> {
         }
         match (self.plan.going.len(), self.removed.is_some()) {
             (0, _) if self.plan.held.is_some() => writeln!(out, "Nothing was marked in this run")?,
+            (0, _) if survey.count(Liveness::Unknown) > 0 || !survey.problems.is_empty() => {
+                writeln!(out, "No session was marked; not all could be looked at")?;
+            }
             (0, _) => writeln!(out, "✨ All active sessions are healthy!")?,
             (going, true) => {
                 let said = format!("✅ Marked {going} session(s) as inactive");

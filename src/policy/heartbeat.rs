@@ -6,6 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::mapping::FUTURE_TOLERANCE;
 
+/// A terminal of which it is not known whether it lasts is forgotten so long after it was identified, once its session has
+/// ended: a CLI's session may be taken up again.
+pub(crate) const FORGET_AFTER: TimeDelta = TimeDelta::days(30);
+
 /// Where the time of a sign of life was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignSource {

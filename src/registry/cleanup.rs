@@ -27,6 +27,8 @@ pub(crate) struct Rules {
     pub(crate) prune: Option<Duration>,
     /// Also after the clock was put forward.
     pub(crate) force: bool,
+    /// It is done on the way to something else: a hold stays for the next clean-up that was asked for.
+    pub(crate) is_by_the_way: bool,
     /// This session is the one that asks, so it lives.
     pub(crate) spare: Option<SessionNumber>,
     pub(crate) now: DateTime<Utc>,
@@ -143,7 +145,8 @@ impl Held<'_> {
             }
         }
         problems.extend(self.forget_gone(rules.now).err().map(|error| error.to_string()));
-        if let Some(Err(error)) = rules.clocks.as_ref().map(|clocks| registry.note_clocks(clocks)) {
+        let clocks = rules.clocks.as_ref().filter(|_| plan.held.is_none() || !rules.is_by_the_way);
+        if let Some(Err(error)) = clocks.map(|clocks| registry.note_clocks(clocks)) {
             // It is only what shows a jump of the clock the next time.
             log::warn!("{error:#}");
         }

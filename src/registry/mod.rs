@@ -12,6 +12,7 @@ pub(crate) mod claim;
 pub(crate) mod cleanup;
 pub(crate) mod identities;
 mod names;
+mod released;
 pub(crate) mod roster;
 pub(crate) mod survey;
 pub(crate) mod terminal;
@@ -28,6 +29,7 @@ use crate::json::Edited;
 use changes::BEAT;
 use cleanup::CLOCK_FILE;
 use identities::{NOTED_FILE, SCRIPTS_FILES};
+use released::RELEASED_FILE;
 use roster::{EMPTY, Roster};
 
 const FILE: &str = "claude_sessions.json";
@@ -163,7 +165,7 @@ impl Registry {
         };
         let beats = discard(self.beats_folder(), &[OsStr::new(BEAT)]);
         let told = discard(self.base.clone(), &SCRIPTS_FILES.map(OsStr::new));
-        let own = discard(self.own_folder(), &[OsStr::new(CLOCK_FILE), OsStr::new(NOTED_FILE)]);
+        let own = discard(self.own_folder(), &[CLOCK_FILE, NOTED_FILE, RELEASED_FILE].map(OsStr::new));
         let unfinished = self.unfinished_identities();
         let unfinished: Vec<&OsStr> = unfinished.iter().map(OsStr::new).collect();
         let identities = discard(self.identities_folder(), &unfinished);

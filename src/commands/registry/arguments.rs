@@ -98,11 +98,12 @@ pub(in crate::commands) struct Register {
 #[derive(Debug, Args)]
 #[command(after_help = "The number is remembered for the terminal this is started at, for as long as that lasts: its \
     controlling terminal, told from later ones of the same name by the process that leads it. What an AI CLI starts has \
-    none: it is known by the CLI's own session id (CLAUDE_CODE_SESSION_ID, CODEX_THREAD_ID), else by the tmux pane \
-    (TMUX_PANE), else by the terminal the CLI runs in. Where nothing is remembered, .session_identity of the original \
+    none, or one for this command alone: it is known by the CLI's own session id (CLAUDE_CODE_SESSION_ID, \
+    CODEX_THREAD_ID), else by the CLI's process, else by the terminal that the CLI runs in, else by the tmux pane \
+    (TMUX_PANE). Where nothing is remembered, .session_identity of the original \
     scripts counts.\n\n\
-    At a terminal and without flags it asks. Otherwise it cleans up, takes the remembered number, NUMBER or --next, and \
-    asks nothing.")]
+    At a terminal it asks, unless a flag says what to do. Otherwise it cleans up, takes the remembered number, NUMBER or \
+    --next, and asks nothing.")]
 #[command(group = ArgGroup::new("which").args(["number", "next"]))]
 pub(in crate::commands) struct Identify {
     /// The number this terminal is from now on
@@ -111,7 +112,7 @@ pub(in crate::commands) struct Identify {
     /// Take the lowest free number, unless one is remembered
     #[arg(long)]
     pub(super) next: bool,
-    /// Answer every question with what is proposed
+    /// Take what is proposed, and a NUMBER also where it is active and nobody is known to have it
     #[arg(short, long)]
     pub(super) yes: bool,
     /// Do not clean up first

@@ -1,15 +1,17 @@
 //! `session-sweep registry heartbeat`: a sign of life, once or again and again.
 
-use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::anchor;
@@ -22,8 +24,8 @@ use crate::output::escape::Escaped;
 use crate::output::registry::SessionView;
 use crate::policy::session_number::SessionNumber;
 use crate::registry::changes::NewBeat;
-use crate::registry::claim::{Standing, objection, standing};
-use crate::registry::roster::{Roster, Session};
+use crate::registry::claim::Claims;
+use crate::registry::roster::Roster;
 use crate::registry::terminal::Anchor;
 use crate::registry::{Registry, RegistryError};
 
@@ -37,6 +39,10 @@ pub(super) fn run(context: &Context, arguments: &Heartbeat) -> Result<ExitStatus
         return Err(UsageError("--every beats as time goes by, so --at cannot say when".to_owned()).into());
     }
     // A service's session is whatever its number says.
+    let timeout = context.config.settings.registry.timeout.duration();
+    if timeout.is_some_and(|timeout| every >= timeout) {
+        log::warn!("registry.timeout is not longer than --every: clean-ups will take the session for ended in between");
+    }
     let life = Life::of(pulse.anchor.process.filter(|_| arguments.number.is_none()))?;
     let first = pulse.beat(context.now)?;
     context.output.show(&first)?;
@@ -58,21 +64,26 @@ impl Pulse<'_> {
     /// One heartbeat.
     fn beat(&self, now: DateTime<Utc>) -> Result<SessionView, RegistryError> {
         let held = self.registry.lock(self.context.registry_lock("session-sweep registry heartbeat"))?;
+        let claims = Claims::of(&self.registry, &self.anchor)?;
+        self.registry.prepare()?;
         let mut number = None;
         let changed = held.update(|roster| {
-            let own = self.number_in(roster)?;
+            let own = self.number_in(roster, &claims)?;
             number = Some(own);
             Ok(roster.find(own).and_then(|session| roster.revived(session, None)))
         })?;
         let beat = |roster: &Roster<'_>| {
             let session = number.and_then(|number| roster.find(number));
-            let session = session.ok_or_else(|| RegistryError::Missing(self.registry.path()))?;
+            let session = session
+                .ok_or_else(|| RegistryError::Refused("the session was taken out of the registry meanwhile".into()))?;
             let text = |field| session.text(field).unwrap_or_default();
             let (id, role, entered) = (session.id(), text("role"), text("status"));
             let status = self.arguments.status.as_deref().unwrap_or(&entered);
             let mut beat = NewBeat::new(session.number, &id, status, &role, &self.anchor, now);
             beat.working_on = self.arguments.working_on.as_deref();
             let name = held.beat(&beat)?;
+            held.note_alive(session.number)?;
+            held.follow(&self.anchor)?;
             Ok(SessionView {
                 command: "registry heartbeat",
                 number: session.number,
@@ -90,36 +101,18 @@ impl Pulse<'_> {
     }
 
     /// The session that this is.
-    fn number_in(&self, roster: &Roster<'_>) -> Result<SessionNumber, RegistryError> {
-        let identities = self.registry.identities();
-        let known = |number: SessionNumber| match roster.find(number) {
-            Some(_) => Ok(number),
-            None => Err(RegistryError::Refused(format!(
+    fn number_in(&self, roster: &Roster<'_>, claims: &Claims<'_>) -> Result<SessionNumber, RegistryError> {
+        match self.arguments.number {
+            Some(number) if roster.find(number).is_none() => Err(RegistryError::Refused(format!(
                 "there is no session {number} in {}",
                 self.registry.path().display()
             ))),
-        };
-        if let Some(number) = self.arguments.number {
-            return known(number);
-        }
-        let original = self.registry.original_identity(&self.anchor);
-        let remedy = "say which one it is from now on: `session-sweep registry identify`";
-        match standing(roster, &identities, &self.anchor) {
-            Standing::Ours(number) => Ok(number),
-            Standing::Unknown => {
-                let usable = |number: &SessionNumber| {
-                    roster.find(*number).is_some()
-                        && objection(roster, &identities, &self.anchor, original, *number).is_none()
-                };
-                let unknown = || RegistryError::Refused(format!("this terminal has no number; {remedy}"));
-                original.filter(usable).ok_or_else(unknown)
-            }
-            Standing::TakenOver { number, by } => {
-                Err(RegistryError::Refused(format!("this terminal was session {number}, and {by}; {remedy}")))
-            }
-            Standing::Gone(number) => Err(RegistryError::Refused(format!(
-                "this terminal was session {number}, which is not in the registry any more; {remedy}"
-            ))),
+            Some(number) => Ok(number),
+            None => claims.own(roster).map_err(|why| {
+                RegistryError::Refused(format!(
+                    "{why}; say which one it is from now on: `session-sweep registry identify`, or beat for one with --number"
+                ))
+            }),
         }
     }
 
@@ -134,44 +127,29 @@ impl Pulse<'_> {
 
     /// Beats until somebody ends it, the session included.
     fn go_on(&self, every: Duration, life: &Life, mut number: SessionNumber) -> Result<ExitStatus> {
-        let mut last = self.context.now;
-        let mut registration = self.registration(number)?;
+        let registration = self.registration(number)?;
         loop {
             if life.ends_within(every)? {
                 return Ok(ExitStatus::Done);
             }
-            let now = clock();
-            if self.was_released(number, last, now) {
-                log::info!("session {number} has ended");
+            if self.registry.is_released(number) {
+                log::warn!("session {number} was released; nothing beats for it any more");
                 return Ok(ExitStatus::Done);
             }
-            // Where it cannot be read, the beat tells.
-            if self.registration(number).is_ok_and(|present| present != registration) {
-                anyhow::bail!(
-                    "session {number} was registered anew, so it is somebody else's; nothing beats for it here"
-                );
+            // A terminal's identity tells that itself. Where the registry cannot be read, the beat says so.
+            let is_service = self.arguments.number.is_some();
+            if is_service && self.registration(number).is_ok_and(|present| present != registration) {
+                log::warn!("session {number} was registered anew, so it is somebody else's; nothing beats for it here");
+                return Ok(ExitStatus::Done);
             }
-            match self.beat(now) {
-                Ok(view) => {
-                    last = now;
-                    if view.number != number {
-                        // This terminal was identified anew.
-                        number = view.number;
-                        registration = self.registration(number)?;
-                    }
-                }
+            match self.beat(clock()) {
+                // This terminal may have been identified anew.
+                Ok(view) => number = view.number,
                 Err(error @ RegistryError::Refused(_)) => return Err(error.into()),
                 // The next one may succeed, and until then there is time.
                 Err(error) => log::warn!("{}", Escaped(&error.to_string())),
             }
         }
-    }
-
-    /// Whether somebody ended the session on purpose: no clean-up would have, so soon after the last beat.
-    fn was_released(&self, number: SessionNumber, last: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        let timeout = self.context.config.settings.registry.timeout.duration();
-        let is_late = crate::policy::heartbeat::is_older(last, timeout, now);
-        !is_late && self.registry.read(|roster| roster.find(number).is_some_and(Session::is_inactive)).unwrap_or(false)
     }
 }
 
@@ -217,27 +195,25 @@ impl Life {
         Ok(())
     }
 
-    /// Waits for `time`; true when a process has ended or somebody asked to end before.
+    /// Waits for `time`, in which a machine's sleep counts; true when a process has ended or somebody asked to end before.
     fn ends_within(&self, time: Duration) -> Result<bool> {
         if self.is_over {
             return Ok(true);
         }
-        let deadline = Instant::now() + time;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            let ends = self.processes.iter().map(OwnedFd::as_fd).chain([self.asked.as_fd()]);
-            let mut ends: Vec<PollFd<'_>> = ends.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-            match poll(&mut ends, Some(&wait)) {
-                Ok(0) => return Ok(false),
-                Ok(_) => {
-                    let _ = (&self.asked).read(&mut [0; 16]);
-                    return Ok(true);
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error).context("cannot wait"),
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC).context("cannot wait")?;
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let once = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+        let once = Itimerspec { it_interval: never, it_value: once };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).context("cannot wait")?;
+        let ends = self.processes.iter().map(OwnedFd::as_fd).chain([self.asked.as_fd(), timer.as_fd()]);
+        let mut ends: Vec<PollFd<'_>> = ends.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        while let Err(error) = poll(&mut ends, None) {
+            if error != Errno::INTR {
+                return Err(error).context("cannot wait");
             }
         }
+        let (_timer, others) = ends.split_last().context("cannot wait")?;
+        Ok(others.iter().any(|fd| !fd.revents().is_empty()))
     }
 }
 
