@@ -1,9 +1,15 @@
 //! Whose a number is: what this terminal is known as, and whether it may take a number.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
 use super::identities::Identities;
 use super::roster::Roster;
+use super::survey::Survey;
 use super::terminal::Anchor;
 use super::{Registry, RegistryError};
+use crate::policy::heartbeat::Liveness;
 use crate::policy::session_number::SessionNumber;
 
 /// What this terminal is known as.
@@ -32,18 +38,61 @@ pub(crate) enum Objection {
     Unclaimed(String),
 }
 
+impl Registry {
+    /// Whether a session gave a sign of life within the timeout, or may have.
+    fn lives(
+        &self,
+        number: SessionNumber,
+        timeout: Option<Duration>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, RegistryError> {
+        let look = |roster: &Roster<'_>| {
+            let (survey, _) = Survey::take(&self.beats_folder(), roster, timeout, now);
+            let session = survey.sessions.into_iter().find(|session| session.number == number);
+            session.is_some_and(|session| {
+                matches!(session.liveness, Liveness::Active | Liveness::Unknown | Liveness::Other)
+            })
+        };
+        match self.read(look) {
+            Err(RegistryError::Missing(_)) => Ok(false),
+            looked => looked,
+        }
+    }
+}
+
 /// Everything that decides who this terminal is, but for the registry itself.
 #[derive(Debug)]
 pub(crate) struct Claims<'c> {
     pub(crate) anchor: &'c Anchor,
     pub(crate) identities: Identities,
     /// The number that the original's scripts remember, where it may be this terminal's.
-    pub(crate) original: Option<SessionNumber>,
+    original: Option<SessionNumber>,
+    /// The scripts noted it before this window was opened.
+    is_original_older: bool,
 }
 
 impl<'c> Claims<'c> {
-    pub(crate) fn of(registry: &Registry, anchor: &'c Anchor) -> Result<Self, RegistryError> {
-        Ok(Self { anchor, identities: registry.identities()?, original: registry.original_identity(anchor) })
+    /// Looks at all of it; `timeout` and `now` tell who is alive.
+    pub(crate) fn of(
+        registry: &Registry,
+        anchor: &'c Anchor,
+        timeout: Option<Duration>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, RegistryError> {
+        let identities = registry.identities()?;
+        let original = registry.original_identity(anchor);
+        // What was noted before this window was opened, of a session that lives, is another window's.
+        let is_anothers = match original {
+            Some((number, true)) => registry.lives(number, timeout, now)?,
+            _ => false,
+        };
+        let original = original.filter(|_| !is_anothers);
+        Ok(Self {
+            anchor,
+            identities,
+            original: original.map(|(number, _)| number),
+            is_original_older: original.is_some_and(|(_, is_older)| is_older),
+        })
     }
 
     /// What this terminal is remembered as.
@@ -78,9 +127,9 @@ impl<'c> Claims<'c> {
         }
     }
 
-    /// Whether it is the scripts alone that know this terminal's number.
-    pub(crate) fn is_by_scripts(&self, roster: &Roster<'_>) -> bool {
-        self.standing(roster) == Standing::Unknown
+    /// Whether this terminal is `number` only by the scripts' one memory for all windows, and that may be another's.
+    pub(crate) fn is_doubtful(&self, roster: &Roster<'_>, number: SessionNumber) -> bool {
+        self.standing(roster) == Standing::Unknown && (self.is_original_older || roster.is_taken(number))
     }
 
     /// What speaks against this terminal being `number` from now on.

@@ -125,7 +125,9 @@ impl Registry {
         let failed = |error: std::io::Error| RegistryError::Write(error.into());
         let entries = match fs_err::read_dir(self.identities_folder()) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Identities::default()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Identities::default());
+            }
             Err(error) => return Err(failed(error)),
         };
         let mut identities = Vec::new();
@@ -147,9 +149,9 @@ impl Registry {
         Ok(Identities(identities))
     }
 
-    /// The number in the original's `.session_identity`, where it may be this terminal's: what we wrote there is the identity
-    /// of a terminal that is remembered, and what was written before this window was opened is another's.
-    pub(crate) fn original_identity(&self, anchor: &Anchor) -> Option<SessionNumber> {
+    /// The number in the original's `.session_identity`, and whether it was written before this window was opened. What we
+    /// wrote there is the identity of a terminal that is remembered, and nobody else's.
+    pub(super) fn original_identity(&self, anchor: &Anchor) -> Option<(SessionNumber, bool)> {
         let path = self.identity_file();
         let now = stamp(&path)?;
         let noted = read_regular(&self.noted_identity_file(), LARGEST).ok();
@@ -157,11 +159,9 @@ impl Registry {
             return None;
         }
         // The window's time is known to a second only.
-        if anchor.since.is_some_and(|since| now.1 + 1 < since.timestamp()) {
-            return None;
-        }
+        let is_older = anchor.since.is_some_and(|since| now.1 + 1 < since.timestamp());
         let text = read_regular(&path, LARGEST).ok()?;
-        str::from_utf8(&text).ok()?.trim().parse().ok()
+        Some((str::from_utf8(&text).ok()?.trim().parse().ok()?, is_older))
     }
 
     /// Makes the folders that an identity and a heartbeat need, so that nothing is changed where they cannot be.

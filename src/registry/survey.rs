@@ -80,6 +80,12 @@ impl Survey {
         (survey, beats)
     }
 
+    /// Whether this session gave no sign of life for too long.
+    pub(crate) fn is_stale(&self, number: Option<SessionNumber>) -> bool {
+        let is_it = |session: &&Surveyed| Some(session.number) == number;
+        self.sessions.iter().find(is_it).is_some_and(|session| session.liveness == Liveness::Stale)
+    }
+
     /// How many sessions are in one of these states.
     pub(crate) fn count(&self, liveness: Liveness) -> usize {
         self.sessions.iter().filter(|session| session.liveness == liveness).count()

@@ -64,11 +64,11 @@ impl Pulse<'_> {
     /// One heartbeat.
     fn beat(&self, now: DateTime<Utc>) -> Result<SessionView, RegistryError> {
         let held = self.registry.lock(self.context.registry_lock("session-sweep registry heartbeat"))?;
-        let claims = Claims::of(&self.registry, &self.anchor)?;
-        self.registry.prepare()?;
+        let claims = super::claims(self.context, &self.registry, &self.anchor)?;
         let mut number = None;
         let changed = held.update(|roster| {
             let own = self.number_in(roster, &claims)?;
+            self.registry.prepare()?;
             number = Some(own);
             Ok(roster.find(own).and_then(|session| roster.revived(session, None)))
         })?;
@@ -117,11 +117,11 @@ impl Pulse<'_> {
     }
 
     /// What tells this registration of a number from another one.
-    fn registration(&self, number: SessionNumber) -> Result<Registration, RegistryError> {
+    fn registration(&self, number: SessionNumber) -> Result<Option<Registration>, RegistryError> {
         self.registry.read(|roster| {
-            let session = roster.find(number);
-            let text = |field| session.and_then(|session| session.text(field)).map(std::borrow::Cow::into_owned);
-            (text("session_id"), text("registered_at"))
+            let session = roster.find(number)?;
+            let text = |field| session.text(field).map(std::borrow::Cow::into_owned);
+            Some((text("session_id"), text("registered_at")))
         })
     }
 
@@ -138,7 +138,8 @@ impl Pulse<'_> {
             }
             // A terminal's identity tells that itself. Where the registry cannot be read, the beat says so.
             let is_service = self.arguments.number.is_some();
-            if is_service && self.registration(number).is_ok_and(|present| present != registration) {
+            let present = self.registration(number).ok().flatten();
+            if is_service && present.is_some() && present != registration {
                 log::warn!("session {number} was registered anew, so it is somebody else's; nothing beats for it here");
                 return Ok(ExitStatus::Done);
             }

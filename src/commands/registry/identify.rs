@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::arguments::Identify;
 use super::ask::{agrees, ask, say, somebody_is_there};
-use super::{anchor, clean_up_first, rules};
+use super::{anchor, claims, clean_up_first, rules};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::escape::Escaped;
@@ -14,6 +14,7 @@ use crate::output::registry::{ListView, SessionView};
 use crate::policy::session_number::SessionNumber;
 use crate::registry::changes::{NewBeat, Registration};
 use crate::registry::claim::{Claims, Objection, Standing};
+use crate::registry::cleanup::Cleaned;
 use crate::registry::identities::Identities;
 use crate::registry::roster::{Roster, Session};
 use crate::registry::survey::Survey;
@@ -31,6 +32,7 @@ pub(super) fn run(context: &Context, arguments: &Identify) -> Result<ExitStatus>
         number: arguments.number,
         next: arguments.next,
         yes: arguments.yes,
+        is_stale: false,
         is_new_allowed: !arguments.heartbeat_only,
         role: arguments.role.clone(),
         goal: arguments.goal.clone(),
@@ -48,8 +50,14 @@ pub(super) fn run(context: &Context, arguments: &Identify) -> Result<ExitStatus>
     let lock = context.registry_lock(PROGRAM);
     let held = if arguments.heartbeat_only { registry.lock(lock)? } else { registry.lock_new(lock)? };
     if clean_up {
-        let spare = own_number(&registry, &anchor)?;
-        clean_up_first(&held, context, spare)?;
+        let spare = match arguments.number {
+            Some(number) => Some(number),
+            None => own_number(context, &registry, &anchor)?,
+        };
+        let cleaned = clean_up_first(&held, context, spare)?;
+        // It is spared because it may be this terminal's: nobody else's life is in it.
+        let is_stale = |cleaned: Cleaned| cleaned.plan.survey.is_stale(spare);
+        wish.is_stale = arguments.number.is_some() && cleaned.is_some_and(is_stale);
     }
     let view = identify(&held, context, &anchor, &wish)?;
     context.output.show(&view)?;
@@ -70,6 +78,8 @@ struct Wish {
     next: bool,
     /// As proposed, and also a number that is active and nobody's.
     yes: bool,
+    /// The number is active in the registry, and gave no sign of life for too long.
+    is_stale: bool,
     /// A number that this terminal does not have yet.
     is_new_allowed: bool,
     role: Option<String>,
@@ -77,8 +87,8 @@ struct Wish {
 }
 
 /// The number that this terminal has, or asks for where it may be its own: a clean-up on the way leaves it alone.
-fn own_number(registry: &Registry, anchor: &Anchor) -> Result<Option<SessionNumber>, RegistryError> {
-    let claims = Claims::of(registry, anchor)?;
+fn own_number(context: &Context, registry: &Registry, anchor: &Anchor) -> Result<Option<SessionNumber>, RegistryError> {
+    let claims = claims(context, registry, anchor)?;
     match registry.read(|roster| claims.own(roster).ok()) {
         Err(RegistryError::Missing(_)) => Ok(None),
         own => own,
@@ -88,14 +98,14 @@ fn own_number(registry: &Registry, anchor: &Anchor) -> Result<Option<SessionNumb
 /// Takes the number, gives a sign of life and remembers it.
 fn identify(held: &Held<'_>, context: &Context, anchor: &Anchor, wish: &Wish) -> Result<SessionView, RegistryError> {
     let registry = held.registry();
-    let claims = Claims::of(registry, anchor)?;
-    registry.prepare()?;
+    let claims = claims(context, registry, anchor)?;
     // What a CLI runs in a window is at that window's terminal, where it is remembered.
     let remembered = claims.identities.of(anchor).map(|identity| identity.terminal.as_str());
     let label = remembered.or_else(|| anchor.terminals.first().map(|terminal| terminal.label.as_str()));
     let mut taken = None;
     let changed = held.update_or_create(|roster| {
         let number = wish.number_in(roster, &claims)?;
+        registry.prepare()?;
         let session = roster.find(number);
         let is_new = session.is_none_or(|session| session.is_inactive() && wish.describes());
         taken = Some((number, is_new));
@@ -165,15 +175,15 @@ impl Wish {
                     "{why}; end it with `session-sweep registry release {number}` if it has ended, or take a free number \
                      with --next"
                 )),
-                Some(Objection::Unclaimed(why)) if !self.yes => {
+                Some(Objection::Unclaimed(why)) if !self.yes && !self.is_stale => {
                     refuse(format!("{why}; add --yes if that is this terminal, or take a free number with --next"))
                 }
                 _ => Ok(number),
             };
         }
         let why = match claims.own(roster) {
-            // The scripts' one identity for all windows is no reason to be an active session, where any free one will do.
-            Ok(number) if self.next && claims.is_by_scripts(roster) && roster.is_taken(number) => String::new(),
+            // Any free number will do.
+            Ok(number) if self.next && claims.is_doubtful(roster, number) => String::new(),
             Ok(number) => return Ok(number),
             Err(why) => why,
         };
@@ -196,7 +206,7 @@ struct Talk<'t> {
 impl Talk<'_> {
     /// Cleans up, where there is something to clean and the user agrees.
     fn offer_clean_up(&self) -> Result<()> {
-        let spare = own_number(self.registry, self.anchor)?;
+        let spare = own_number(self.context, self.registry, self.anchor)?;
         let plan = match self.registry.plan(&crate::registry::cleanup::Rules { spare, ..rules(self.context) }) {
             Ok(plan) => plan,
             Err(RegistryError::Missing(_)) => return Ok(()),
@@ -231,7 +241,7 @@ impl Talk<'_> {
     fn choose_in(&self, roster: Option<&Roster<'_>>, wish: &mut Wish) -> Result<bool> {
         let empty = Roster::parse("{}")?;
         let roster = roster.unwrap_or(&empty);
-        let claims = Claims::of(self.registry, self.anchor)?;
+        let claims = claims(self.context, self.registry, self.anchor)?;
         if let (None, Standing::Ours(number)) = (wish.number, claims.standing(roster)) {
             wish.number = Some(number);
         }
@@ -264,7 +274,8 @@ impl Talk<'_> {
     ) -> Result<Option<SessionNumber>> {
         let known = claims.own(roster);
         if let (Err(was), true) = (&known, claims.standing(roster) != Standing::Unknown) {
-            say(&format!("{}.", Escaped(was)));
+            let (first, rest) = was.split_at(was.chars().next().map_or(0, char::len_utf8));
+            say(&format!("{}{}.", first.to_uppercase(), Escaped(rest)));
         }
         self.show(roster, &claims.identities)?;
         let Some(proposed) = known.ok().or_else(|| roster.next_free()) else { return Ok(None) };

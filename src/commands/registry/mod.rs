@@ -17,14 +17,15 @@ use crate::exit::ExitStatus;
 use crate::filesystem::proc::Proc;
 use crate::policy::heartbeat::Clocks;
 use crate::policy::session_number::SessionNumber;
+use crate::registry::claim::Claims;
 use crate::registry::cleanup::{Cleaned, Rules};
 use crate::registry::terminal::Anchor;
-use crate::registry::{Held, RegistryError};
-use arguments::{Registry, RegistryCommand};
+use crate::registry::{Held, Registry, RegistryError};
+use arguments::RegistryCommand;
 
 pub(super) use cleanup::Run as CleanUp;
 
-pub(super) fn run(context: &Context, arguments: &Registry) -> Result<ExitStatus> {
+pub(super) fn run(context: &Context, arguments: &arguments::Registry) -> Result<ExitStatus> {
     match &arguments.command {
         RegistryCommand::List(list) => list::run(context, list),
         RegistryCommand::Register(register) => register::run(context, register),
@@ -58,6 +59,11 @@ fn clocks(wall: DateTime<Utc>) -> Option<Clocks> {
 /// The terminals that this process works at.
 fn anchor(context: &Context) -> Anchor {
     Anchor::of_process(&Proc::default(), &|name| context.environment.get(name).map(ToOwned::to_owned))
+}
+
+/// Who this terminal is by all that is known.
+fn claims<'a>(context: &Context, registry: &Registry, anchor: &'a Anchor) -> Result<Claims<'a>, RegistryError> {
+    Claims::of(registry, anchor, context.config.settings.registry.timeout.duration(), context.now)
 }
 
 /// Cleans up on the way to something else; what hinders that is only said. `spare` is the session that asks.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::arguments::Register;
-use super::{anchor, clean_up_first};
+use super::{anchor, claims, clean_up_first};
 use crate::commands::UsageError;
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -12,7 +12,6 @@ use crate::output::registry::SessionView;
 use crate::policy::session_number::SessionNumber;
 use crate::registry::RegistryError;
 use crate::registry::changes::{NewBeat, Registration};
-use crate::registry::claim::Claims;
 use crate::registry::identities::Identity;
 use crate::registry::roster::{Roster, Session};
 use crate::registry::survey::Survey;
@@ -24,12 +23,11 @@ pub(super) fn run(context: &Context, arguments: &Register) -> Result<ExitStatus>
     }
     let registry = context.registry();
     let held = registry.lock_new(context.registry_lock("session-sweep registry register"))?;
-    registry.prepare()?;
     if !arguments.no_cleanup {
         clean_up_first(&held, context, None)?;
     }
     let anchor = anchor(context);
-    let claims = Claims::of(&registry, &anchor)?;
+    let claims = claims(context, &registry, &anchor)?;
     let terminal = arguments.terminal.as_deref().unwrap_or(anchor.label());
     let mut entered = None;
     held.update_or_create(|roster| {
@@ -40,6 +38,7 @@ pub(super) fn run(context: &Context, arguments: &Register) -> Result<ExitStatus>
         };
         let id = arguments.session_id.clone().unwrap_or_else(|| number.default_id());
         refuse_ambiguous(roster, &id, number)?;
+        registry.prepare()?;
         let (id, _) = entered.insert((id, number));
         Ok(Some(roster.registered(Registration { number, id, role, goal, terminal, now: context.now })))
     })?;
