@@ -470,6 +470,26 @@ fn the_folder_of_heartbeats_may_be_a_link() {
 }
 
 #[test]
+fn a_folder_of_heartbeats_that_leads_nowhere_is_not_one_that_is_empty() {
+    type Put = fn(&std::path::Path);
+    let cases: [Put; 3] = [
+        // As when the disk that it is on is not mounted.
+        |path| symlink("/nowhere/heartbeats", path).unwrap(),
+        |path| symlink("heartbeats", path).unwrap(),
+        |path| fs_err::write(path, "").unwrap(),
+    ];
+    for put in cases {
+        let world = registry(&[session(1, "active", LONG), session(2, "active", 1)]);
+        put(&world.beats());
+        let document: Value =
+            serde_json::from_str(&world.registry_run(&["cleanup", "--json"]).ends_with(4).stdout).unwrap();
+        assert_eq!(verdicts(&document), ["1: unknown", "2: active"]);
+        assert!(only_one(&document, "problems").contains("heartbeats could not be read: "), "{document:#}");
+        assert_eq!(world.status_of(1), "active");
+    }
+}
+
+#[test]
 fn no_folder_of_heartbeats_holds_none() {
     let world = registry(&[session(1, "active", LONG), session(2, "active", 1)]);
     world.registry_run(&["cleanup"]).ends_with(0);
