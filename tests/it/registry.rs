@@ -137,11 +137,15 @@ fn a_list_shows_the_terminal_that_is_known_as_a_session() {
 
 #[test]
 fn files_that_belong_to_nobody_are_counted() {
-    let world = registry(&[session(1, "active", 5)]);
+    let world = registry(&[session(1, "active", 5), named(2, ".hidden", LONG)]);
     world.beat(format!("{STAMP}-session-8.json"), body(1), 1);
+    // What is hidden is nobody's heartbeat, whatever its name.
+    world.beat(format!(".{STAMP}-session-9.json"), body(1), 1);
+    world.beat(".hidden.json", body(1), 1);
     world.beat(format!("{STAMP}-session-1.json"), body(1), 1);
     let document = world.registry_document(&["list"]);
     assert_eq!((&document["beats"], &document["unattributed_beats"]), (&json!(1), &json!(1)));
+    assert_eq!(in_document(&document, 2)["verdict"], "stale");
     let ran = world.registry_run(&["list", "-v"]).ends_with(0);
     assert!(ran.stdout.contains("1 files among the heartbeats belong to no session; they stay"), "{ran:?}");
 }
