@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
@@ -189,6 +190,62 @@ fn where_timestamp_and_file_time_lie_in_the_future_the_files_arrival_counts() {
     assert_eq!((&own["source"], &own["verdict"]), (&json!("registered"), &json!("unknown")), "{document:#}");
     assert!(own["reason"].as_str().unwrap().contains("in the future by all its times"), "{document:#}");
     assert_eq!(document["summary"]["marked_inactive"], 0);
+}
+
+/// When anything about a file was changed last, in milliseconds.
+fn changed(path: &Path) -> i64 {
+    let metadata = fs_err::metadata(path).unwrap();
+    metadata.ctime() * 1000 + metadata.ctime_nsec() / 1_000_000
+}
+
+#[test]
+fn a_heartbeat_that_cannot_matter_is_not_opened() {
+    let world = registry(&[session(2, "active", LONG)]);
+    let (old, new) = ("2026-11-20_10-00-00-session-2.json", "2026-11-20_11-00-00-session-2.json");
+    let beat = world.beat(old, json!({"timestamp": Utc::now()}).to_string(), 0);
+    fs_err::write(&beat, json!({"timestamp": Utc::now()}).to_string()).unwrap();
+    wait_until(|| {
+        let newer = world.beat(new, "", 0);
+        fs_err::write(&newer, json!({"timestamp": Utc::now()}).to_string()).unwrap();
+        changed(&newer) > changed(&beat) + 100
+    });
+    let log = world.root().join("trace");
+    let options = ["-e", "trace=openat", "-o", log.to_str().unwrap()];
+    let Some(mut command) = strace(&options, &world.command_at_present(&["registry", "list", "--json"])) else {
+        return;
+    };
+    let document: Value = serde_json::from_str(&Ran::of(&mut command).ends_with(0).stdout).unwrap();
+    assert_eq!(in_document(&document, 2)["beat"], new);
+    let opened = fs_err::read_to_string(log).unwrap();
+    assert!(opened.contains(new) && !opened.contains(old), "{opened}");
+}
+
+#[test]
+fn where_one_heartbeat_was_written_by_a_clock_that_is_ahead_all_are_looked_at() {
+    let text = |time: chrono::DateTime<Utc>| json!({"timestamp": time}).to_string();
+    let set_time = |path: &Path, time: chrono::DateTime<Utc>| {
+        filetime::set_file_mtime(path, filetime::FileTime::from_unix_time(time.timestamp(), 0)).unwrap();
+    };
+    let soon = Utc::now() + TimeDelta::seconds(60);
+    for is_far_ahead in [true, false] {
+        let mut entry = session(2, "active", 0);
+        entry["registered_at"] = "2020-01-01T00:00:00Z".into();
+        let world = registry(&[entry]);
+        let ahead = world.beat("2026-11-20_10-00-00-session-2.json", text(soon + TimeDelta::minutes(3)), LONG);
+        set_time(&ahead, Utc::now() - TimeDelta::hours(3));
+        // By its file it could not be outdone by the one that was changed before it.
+        let last = world.beat("2026-11-20_11-00-00-session-2.json", text(soon), 0);
+        if is_far_ahead {
+            wait_until(|| {
+                fs_err::write(&last, text("2199-01-01T00:00:00Z".parse().unwrap())).unwrap();
+                changed(&last) > changed(&ahead) + 100
+            });
+        } else {
+            set_time(&last, soon);
+        }
+        let document = at_present(&world, &["list"]);
+        assert_eq!(in_document(&document, 2)["beat"], "2026-11-20_10-00-00-session-2.json", "{document:#}");
+    }
 }
 
 #[test]
@@ -471,7 +528,7 @@ fn the_folder_of_heartbeats_may_be_a_link() {
 
 #[test]
 fn a_folder_of_heartbeats_that_leads_nowhere_is_not_one_that_is_empty() {
-    type Put = fn(&std::path::Path);
+    type Put = fn(&Path);
     let cases: [Put; 3] = [
         // As when the disk that it is on is not mounted.
         |path| symlink("/nowhere/heartbeats", path).unwrap(),
@@ -714,7 +771,7 @@ fn a_registry_of_the_scripts_differs_in_the_marks_alone() {
     let note = only_one(&document, "notes");
     assert!(note.starts_with("2025-11-17_00-48-03-session-2.json: not valid JSON: invalid escape"), "{note}");
     let after = world.registry_text();
-    let golden = std::path::Path::new(FIXTURES).with_file_name("after").join("claude_sessions.json");
+    let golden = Path::new(FIXTURES).with_file_name("after").join("claude_sessions.json");
     assert_eq!(after, fs_err::read_to_string(golden).unwrap());
     // Without the marks it is what it was, byte for byte.
     let mark = ",\n    \"marked_inactive_at\": \"2025-11-17T10:10:00.500000Z\"";
@@ -735,7 +792,7 @@ fn a_registry_of_the_scripts_differs_in_the_marks_alone() {
     assert_eq!(again["summary"]["marked_inactive"], 0);
     assert_eq!(world.registry_state(), state);
     for name in [".session_identity", ".session_env", ".current_session"] {
-        let original = fs_err::read(std::path::Path::new(FIXTURES).join(name)).unwrap();
+        let original = fs_err::read(Path::new(FIXTURES).join(name)).unwrap();
         assert_eq!(fs_err::read(world.base().join(name)).unwrap(), original, "{name}");
     }
     assert_eq!(names_in(&world.beats()).len(), 6);
