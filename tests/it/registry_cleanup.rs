@@ -205,9 +205,10 @@ fn a_heartbeat_that_cannot_matter_is_not_opened() {
     let beat = world.beat(old, json!({"timestamp": Utc::now()}).to_string(), 0);
     fs_err::write(&beat, json!({"timestamp": Utc::now()}).to_string()).unwrap();
     wait_until(|| {
+        let now = Utc::now();
         let newer = world.beat(new, "", 0);
-        fs_err::write(&newer, json!({"timestamp": Utc::now()}).to_string()).unwrap();
-        changed(&newer) > changed(&beat) + 100
+        fs_err::write(newer, json!({"timestamp": now}).to_string()).unwrap();
+        now.timestamp_millis() > changed(&beat) + 100
     });
     let log = world.root().join("trace");
     let options = ["-e", "trace=openat", "-o", log.to_str().unwrap()];
