@@ -549,6 +549,8 @@ user_units() {
   put_marked "$WORK/unit" "$UNITS/session-sweep.service"
   unit session-sweep.timer
   put_marked "$WORK/unit" "$UNITS/session-sweep.timer"
+  unit "$HEARTBEAT.service"
+  put_marked "$WORK/unit" "$UNITS/$HEARTBEAT.service"
 }
 
 system_units() {
@@ -562,18 +564,27 @@ system_units() {
 }
 
 sandbox() { # what the unit of this user may do beyond the plain file
-  local reach=localhost dir
-  dir=$(setting map.dir "$DIR") # the user may have written it, and root writes it into a unit
-  if [[ -n $dir && ($dir != /* || $dir == *[[:cntrl:]]*) ]]; then
-    fail "map.dir of $TARGET cannot be written into a unit: $(printf %q "$dir"); give --dir"
-  fi
+  local reach=localhost dir base
+  dir=$(setting map.dir "$DIR")
+  check_for_unit map.dir "$dir" 'give --dir'
   say '[Service]'
   say 'ReadWritePaths='
   say "ReadWritePaths=$(quoted "-$dir") $(quoted "-$TARGET_HOME/.local/state/session-sweep")"
+  if [[ $(setting registry.enabled) == true ]]; then
+    base=$(setting registry.base)
+    check_for_unit registry.base "$base" 'change it'
+    if [[ -n $base ]]; then say "ReadWritePaths=$(quoted "-$base")"; fi
+  fi
   if [[ -n $(setting bridge.url "$BRIDGE_URL") ]]; then
     if [[ $(setting bridge.allow_remote) == true ]]; then reach=any; fi
     say 'RestrictAddressFamilies=AF_INET AF_INET6'
     say "IPAddressAllow=$reach"
+  fi
+}
+
+check_for_unit() { # KEY PATH REMEDY: the user may have written it, and root writes it into a unit
+  if [[ -n $2 && ($2 != /* || $2 == *[[:cntrl:]]*) ]]; then
+    fail "$1 of $TARGET cannot be written into a unit: $(printf %q "$2"); $3"
   fi
 }
 
@@ -628,6 +639,37 @@ remove_timer() { # user|system
     if [[ $DRY == no ]]; then "${CTL[@]}" reset-failed "$UNIT.service" 2>/dev/null || true; fi
   fi
   if [[ $1 == user ]]; then unlinger; fi
+}
+
+# The template for beats stays as long as the program: who beats by it does not ask what runs `sweep`.
+HEARTBEAT=session-sweep-heartbeat@
+
+remove_heartbeat() { # with its instances, from the user's own systemd
+  local loaded='' running=() linked=() instances=() unit
+  timer user
+  if ! is_marked "$UNITS/$HEARTBEAT.service"; then return; fi
+  for unit in "$UNITS"/*.wants/"$HEARTBEAT"*.service; do
+    if [[ -L $unit ]]; then linked+=("$unit"); fi
+  done
+  if is_reachable; then
+    loaded=$("${CTL[@]}" list-units --all --plain --no-legend "$HEARTBEAT*.service") || fail 'cannot list the beats'
+    mapfile -t running < <(awk '$3 ~ /^(active|activating|reloading)$/ { print $1 }' <<<"$loaded")
+    mapfile -t instances < <(printf '%s\n' "$loaded" "${linked[@]##*/}" | awk '$1 && !seen[$1]++ { print $1 }')
+    if ((${#running[@]})); then undo_with "${CTL[@]}" start "${running[@]}"; fi
+    if ((${#linked[@]})); then undo_with "${CTL[@]}" enable "${linked[@]##*/}"; fi
+    undo_with "${CTL[@]}" daemon-reload
+    if ((${#instances[@]})); then run "${CTL[@]}" disable --now "${instances[@]}"; fi
+    drop "$UNITS/$HEARTBEAT.service"
+    run "${CTL[@]}" daemon-reload
+    # As with the timer's: one that failed would stay without its unit.
+    if [[ $DRY == no ]]; then "${CTL[@]}" reset-failed "$HEARTBEAT*.service" 2>/dev/null || true; fi
+  else
+    for unit in "${linked[@]}"; do
+      drop "$unit"
+      drop_folder "$(dirname "$unit")"
+    done
+    drop "$UNITS/$HEARTBEAT.service"
+  fi
 }
 
 users_with_timer() {
@@ -1230,6 +1272,7 @@ uninstall_steps() {
     note "configuration and state stay, as root has scheduled it for $TARGET, too ($(root_schedule)). To remove that:
   sudo ./install.sh --uninstall --run-as $TARGET"
   fi
+  if [[ $SCOPE == user ]]; then remove_heartbeat; fi
   for who in $users; do
     if ! aim "$who" && [[ -n $RUN_AS ]]; then
       if ! installed_for | grep -Fx -- "$who" >/dev/null; then fail "there is no user '$who' on this machine"; fi

@@ -1,12 +1,12 @@
 //! Who runs: the tool, the floor, `find`, `fd` and the original's way.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::common::options::Options;
+use crate::common::program::{on_path, own, set_environment};
 use crate::maps::{After, Map};
 use crate::tree::Tree;
-use crate::{Options, hidden};
 
 /// Longer ago than any idle session: with this threshold there is nothing to remove.
 const NOTHING_IDLE_HOURS: f64 = 100.0 * 24.0;
@@ -73,20 +73,6 @@ impl Contender {
     }
 }
 
-/// Nothing of the person who runs this: neither their homes nor their settings.
-fn set_environment(command: &mut Command, home: &Path, state: &Path) {
-    command.env_clear().env("HOME", home).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
-    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    for (variable, folder) in [
-        ("XDG_STATE_HOME", "state"),
-        ("XDG_CONFIG_HOME", "config"),
-        ("XDG_CACHE_HOME", "cache"),
-        ("XDG_DATA_HOME", "data"),
-    ] {
-        command.env(variable, state.join(folder));
-    }
-}
-
 /// Everybody who runs on a tree's full map.
 pub(crate) fn for_full_map(tree: &Tree, map: &Map, original: bool, options: &Options) -> Vec<Contender> {
     let mut contenders = on_any_map(tree, map, options);
@@ -112,7 +98,7 @@ pub(crate) fn for_full_map(tree: &Tree, map: &Map, original: bool, options: &Opt
         contenders.push(Contender::new(name::FD, After::Untouched, arguments, Some(Threshold::MinutesSuffix)));
     }
     if original {
-        let arguments = own("original", &[tree.home().into(), map.path().into()]);
+        let arguments = own("original", [tree.home().into(), map.path().into()]);
         contenders.push(Contender::new(name::ORIGINAL, After::Pruned, arguments, Some(Threshold::Hours)));
     }
     contenders
@@ -121,7 +107,7 @@ pub(crate) fn for_full_map(tree: &Tree, map: &Map, original: bool, options: &Opt
 /// The tool and the floor, with and without writing.
 pub(crate) fn on_any_map(tree: &Tree, map: &Map, options: &Options) -> Vec<Contender> {
     let path = map.path().into_os_string();
-    let floor = own("floor", &[tree.home().into(), path.clone(), tree.cutoff().to_string().into()]);
+    let floor = own("floor", [tree.home().into(), path.clone(), tree.cutoff().to_string().into()]);
     let dry_floor = floor.iter().cloned().chain(["--dry".into()]).collect();
     let prune = tool(options, &["prune", "--yes", "--map"], &[path.clone(), "--hours".into()]);
     let dry_run = tool(options, &["prune", "--dry-run", "--map"], &[path, "--hours".into()]);
@@ -156,16 +142,4 @@ impl Contender {
 fn tool(options: &Options, words: &[&str], rest: &[OsString]) -> Vec<OsString> {
     let words = words.iter().map(OsString::from);
     [options.binary.clone().into_os_string()].into_iter().chain(words).chain(rest.iter().cloned()).collect()
-}
-
-fn own(kind: &str, rest: &[OsString]) -> Vec<OsString> {
-    let command = hidden(kind);
-    let start = [command.get_program().to_owned()].into_iter().chain(command.get_args().map(OsString::from));
-    start.chain(rest.iter().cloned()).collect()
-}
-
-fn on_path(names: &[&str]) -> Option<OsString> {
-    let path = std::env::var_os("PATH")?;
-    let found = names.iter().flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)));
-    found.into_iter().find(|program| program.is_file()).map(PathBuf::into_os_string)
 }

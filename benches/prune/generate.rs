@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::random::Random;
+use crate::common::options::Size;
+use crate::common::random::Random;
 use crate::transcripts::{Folder, Kind, Role, Session, time, working_folder};
-use crate::tree::{Counts, Size};
+use crate::tree::Counts;
 
 const DAY: f64 = 86_400.0;
 const HOUR: f64 = 3_600.0;

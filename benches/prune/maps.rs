@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::random::Random;
+use crate::common::random::Random;
 use crate::tree::{Counts, Tree};
 
 /// How many mappings the map that `resolve` is asked about holds.

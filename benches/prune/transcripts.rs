@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps, ftruncate, futimens, open, openat};
 
-use crate::random::Random;
+use crate::common::random::Random;
 
 const DAY: f64 = 86_400.0;
 const HOUR: f64 = 3_600.0;

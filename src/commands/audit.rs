@@ -8,6 +8,7 @@ use super::registry::CleanUp;
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::audit::{AuditView, ProviderView};
+use crate::output::escape::Escaped;
 use crate::output::progress::with_spinner;
 use crate::output::prune::PruneView;
 use crate::output::registry::CleanupView;
@@ -20,7 +21,10 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
     let inventories = with_spinner(context.output.quiet, "reading stores", || {
         context.catalogue.iter().map(|row| Inventory::of(&row.provider, &row.home)).collect::<Vec<_>>()
     });
-    let cleaned = CleanUp::where_enabled(context, None)?;
+    let (cleaned, registry_error) = match CleanUp::where_enabled(context, None) {
+        Ok(cleaned) => (cleaned, None),
+        Err(error) => (None, Some(error)),
+    };
     let registry = cleaned.as_ref().map(|run| run.view(context));
     let map_text = map.path().to_string_lossy().into_owned();
     let show = |providers, prune: Option<PruneView<'_>>| {
@@ -32,13 +36,22 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
         super::tell_when_quiet(context.output, problems.iter().copied());
         Ok(if problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial })
     };
-    with_mappings(context, &map, |kept, bridge| {
+    let audited = with_mappings(context, &map, |kept, bridge| {
         let Some(kept) = kept else { return show(views(context, inventories, None), None) };
         with_plan(context, &map, kept, |plan, _, _| {
             let prune = PruneView { plan, map: map_text.clone(), bridge, applied: None, after: None };
             show(views(context, inventories, Some(plan)), Some(prune))
         })
-    })
+    });
+    // One area does not hide the others.
+    match (audited, registry_error) {
+        (Ok(_), Some(error)) => Err(error),
+        (Err(first), Some(second)) => {
+            log::error!("{}", Escaped(&format!("{second:#}")));
+            Err(first)
+        }
+        (audited, None) => audited,
+    }
 }
 
 /// What could not be read in the stores.

@@ -332,14 +332,15 @@ impl Cli {
             Command::Sweep(sweep) => {
                 sweep.bridge.overrides(&mut overrides);
                 sweep.afterwards.overrides(&mut overrides);
-                sweep.wait.overrides(&mut overrides);
+                sweep.wait.overrides("map.wait", &mut overrides);
+                sweep.wait.overrides("registry.wait", &mut overrides);
             }
             Command::Prune(prune) => {
                 prune.bridge.overrides(&mut overrides);
                 prune.afterwards.overrides(&mut overrides);
                 prune.map.overrides(&mut overrides);
                 prune.idle.overrides(&mut overrides);
-                prune.wait.overrides(&mut overrides);
+                prune.wait.overrides("map.wait", &mut overrides);
             }
             Command::Audit(audit) => {
                 audit.map.overrides(&mut overrides);
@@ -350,11 +351,11 @@ impl Cli {
             Command::Resolve(resolve) => resolve.map.overrides(&mut overrides),
             Command::Record(record) => {
                 record.map.overrides(&mut overrides);
-                record.wait.overrides(&mut overrides);
+                record.wait.overrides("map.wait", &mut overrides);
             }
             Command::Restore(restore) => {
                 restore.map.overrides(&mut overrides);
-                restore.wait.overrides(&mut overrides);
+                restore.wait.overrides("map.wait", &mut overrides);
             }
             Command::Status
             | Command::Doctor
@@ -397,8 +398,9 @@ impl PostPruneArgs {
 }
 
 impl WaitArgs {
-    fn overrides(&self, overrides: &mut Vec<Override>) {
-        overrides.extend(self.wait.map(|wait| Override::text("map.wait", wait.to_string(), "--wait")));
+    /// Sets `key`, for instance `map.wait`.
+    pub(super) fn overrides(&self, key: &'static str, overrides: &mut Vec<Override>) {
+        overrides.extend(self.wait.map(|wait| Override::text(key, wait.to_string(), "--wait")));
     }
 }
 

@@ -11,7 +11,7 @@ use super::origin::Origin;
 use super::problem::{Problem, Problems, nearest};
 use super::resolve::objections;
 use super::setting::{SETTINGS, Setting, Store};
-use crate::filesystem::{Created, HOLD, Prepared, Replaced, Snapshot, SnapshotError, create, make_folder};
+use crate::filesystem::{Decision, make_folder, update};
 use crate::providers::builtin;
 
 /// More than any such file has.
@@ -24,33 +24,19 @@ const LARGEST: u64 = 1024 * 1024;
 /// There is no such setting, the value is not understood, the file was wrong before, or cannot be written.
 pub(crate) fn set(dirs: &Dirs, named: Option<&Path>, key: &str, values: &[String]) -> Result<(PathBuf, bool)> {
     let path = named.unwrap_or(&dirs.user_config);
-    for _ in 0..3 {
-        // What is kept is what was read: another program's change in between is seen and the whole is done again.
-        let snapshot = match Snapshot::open(path, LARGEST) {
-            Ok(snapshot) => Some(snapshot),
-            Err(SnapshotError::Missing { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let problem = |(message, remedy)| Problem::new(Origin::File(path.to_owned()), "", message, remedy);
+    let problem = |(message, remedy)| Problem::new(Origin::File(path.to_owned()), "", message, remedy);
+    let changed = update(path, LARGEST, 0o600, |bytes| {
         let old = text_of(path).map_err(|wrong| Problems::from(problem(wrong)))?.unwrap_or_default();
-        let Some(new) = with_setting(path, &old, dirs, key, values)? else { return Ok((path.to_owned(), false)) };
-        let done = match &snapshot {
-            Some(snapshot) if snapshot.bytes() != old.as_bytes() => false,
-            Some(snapshot) => {
-                let mut prepared = Prepared::write(snapshot, &[new.as_bytes()])?;
-                prepared.sync()?;
-                matches!(prepared.commit(snapshot, HOLD)?, Replaced::Done(_))
-            }
-            None => {
-                make_folder(path.parent().unwrap_or(Path::new(".")))?;
-                create(path, &[new.as_bytes()], 0o600)? == Created::Done
-            }
-        };
-        if done {
-            return Ok((path.to_owned(), true));
+        if bytes.unwrap_or_default() != old.as_bytes() {
+            return Ok(Decision::Senseless(anyhow::anyhow!("{} changes while it is read; try again", path.display())));
         }
-    }
-    anyhow::bail!("{} keeps changing; nothing was written, try again", path.display())
+        let new = with_setting(path, &old, dirs, key, values)?;
+        if bytes.is_none() && new.is_some() {
+            make_folder(path.parent().unwrap_or(Path::new(".")))?;
+        }
+        Ok(new.map_or(Decision::Keep, |new| Decision::Write(new.into_bytes())))
+    })?;
+    Ok((path.to_owned(), changed))
 }
 
 /// The text with the setting changed; nothing when it says so already.

@@ -6,24 +6,41 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, fstat, statat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, statat};
 use rustix::io::Errno;
 
 use super::append::last_byte;
 use super::error::FileError;
 use super::names::rename_over;
-use super::sidecar::Sidecar;
-use super::snapshot::FileId;
+use super::sidecar::{Sidecar, give_to_owner_of};
+use super::snapshot::{FileId, folder_of};
 
 /// Makes a folder of ours, and what is missing above it, for its owner alone.
 pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| {
+    make_below(path).map_err(|error| {
         std::io::Error::new(error.kind(), format!("cannot make the folder {}: {error}", path.display()))
     })
+}
+
+/// Each folder belongs to whom the one above it belongs to, also when root makes it.
+fn make_below(path: &Path) -> std::io::Result<()> {
+    let above = folder_of(path);
+    if !above.is_dir() && above != path {
+        make_below(above)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let holder = rustix::fs::stat(above)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::open(path, flags, Mode::empty())?;
+    give_to_owner_of(&holder, &made)?;
+    Ok(())
 }
 
 /// Adds `line` to the log at `path`. A log that is larger than `largest` bytes by then is put aside under the name `aside`,
@@ -65,7 +82,27 @@ fn put_aside(log: &Sidecar, path: &Path, aside: &OsStr) -> rustix::io::Result<()
 mod tests {
     use std::ffi::OsStr;
 
-    use super::log_line;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::{log_line, make_folder};
+
+    #[test]
+    fn folders_belong_to_whom_the_one_above_belongs_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(1234), Some(1235)).unwrap();
+        }
+        make_folder(&path).unwrap();
+        make_folder(&path).unwrap();
+        let holder = fs_err::metadata(folder.path()).unwrap();
+        for made in [folder.path().join("a"), folder.path().join("a/b"), path] {
+            let made = fs_err::metadata(made).unwrap();
+            assert_eq!((made.uid(), made.mode() & 0o777), (holder.uid(), 0o700));
+        }
+        fs_err::write(folder.path().join("file"), "").unwrap();
+        assert!(make_folder(&folder.path().join("file/below")).is_err());
+    }
 
     #[test]
     fn a_log_that_has_grown_is_put_aside_and_begins_anew() {

@@ -104,6 +104,25 @@ impl Proc {
         }))
     }
 
+    /// What a process's program is called, cut off after 15 bytes.
+    pub(crate) fn program(&self, pid: u32) -> Option<String> {
+        let name = fs_err::read_to_string(self.path_of(pid, "comm")).ok()?;
+        Some(name.trim_end_matches('\n').to_owned())
+    }
+
+    /// Whether there is a process that this user may not see: one of another user, where /proc hides those.
+    pub(crate) fn is_hidden(pid: u32) -> bool {
+        let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
+        rustix::process::test_kill_process(pid) == Err(Errno::PERM)
+    }
+
+    /// A variable of the environment in which a process was started; `None` also where that cannot be seen.
+    pub(crate) fn variable(&self, pid: u32, name: &str) -> Option<Vec<u8>> {
+        let environment = fs_err::read(self.path_of(pid, "environ")).ok()?;
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.find_map(|text| text.strip_prefix(name.as_bytes())?.strip_prefix(b"=")).map(<[u8]>::to_vec)
+    }
+
     /// When a process started, to within a second (that is how exact the kernel tells the time of boot).
     pub(crate) fn start_time(&self, pid: u32) -> io::Result<Option<DateTime<Utc>>> {
         let Some(ticks) = self.start_ticks(pid)? else { return Ok(None) };

@@ -28,13 +28,19 @@ pub(crate) enum Decision<E> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpdateError {
     #[error("{0}; nothing was touched")]
-    Unreadable(#[from] SnapshotError),
+    Unreadable(SnapshotError),
     #[error(transparent)]
     Replace(#[from] ReplaceError),
     #[error(transparent)]
     File(#[from] FileError),
     #[error("{} kept changing for {PATIENCE:?}; nothing was written, try again", .0.display())]
     Restless(PathBuf),
+}
+
+impl From<SnapshotError> for UpdateError {
+    fn from(error: SnapshotError) -> Self {
+        Self::Unreadable(error)
+    }
 }
 
 /// Changes the file at `path` (at most `largest` bytes) to what `decide` makes of its present text, nothing where there is

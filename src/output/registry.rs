@@ -22,6 +22,10 @@ use crate::registry::survey::{Survey, Surveyed};
 /// Free numbers, first and last; the last ones have no end.
 type Free = [(SessionNumber, Option<SessionNumber>)];
 
+const HEADINGS: [&str; 5] = ["NO", "STATUS", "BEAT", "FROM", "TERMINAL"];
+/// A line should fit a terminal of 80 characters; JSON has the whole.
+const LONGEST_TERMINAL: usize = 14;
+
 /// Who works under which number.
 pub(crate) struct ListView<'v> {
     pub(crate) now: DateTime<Utc>,
@@ -49,7 +53,7 @@ impl ListView<'_> {
 impl View for ListView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         let rows: Vec<[String; 5]> = self.shown().map(|session| self.row(session)).collect();
-        let mut widths = ["NUMBER", "STATUS", "BEAT", "FROM", "TERMINAL"].map(str::len);
+        let mut widths = HEADINGS.map(str::len);
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
@@ -57,9 +61,9 @@ impl View for ListView<'_> {
         }
         let [number, status, beat, from, terminal] = widths;
         if !rows.is_empty() {
+            let [no, of_status, of_beat, of_from, at] = HEADINGS;
             let heading = format!(
-                "{:>number$}  {:<status$}  {:>beat$}  {:<from$}  {:<terminal$}  ROLE: GOAL",
-                "NUMBER", "STATUS", "BEAT", "FROM", "TERMINAL"
+                "{no:>number$}  {of_status:<status$}  {of_beat:>beat$}  {of_from:<from$}  {at:<terminal$}  ROLE: GOAL"
             );
             writeln!(out, "{}", style.paint(Tone::Heading, heading))?;
         }
@@ -101,7 +105,7 @@ impl ListView<'_> {
     fn row(&self, session: &Surveyed) -> [String; 5] {
         let status = session.status.as_deref().unwrap_or("-");
         let status = match session.liveness {
-            Liveness::Stale | Liveness::Unknown => format!("{} ({})", Escaped(status), session.liveness.name()),
+            Liveness::Stale | Liveness::Unknown => format!("{}, {}", Escaped(status), session.liveness.name()),
             Liveness::Active | Liveness::Inactive | Liveness::Other => Escaped(status).to_string(),
         };
         let terminal = (self.holder)(session.number).or_else(|| session.terminal.clone());
@@ -110,9 +114,17 @@ impl ListView<'_> {
             status,
             Age(session.age(self.now)).to_string(),
             session.last_sign.as_ref().map_or("-", |sign| sign.source.words()).to_owned(),
-            Escaped(terminal.as_deref().unwrap_or("-")).to_string(),
+            cut(&Escaped(terminal.as_deref().unwrap_or("-")).to_string(), LONGEST_TERMINAL),
         ]
     }
+}
+
+/// A text of at most `most` characters.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(std::iter::once('…')).collect()
 }
 
 const fn tone(liveness: Liveness) -> Tone {
@@ -337,6 +349,9 @@ impl View for CleanupView<'_> {
         }
         match (self.plan.going.len(), self.removed.is_some()) {
             (0, _) if self.plan.held.is_some() => writeln!(out, "Nothing was marked in this run")?,
+            (0, _) if survey.count(Liveness::Unknown) > 0 || !survey.problems.is_empty() => {
+                writeln!(out, "No session was marked; not all could be looked at")?;
+            }
             (0, _) => writeln!(out, "✨ All active sessions are healthy!")?,
             (going, true) => {
                 let said = format!("✅ Marked {going} session(s) as inactive");

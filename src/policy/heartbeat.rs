@@ -6,6 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::mapping::FUTURE_TOLERANCE;
 
+/// A terminal of which it is not known whether it lasts is forgotten so long after it was identified, once its session has
+/// ended: a CLI's session may be taken up again.
+pub(crate) const FORGET_AFTER: TimeDelta = TimeDelta::days(30);
+
 /// Where the time of a sign of life was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignSource {
@@ -37,10 +41,10 @@ impl SignSource {
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Beat => "heartbeat",
-            Self::BeatModified => "heartbeat's file time",
-            Self::BeatArrived => "heartbeat's arrival",
-            Self::Entry => "registry entry",
-            Self::Registered => "registration",
+            Self::BeatModified => "file time",
+            Self::BeatArrived => "arrival",
+            Self::Entry => "registry",
+            Self::Registered => "registered",
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Whose a number is: what this terminal is known as, and whether it may take a number.
 
-use super::identities::{Identities, Identity};
+use super::identities::Identities;
 use super::roster::Roster;
 use super::terminal::Anchor;
+use super::{Registry, RegistryError};
 use crate::policy::session_number::SessionNumber;
 
 /// What this terminal is known as.
@@ -31,56 +32,74 @@ pub(crate) enum Objection {
     Unclaimed(String),
 }
 
-/// What this terminal is known as.
-pub(crate) fn standing(roster: &Roster<'_>, identities: &Identities, anchor: &Anchor) -> Standing {
-    let Some((ours, number)) = identities.of(anchor).and_then(|identity| Some((identity, identity.number()?))) else {
-        return Standing::Unknown;
-    };
-    let Some(session) = roster.find(number) else { return Standing::Gone(number) };
-    if ours.is_replaced(session) {
-        let role = session.text("role").unwrap_or_default();
-        return Standing::TakenOver { number, by: format!("it was registered anew as \u{201c}{role}\u{201d}") };
-    }
-    let since = |claim: &&&Identity| claim.identified_at >= ours.identified_at && claim.is_alive() != Some(false);
-    match identities.claims(number, anchor).iter().find(since) {
-        Some(claim) => Standing::TakenOver { number, by: format!("{} is it now", claim.terminal) },
-        None => Standing::Ours(number),
-    }
+/// Everything that decides who this terminal is, but for the registry itself.
+#[derive(Debug)]
+pub(crate) struct Claims<'c> {
+    pub(crate) anchor: &'c Anchor,
+    pub(crate) identities: Identities,
+    /// The number that the original's scripts remember, where it may be this terminal's.
+    pub(crate) original: Option<SessionNumber>,
 }
 
-/// The terminal that has a number, where one is known that is not known to be gone.
-pub(crate) fn holder<'i>(
-    identities: &'i Identities,
-    number: SessionNumber,
-    anchor: &'i Anchor,
-) -> Option<&'i Identity> {
-    identities.claims(number, anchor).into_iter().find(|claim| claim.is_alive() != Some(false))
-}
+impl<'c> Claims<'c> {
+    pub(crate) fn of(registry: &Registry, anchor: &'c Anchor) -> Result<Self, RegistryError> {
+        Ok(Self { anchor, identities: registry.identities()?, original: registry.original_identity(anchor) })
+    }
 
-/// What speaks against this terminal being `number` from now on. `original` is the number that the original's scripts
-/// remember.
-pub(crate) fn objection(
-    roster: &Roster<'_>,
-    identities: &Identities,
-    anchor: &Anchor,
-    original: Option<SessionNumber>,
-    number: SessionNumber,
-) -> Option<Objection> {
-    let Some(session) = roster.find(number) else {
-        let is_taken = roster.is_taken(number);
-        return is_taken.then(|| Objection::Held(format!("{number} is in the registry and is no session")));
-    };
-    if session.is_inactive() || standing(roster, identities, anchor) == Standing::Ours(number) {
-        return None;
+    /// What this terminal is remembered as.
+    pub(crate) fn standing(&self, roster: &Roster<'_>) -> Standing {
+        let ours = self.identities.of(self.anchor);
+        let Some((ours, number)) = ours.and_then(|identity| Some((identity, identity.number()?))) else {
+            return Standing::Unknown;
+        };
+        let Some(session) = roster.find(number) else { return Standing::Gone(number) };
+        if let Some(terminal) = &ours.taken_over_by {
+            return Standing::TakenOver { number, by: format!("{terminal} is it now") };
+        }
+        if ours.is_replaced(session) {
+            let role = session.text("role").unwrap_or_default();
+            return Standing::TakenOver { number, by: format!("it was registered anew as \u{201c}{role}\u{201d}") };
+        }
+        Standing::Ours(number)
     }
-    let status = session.status().unwrap_or_else(|| "without a status".into());
-    let claims = identities.claims(number, anchor);
-    if let Some(holder) = holder(identities, number, anchor) {
-        return Some(Objection::Held(format!("session {number} is {status}, at {}", holder.terminal)));
+
+    /// The session that this terminal is: the one that is remembered, else the original's. Else what it was, for people.
+    pub(crate) fn own(&self, roster: &Roster<'_>) -> Result<SessionNumber, String> {
+        match self.standing(roster) {
+            Standing::Ours(number) => Ok(number),
+            Standing::Unknown => match self.original.filter(|number| roster.find(*number).is_some()) {
+                Some(number) if self.objection(roster, number).is_none() => Ok(number),
+                _ => Err("this terminal has no number yet".to_owned()),
+            },
+            Standing::TakenOver { number, by } => Err(format!("this terminal was session {number}, and {by}")),
+            Standing::Gone(number) => {
+                Err(format!("this terminal was session {number}, which is not in the registry any more"))
+            }
+        }
     }
-    // Whoever had it is gone, or it is what the scripts know this terminal as.
-    if !claims.is_empty() || original == Some(number) {
-        return None;
+
+    /// Whether it is the scripts alone that know this terminal's number.
+    pub(crate) fn is_by_scripts(&self, roster: &Roster<'_>) -> bool {
+        self.standing(roster) == Standing::Unknown
     }
-    Some(Objection::Unclaimed(format!("session {number} is {status}, and it is not known at which terminal")))
+
+    /// What speaks against this terminal being `number` from now on.
+    pub(crate) fn objection(&self, roster: &Roster<'_>, number: SessionNumber) -> Option<Objection> {
+        let Some(session) = roster.find(number) else {
+            let is_taken = roster.is_taken(number);
+            return is_taken.then(|| Objection::Held(format!("{number} is in the registry and is no session")));
+        };
+        if session.is_inactive() || self.standing(roster) == Standing::Ours(number) {
+            return None;
+        }
+        let status = session.status().unwrap_or_else(|| "without a status".into());
+        if let Some(holder) = self.identities.holder(number, self.anchor) {
+            return Some(Objection::Held(format!("session {number} is {status}, at {}", holder.terminal)));
+        }
+        // Whoever had it is gone, or it is what the scripts know this terminal as.
+        if self.identities.others(number, self.anchor).next().is_some() || self.original == Some(number) {
+            return None;
+        }
+        Some(Objection::Unclaimed(format!("session {number} is {status}, and it is not known at which terminal")))
+    }
 }

@@ -15,6 +15,9 @@ use crate::filesystem::{make_folder, read_regular, write_unflushed};
 use crate::policy::heartbeat::{Clocks, Liveness, is_mass, jump};
 use crate::policy::session_number::SessionNumber;
 
+/// The clocks of the last clean-up.
+pub(super) const CLOCK_FILE: &str = "clock.json";
+
 /// How to clean up.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
@@ -24,6 +27,8 @@ pub(crate) struct Rules {
     pub(crate) prune: Option<Duration>,
     /// Also after the clock was put forward.
     pub(crate) force: bool,
+    /// It is done on the way to something else: a hold stays for the next clean-up that was asked for.
+    pub(crate) is_by_the_way: bool,
     /// This session is the one that asks, so it lives.
     pub(crate) spare: Option<SessionNumber>,
     pub(crate) now: DateTime<Utc>,
@@ -93,7 +98,7 @@ impl Registry {
     }
 
     fn clocks_path(&self) -> std::path::PathBuf {
-        self.own_folder().join("clock.json")
+        self.own_folder().join(CLOCK_FILE)
     }
 
     /// The clocks of the last clean-up. What cannot be read is not known: nothing is held then.
@@ -139,7 +144,9 @@ impl Held<'_> {
                 Err(error) => problems.push(error),
             }
         }
-        if let Some(Err(error)) = rules.clocks.as_ref().map(|clocks| registry.note_clocks(clocks)) {
+        problems.extend(self.forget_gone(rules.now).err().map(|error| error.to_string()));
+        let clocks = rules.clocks.as_ref().filter(|_| plan.held.is_none() || !rules.is_by_the_way);
+        if let Some(Err(error)) = clocks.map(|clocks| registry.note_clocks(clocks)) {
             // It is only what shows a jump of the clock the next time.
             log::warn!("{error:#}");
         }

@@ -12,6 +12,7 @@ pub(crate) mod claim;
 pub(crate) mod cleanup;
 pub(crate) mod identities;
 mod names;
+mod released;
 pub(crate) mod roster;
 pub(crate) mod survey;
 pub(crate) mod terminal;
@@ -26,6 +27,9 @@ use crate::filesystem::{
 };
 use crate::json::Edited;
 use changes::BEAT;
+use cleanup::CLOCK_FILE;
+use identities::{NOTED_FILE, SCRIPTS_FILES};
+use released::RELEASED_FILE;
 use roster::{EMPTY, Roster};
 
 const FILE: &str = "claude_sessions.json";
@@ -87,6 +91,11 @@ impl Registry {
         self.base.join(FILE)
     }
 
+    /// The lock beside it.
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.path().with_extension("lock")
+    }
+
     /// Where the heartbeats are.
     pub(crate) fn beats_folder(&self) -> PathBuf {
         self.base.join("heartbeats")
@@ -125,28 +134,42 @@ impl Registry {
         Roster::parse(text).map_err(|error| invalid(error.to_string()))
     }
 
-    /// Takes the lock beside the registry, whose folder must be there.
+    /// Takes the lock beside the registry, which must be there.
     pub(crate) fn lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, RegistryError> {
-        // A folder that cannot be seen may be there: whoever locks it says why it cannot.
-        if fs_err::metadata(&self.base).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        // A lock is not left in a folder that was named by mistake.
+        if matches!(self.path().try_exists(), Ok(false)) {
             return Err(RegistryError::Missing(self.path()));
         }
-        let lock = Lock::take(&self.path().with_extension("lock"), policy)?;
+        self.take_lock(policy)
+    }
+
+    fn take_lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, RegistryError> {
+        let lock = Lock::take(&self.lock_path(), policy)?;
         self.remove_leftovers();
         Ok(Held { registry: self, _lock: lock })
     }
 
-    /// The same, where the folder may have to be made.
+    /// The same, where there may be none yet.
     pub(crate) fn lock_new(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, RegistryError> {
         make_folder(&self.base).map_err(|error| RegistryError::Write(error.into()))?;
-        self.lock(policy)
+        self.take_lock(policy)
     }
 
+    /// Removes what killed runs left of files that were not finished.
     fn remove_leftovers(&self) {
         let registry = remove_leftovers(&self.base, &[OsStr::new(FILE)]);
-        let beats = self.beats_folder();
-        let beats = if beats.is_dir() { discard_leftovers(&beats, &[OsStr::new(BEAT)]) } else { Ok(0) };
-        for error in [registry, beats].into_iter().filter_map(Result::err) {
+        let discard = |folder: PathBuf, names: &[&OsStr]| match names {
+            [] => Ok(0),
+            _ if folder.is_dir() => discard_leftovers(&folder, names),
+            _ => Ok(0),
+        };
+        let beats = discard(self.beats_folder(), &[OsStr::new(BEAT)]);
+        let told = discard(self.base.clone(), &SCRIPTS_FILES.map(OsStr::new));
+        let own = discard(self.own_folder(), &[CLOCK_FILE, NOTED_FILE, RELEASED_FILE].map(OsStr::new));
+        let unfinished = self.unfinished_identities();
+        let unfinished: Vec<&OsStr> = unfinished.iter().map(OsStr::new).collect();
+        let identities = discard(self.identities_folder(), &unfinished);
+        for error in [registry, beats, told, own, identities].into_iter().filter_map(Result::err) {
             log::debug!("left-over temporary files stay: {error}");
         }
     }

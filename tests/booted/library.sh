@@ -175,7 +175,8 @@ last_status_is() { # NUMBER
 
 journal_says() { # TEXT
   journalctl --sync
-  journalctl --quiet --output=cat "$said_by=$unit.service" | grep --fixed-strings --regexp "$1"
+  # Of a process that has ended before it is looked at journald knows the name alone, not the unit.
+  journalctl --quiet --output=cat "$said_by=$unit.service" + SYSLOG_IDENTIFIER=session-sweep | grep --fixed-strings --regexp "$1"
 }
 
 check_timer() { # USER FOLDER: it fires, prunes her map, tells it, gives way to another run and goes on

@@ -1,13 +1,16 @@
 """A model on the loopback interface: answers every turn, and remembers what it was sent.
 
-It speaks as much of three interfaces as Claude Code, Codex and Gemini CLI need to finish a turn without tools:
-Anthropic Messages, OpenAI Responses and Gemini generateContent, each as a stream and in one piece. As a proxy it
-lets nothing through: with it in HTTPS_PROXY a CLI that looks for updates stays on this machine.
+It speaks as much of three interfaces as Claude Code, Codex and Gemini CLI need to finish a turn:
+Anthropic Messages, OpenAI Responses and Gemini generateContent, each as a stream and in one piece. Asked `run: COMMAND`
+it first has the CLI run that by its own tool; `run at a terminal: COMMAND` is for Codex alone. As a proxy it lets
+nothing through: with it in HTTPS_PROXY a CLI that looks for updates stays on this machine.
 """
 
 import itertools
 import json
+import re
 import threading
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -16,6 +19,7 @@ class ModelServer:
 
     def __init__(self):
         self.conversations = []
+        self.results = []  # of the commands that it had run
         self._numbers = itertools.count(1)
         handler = type("Handler", (_Handler,), {"model": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -48,6 +52,32 @@ def text_in(content):
     return "\n".join(part.get("text") or "" for part in content or [])
 
 
+# What the command is called among the arguments of each CLI's tool that runs one.
+SHELL_TOOLS = {
+    "Bash": "command",  # Claude Code
+    "exec_command": "cmd",  # Codex
+    "run_shell_command": "command",  # Gemini CLI
+}
+
+
+def shell_call_in(body):
+    """(The call that the newest question asks for, None), until there is its result: then (None, what that says)."""
+    groups = [tool.get("functionDeclarations", [tool]) for tool in body.get("tools") or []]
+    declared = SHELL_TOOLS.keys() & {tool.get("name") for group in groups for tool in group}
+    for turn in reversed(body.get("messages") or body.get("input") or body.get("contents") or []):
+        content = turn.get("content") or turn.get("parts") or ""
+        for part in [turn] + ([{"text": content}] if isinstance(content, str) else content):
+            if "functionResponse" in part:
+                return None, str(part["functionResponse"]["response"])
+            if part.get("type") in ("tool_result", "function_call_output"):
+                return None, text_in(part.get("content") or part.get("output"))
+            asked = re.fullmatch("run( at a terminal)?: (.+)", part.get("text") or "")
+            if asked and declared and turn.get("role") == "user":
+                name = min(declared)
+                return (name, {SHELL_TOOLS[name]: asked[2], **({"tty": True} if asked[1] else {})}), None
+    return None, None
+
+
 class _Handler(BaseHTTPRequestHandler):
     model = None
 
@@ -75,7 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
             interface = gemini_content
         else:
             return self.do_GET()
-        whole, events = interface(body, self.model.answer(conversation_in(body)))
+        call, result = shell_call_in(body)
+        if result is not None:
+            self.model.results.append(result)
+        whole, events = interface(body, self.model.answer(conversation_in(body)), call)
         if body.get("stream") or path.endswith(":streamGenerateContent"):
             self.send_events(events)
         else:
@@ -98,29 +131,36 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"{name}data: {json.dumps(event)}\n\n".encode())
 
 
-# Each of these gives the answer twice: in one piece, and as the events of a stream.
+# Each of these gives the answer, which is a call if there is one, twice: in one piece, and as the events of a stream.
 
 
-def anthropic_messages(body, text):
+def anthropic_messages(body, text, call):
     usage = {"input_tokens": 1, "output_tokens": 1}
     block = {"type": "text", "text": text}
-    end = {"stop_reason": "end_turn", "stop_sequence": None}
+    empty, delta = {**block, "text": ""}, {"type": "text_delta", "text": text}
+    end = {"stop_reason": "tool_use" if call else "end_turn", "stop_sequence": None}
+    if call:
+        block = {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex}", "name": call[0], "input": call[1]}
+        empty, delta = {**block, "input": {}}, {"type": "input_json_delta", "partial_json": json.dumps(call[1])}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body.get("model"), "usage": usage}
     beginning = {**message, "content": [], "stop_reason": None, "stop_sequence": None}
     return {**message, **end, "content": [block]}, [
         {"type": "message_start", "message": beginning},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+        {"type": "content_block_start", "index": 0, "content_block": empty},
+        {"type": "content_block_delta", "index": 0, "delta": delta},
         {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": end, "usage": usage},
         {"type": "message_stop"},
     ]
 
 
-def openai_responses(body, text):
+def openai_responses(body, text, call):
     usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
     content = [{"type": "output_text", "text": text, "annotations": []}]
     item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
+    if call:
+        item = {"type": "function_call", "id": "fc_1", "call_id": f"call_{uuid.uuid4().hex}", "name": call[0]}
+        item |= {"arguments": json.dumps(call[1]), "status": "completed"}
     response = {"id": "resp_1", "object": "response", "model": body.get("model"), "usage": usage, "output": [item]}
     return {**response, "status": "completed"}, [
         {"type": "response.created", "response": {**response, "status": "in_progress", "output": []}},
@@ -129,8 +169,9 @@ def openai_responses(body, text):
     ]
 
 
-def gemini_content(_body, text):
-    candidate = {"index": 0, "finishReason": "STOP", "content": {"role": "model", "parts": [{"text": text}]}}
+def gemini_content(_body, text, call):
+    part = {"functionCall": {"name": call[0], "args": call[1]}} if call else {"text": text}
+    candidate = {"index": 0, "finishReason": "STOP", "content": {"role": "model", "parts": [part]}}
     usage = {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}
     response = {"candidates": [candidate], "usageMetadata": usage}
     return response, [response]

@@ -1,4 +1,5 @@
-"""Chats with the real CLIs through examples/bridge.py: no history is lost when their mappings are pruned.
+"""Chats with the real CLIs through examples/bridge.py: no history is lost when their mappings are pruned. And what the
+CLIs run by their own tools: each session keeps its number in the registry.
 
     scenarios.py SESSION_SWEEP FOLDER_OF_THE_CLIS TEMPORARY_FOLDER
 
@@ -6,10 +7,12 @@ Prints a line for each step. A scenario ends with the first step that fails.
 """
 
 import contextlib
+import functools
 import http.client
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +26,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 BRIDGE = HERE.parent.parent / "examples" / "bridge.py"
 THREE_HOURS = 3 * 60 * 60
 CHAT = "a chat"
+# Python that runs a program at a terminal of its own.
+WINDOW = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 
 
 # What each CLI needs to talk to our model and to nobody else.
@@ -86,6 +91,18 @@ def write(path, text):
 # The scenarios.
 
 
+def bridged(scenario):
+    """Starts the bridge before a scenario, and ends it after that."""
+
+    @functools.wraps(scenario)
+    def with_bridge(world):
+        with world.bridge():
+            scenario(world)
+
+    return with_bridge
+
+
+@bridged
 def resumed_after_prune(world):
     first, transcript = begin_chat_and_prune(world)
     with world.step("resolve advises to resume the pruned chat's session"):
@@ -106,6 +123,7 @@ def resumed_after_prune(world):
         world.expect_resumed()
 
 
+@bridged
 def replayed_for_safety(world):
     """Gemini CLI as it comes: from 0.52 to 0.61 it would delete a session that was resumed."""
     first, transcript = begin_chat_and_prune(world)
@@ -121,6 +139,7 @@ def replayed_for_safety(world):
     replayed_after_deletion(world, world.mapped_session())
 
 
+@bridged
 def deleted_when_resumed(world):
     """What `replayed_for_safety` is about: without this, its checks would prove nothing."""
     first, transcript = begin_chat_and_prune(world)
@@ -162,6 +181,36 @@ def replayed_after_deletion(world, session):
         expect(world.resolve()["session"], world.mapped_session())
 
 
+def numbered_by_session(world):
+    """What the CLI runs is told the session's id, and that is what its number is remembered by."""
+    with world.step("a session registers itself, and is number 1"):
+        first = world.ask("registry identify --next --role A --json")
+        expect(world.identities(), {f"{world.program}-{first}.json": 1})
+        expect(world.registered(), {1: ("A", 1)})
+    with world.step("resumed, it is number 1 again"):
+        expect(world.ask("registry heartbeat", resume=first), first)
+        expect(world.registered(), {1: ("A", 2)})
+    with world.step("another session is number 2"):
+        second = world.ask("registry identify --next --role B --json")
+        expect(world.identities(), {f"{world.program}-{first}.json": 1, f"{world.program}-{second}.json": 2})
+        expect(world.registered(), {1: ("A", 2), 2: ("B", 1)})
+    if world.program == "codex":
+        with world.step("at a terminal that Codex makes for one command, it still is"):
+            world.ask("registry heartbeat --json", resume=second, how="run at a terminal")
+            expect(world.registered(), {1: ("A", 2), 2: ("B", 2)})
+
+
+def numbered_by_window(world):
+    """What the CLI runs is told no session's id, and may be at a terminal of its own: the CLI's own one counts."""
+    with world.step("a session in a window registers itself, and is number 1"):
+        world.have_run_in_a_window("registry identify --next --role A --json")
+        expect(world.registered(), {1: ("A", 1)})
+    with world.step("in another window it is number 2, in one run after the other"):
+        world.have_run_in_a_window("registry identify --next --role B --json", "registry heartbeat --json")
+        expect(world.registered(), {1: ("A", 1), 2: ("B", 2)})
+        expect(sorted((name[:4], number) for name, number in world.identities().items()), [("tty-", 1), ("tty-", 2)])
+
+
 PROVIDERS = {
     # program: the store, where a session's transcript is in it, and the ways to try it
     "claude": (".claude", "projects/*/{id}.jsonl", [(resumed_after_prune, use_claude)]),
@@ -178,10 +227,13 @@ def scenarios():
     for line in (HERE / "versions").read_text().splitlines():
         if line and not line.startswith("#"):
             program, _, version = line.split()
+            numbers = tuple(map(int, version.split(".")))
             for scenario, use in PROVIDERS[program][2]:
                 yield program, version, scenario, use
-            if program == "gemini" and tuple(map(int, version.split("."))) >= (0, 52, 0):
+            if program == "gemini" and numbers >= (0, 52, 0):
                 yield program, version, deleted_when_resumed, use_gemini
+            is_told = program == "codex" or program == "claude" and numbers >= (2, 1, 132)
+            yield program, version, numbered_by_session if is_told else numbered_by_window, PROVIDERS[program][2][0][1]
 
 
 # What they are made of.
@@ -209,14 +261,14 @@ class Score:
 
 
 class World:
-    """A home for one CLI, a map, a bridge, and one chat."""
+    """A home for one CLI, a map, a registry, a bridge, and one chat."""
 
     def __init__(self, folder, installed, session_sweep, model, program, version, scenario, use):
         self.model, self.program = model, program
         self.name = f"{program} {version}, {scenario.__name__.replace('_', ' ')}"
         self.store, self.pattern, _ = PROVIDERS[program]
         self.home, self.work, self.maps = folder / "home", folder / "home" / "work", folder / "maps"
-        self.tools, temporary = folder / "tools", folder / "tmp"
+        self.tools, self.registry, temporary = folder / "tools", folder / "registry", folder / "tmp"
         for made in (self.work, self.maps, self.tools, temporary):
             made.mkdir(parents=True)
         node = subprocess.run(["node", "-p", "process.execPath"], check=True, capture_output=True, text=True).stdout
@@ -229,9 +281,12 @@ class World:
             "LANG": "C.UTF-8",
             "TMPDIR": str(temporary),
             "CLAUDE_SESSION_DIR": str(self.maps),
+            "SESSION_REGISTRY_DIR": str(self.registry),
+            "IS_SANDBOX": "1",  # without it, Claude Code refuses to go without asking as root
             **use(self.home, model.url),
         }
-        self.log = folder / "bridge.log"
+        self.log = folder / "log"
+        self.log.touch()
         self.history = []
         self.address = None
 
@@ -332,6 +387,41 @@ class World:
             for path in self.transcripts(self.mapped_session()):
                 path.rename(path.with_name(f"session-{stamp}-{path.name.rpartition('-')[2]}"))
 
+    def running(self, command, resume=None, how="run"):
+        """The command line by which the CLI runs session-sweep with its own tool, past the bridge."""
+        question = f"{how}: {self.tools}/session-sweep {command}"  # with its path, as Codex starts a login shell
+        resumed = []
+        if resume:
+            resumed = {"claude": [f"--resume={resume}"], "codex": ["resume", resume]}[self.program]
+        unasked = "--dangerously-bypass-approvals-and-sandbox"
+        options = {
+            "claude": ["--dangerously-skip-permissions", "--output-format=json", *resumed, "--print"],
+            "codex": ["exec", "--json", "--skip-git-repo-check", unasked, *resumed],
+            "gemini": ["--yolo", "--prompt"],
+        }[self.program]
+        return [shutil.which(self.program, path=self.environment["PATH"]), *options, question]
+
+    def ask(self, command, **options):
+        """Has the CLI run session-sweep. Returns the session's id."""
+        answer = json.loads(self.run(*self.running(command, **options)).splitlines()[0])
+        return answer["session_id" if self.program == "claude" else "thread_id"]
+
+    def have_run_in_a_window(self, *commands):
+        """Has the CLI run session-sweep, once for each of these, in a window that is closed then."""
+        line = " && ".join(shlex.join(self.running(command)) for command in commands)
+        self.run(sys.executable, "-c", WINDOW, "sh", "-c", line)
+
+    def identities(self):
+        """The number that each file remembers."""
+        files = (self.registry / ".session-sweep" / "identities").glob("*")
+        return {path.name: json.loads(path.read_text())["number"] for path in files}
+
+    def registered(self):
+        """Every session's role, and how often it beat."""
+        sessions = json.loads(self.sweep("registry", "list", "--json"))["sessions"]
+        beats = [json.loads(path.read_text())["session_number"] for path in self.registry.glob("heartbeats/*.json")]
+        return {session["number"]: (session["role"], beats.count(session["number"])) for session in sessions}
+
     def sweep(self, *arguments):
         return self.run(self.tools / "session-sweep", *arguments)
 
@@ -340,7 +430,7 @@ class World:
 
     def run_cli(self, *arguments):
         """Starts the CLI past the bridge."""
-        self.run(shutil.which(self.program, path=self.environment["PATH"]), *arguments)
+        return self.run(shutil.which(self.program, path=self.environment["PATH"]), *arguments)
 
     def run(self, *command):
         options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 120}
@@ -364,11 +454,13 @@ def main():
     with ModelServer() as model:
         for number, scenario in enumerate(scenarios()):
             world = World(temporary / f"world-{number}", installed, session_sweep, model, *scenario)
+            model.results.clear()
             try:
-                with world.bridge():
-                    scenario[2](world)
+                scenario[2](world)
             except Failed:
-                print(world.log.read_text()[-2000:], flush=True)
+                print(world.log.read_text()[-2000:], *model.results[-1:], sep="\n", flush=True)
+            finally:
+                world.end_what_is_left()
     print(f"real-cli: {Score.passed} passed, {Score.failed} failed")
     return 1 if Score.failed else 0
 

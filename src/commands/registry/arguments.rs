@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueHint};
 
+use crate::commands::cli::WaitArgs;
 use crate::config::Override;
-use crate::policy::duration::{Limit, parse_duration, parse_wait};
+use crate::policy::duration::{Limit, parse_duration};
 use crate::policy::session_number::SessionNumber;
 
 #[derive(Debug, Args)]
@@ -41,14 +42,6 @@ pub(super) struct BaseArgs {
     /// ~/.local/state/session-sweep/registry]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     base: Option<PathBuf>,
-}
-
-/// How to wait for another run.
-#[derive(Debug, Args)]
-pub(super) struct WaitArgs {
-    /// How long to wait while another run holds the lock (never: do not wait) [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_wait)]
-    wait: Option<Limit>,
 }
 
 /// When a session has ended.
@@ -105,11 +98,12 @@ pub(in crate::commands) struct Register {
 #[derive(Debug, Args)]
 #[command(after_help = "The number is remembered for the terminal this is started at, for as long as that lasts: its \
     controlling terminal, told from later ones of the same name by the process that leads it. What an AI CLI starts has \
-    none: it is known by the CLI's own session id (CLAUDE_CODE_SESSION_ID, CODEX_THREAD_ID), else by the tmux pane \
-    (TMUX_PANE), else by the terminal the CLI runs in. Where nothing is remembered, .session_identity of the original \
+    none, or one for this command alone: it is known by the CLI's own session id (CLAUDE_CODE_SESSION_ID, \
+    CODEX_THREAD_ID), else by the CLI's process, else by the terminal that the CLI runs in, else by the tmux pane \
+    (TMUX_PANE). Where nothing is remembered, .session_identity of the original \
     scripts counts.\n\n\
-    At a terminal and without flags it asks. Otherwise it cleans up, takes the remembered number, NUMBER or --next, and \
-    asks nothing.")]
+    At a terminal it asks, unless a flag says what to do. Otherwise it cleans up, takes the remembered number, NUMBER or \
+    --next, and asks nothing.")]
 #[command(group = ArgGroup::new("which").args(["number", "next"]))]
 pub(in crate::commands) struct Identify {
     /// The number this terminal is from now on
@@ -118,7 +112,7 @@ pub(in crate::commands) struct Identify {
     /// Take the lowest free number, unless one is remembered
     #[arg(long)]
     pub(super) next: bool,
-    /// Answer every question with what is proposed
+    /// Take what is proposed, and a NUMBER also where it is active and nobody is known to have it
     #[arg(short, long)]
     pub(super) yes: bool,
     /// Do not clean up first
@@ -144,7 +138,7 @@ pub(in crate::commands) struct Identify {
 
 #[derive(Debug, Args)]
 #[command(after_help = "A session that a clean-up has marked inactive becomes active again. With --every it goes on \
-    until the process that started it ends, or until SIGTERM.")]
+    until the process that started it or the terminal's session ends, the session is released, or until SIGTERM.")]
 pub(in crate::commands) struct Heartbeat {
     /// What the heartbeat says of the session's status [default: the registry's]
     #[arg(long, value_name = "STATUS", allow_hyphen_values = true)]
@@ -219,8 +213,9 @@ impl Registry {
         };
         let base = base.base.as_ref().map(|base| base.to_string_lossy());
         overrides.extend(base.map(|base| Override::text("registry.base", base, "--base")));
-        let wait = wait.and_then(|wait| wait.wait).map(|wait| wait.to_string());
-        overrides.extend(wait.map(|wait| Override::text("registry.wait", wait, "--wait")));
+        if let Some(wait) = wait {
+            wait.overrides("registry.wait", overrides);
+        }
         let Some(timeout) = timeout else { return };
         let limit = timeout.timeout.map(|limit| limit.to_string());
         overrides.extend(limit.map(|limit| Override::text("registry.timeout", limit, "--timeout")));

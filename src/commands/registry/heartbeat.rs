@@ -1,14 +1,17 @@
 //! `session-sweep registry heartbeat`: a sign of life, once or again and again.
 
-use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::anchor;
@@ -16,13 +19,13 @@ use super::arguments::Heartbeat;
 use crate::commands::UsageError;
 use crate::context::{Context, clock};
 use crate::exit::ExitStatus;
-use crate::filesystem::proc::Proc;
+use crate::filesystem::proc::{Proc, Process};
 use crate::output::escape::Escaped;
 use crate::output::registry::SessionView;
 use crate::policy::session_number::SessionNumber;
 use crate::registry::changes::NewBeat;
-use crate::registry::claim::{Standing, objection, standing};
-use crate::registry::roster::{Roster, Session};
+use crate::registry::claim::Claims;
+use crate::registry::roster::Roster;
 use crate::registry::terminal::Anchor;
 use crate::registry::{Registry, RegistryError};
 
@@ -35,11 +38,19 @@ pub(super) fn run(context: &Context, arguments: &Heartbeat) -> Result<ExitStatus
     if context.now != context.started {
         return Err(UsageError("--every beats as time goes by, so --at cannot say when".to_owned()).into());
     }
-    let life = Life::of_parent()?;
+    // A service's session is whatever its number says.
+    let timeout = context.config.settings.registry.timeout.duration();
+    if timeout.is_some_and(|timeout| every >= timeout) {
+        log::warn!("registry.timeout is not longer than --every: clean-ups will take the session for ended in between");
+    }
+    let life = Life::of(pulse.anchor.process.filter(|_| arguments.number.is_none()))?;
     let first = pulse.beat(context.now)?;
     context.output.show(&first)?;
-    pulse.go_on(every, &life, first.number, context.now)
+    pulse.go_on(every, &life, first.number)
 }
+
+/// A session's id and when it was registered.
+type Registration = (Option<String>, Option<String>);
 
 /// What beats.
 struct Pulse<'p> {
@@ -53,21 +64,26 @@ impl Pulse<'_> {
     /// One heartbeat.
     fn beat(&self, now: DateTime<Utc>) -> Result<SessionView, RegistryError> {
         let held = self.registry.lock(self.context.registry_lock("session-sweep registry heartbeat"))?;
+        let claims = Claims::of(&self.registry, &self.anchor)?;
+        self.registry.prepare()?;
         let mut number = None;
         let changed = held.update(|roster| {
-            let own = self.number_in(roster)?;
+            let own = self.number_in(roster, &claims)?;
             number = Some(own);
             Ok(roster.find(own).and_then(|session| roster.revived(session, None)))
         })?;
         let beat = |roster: &Roster<'_>| {
             let session = number.and_then(|number| roster.find(number));
-            let session = session.ok_or_else(|| RegistryError::Missing(self.registry.path()))?;
+            let session = session
+                .ok_or_else(|| RegistryError::Refused("the session was taken out of the registry meanwhile".into()))?;
             let text = |field| session.text(field).unwrap_or_default();
             let (id, role, entered) = (session.id(), text("role"), text("status"));
             let status = self.arguments.status.as_deref().unwrap_or(&entered);
             let mut beat = NewBeat::new(session.number, &id, status, &role, &self.anchor, now);
             beat.working_on = self.arguments.working_on.as_deref();
             let name = held.beat(&beat)?;
+            held.note_alive(session.number)?;
+            held.follow(&self.anchor)?;
             Ok(SessionView {
                 command: "registry heartbeat",
                 number: session.number,
@@ -85,115 +101,119 @@ impl Pulse<'_> {
     }
 
     /// The session that this is.
-    fn number_in(&self, roster: &Roster<'_>) -> Result<SessionNumber, RegistryError> {
-        let identities = self.registry.identities();
-        let known = |number: SessionNumber| match roster.find(number) {
-            Some(_) => Ok(number),
-            None => Err(RegistryError::Refused(format!(
+    fn number_in(&self, roster: &Roster<'_>, claims: &Claims<'_>) -> Result<SessionNumber, RegistryError> {
+        match self.arguments.number {
+            Some(number) if roster.find(number).is_none() => Err(RegistryError::Refused(format!(
                 "there is no session {number} in {}",
                 self.registry.path().display()
             ))),
-        };
-        if let Some(number) = self.arguments.number {
-            return known(number);
-        }
-        let original = self.registry.original_identity(&self.anchor);
-        let remedy = "say which one it is from now on: `session-sweep registry identify`";
-        match standing(roster, &identities, &self.anchor) {
-            Standing::Ours(number) => Ok(number),
-            Standing::Unknown => {
-                let usable = |number: &SessionNumber| {
-                    roster.find(*number).is_some()
-                        && objection(roster, &identities, &self.anchor, original, *number).is_none()
-                };
-                let unknown = || RegistryError::Refused(format!("this terminal has no number; {remedy}"));
-                original.filter(usable).ok_or_else(unknown)
-            }
-            Standing::TakenOver { number, by } => {
-                Err(RegistryError::Refused(format!("this terminal was session {number}, and {by}; {remedy}")))
-            }
-            Standing::Gone(number) => Err(RegistryError::Refused(format!(
-                "this terminal was session {number}, which is not in the registry any more; {remedy}"
-            ))),
+            Some(number) => Ok(number),
+            None => claims.own(roster).map_err(|why| {
+                RegistryError::Refused(format!(
+                    "{why}; say which one it is from now on: `session-sweep registry identify`, or beat for one with --number"
+                ))
+            }),
         }
     }
 
+    /// What tells this registration of a number from another one.
+    fn registration(&self, number: SessionNumber) -> Result<Registration, RegistryError> {
+        self.registry.read(|roster| {
+            let session = roster.find(number);
+            let text = |field| session.and_then(|session| session.text(field)).map(std::borrow::Cow::into_owned);
+            (text("session_id"), text("registered_at"))
+        })
+    }
+
     /// Beats until somebody ends it, the session included.
-    fn go_on(&self, every: Duration, life: &Life, number: SessionNumber, first: DateTime<Utc>) -> Result<ExitStatus> {
-        let mut last = first;
+    fn go_on(&self, every: Duration, life: &Life, mut number: SessionNumber) -> Result<ExitStatus> {
+        let registration = self.registration(number)?;
         loop {
             if life.ends_within(every)? {
                 return Ok(ExitStatus::Done);
             }
-            let now = clock();
-            if self.was_released(number, last, now) {
-                log::info!("session {number} has ended");
+            if self.registry.is_released(number) {
+                log::warn!("session {number} was released; nothing beats for it any more");
                 return Ok(ExitStatus::Done);
             }
-            match self.beat(now) {
-                Ok(_) => last = now,
-                Err(
-                    error @ (RegistryError::Refused(_) | RegistryError::Missing(_) | RegistryError::Invalid { .. }),
-                ) => {
-                    return Err(error.into());
-                }
+            // A terminal's identity tells that itself. Where the registry cannot be read, the beat says so.
+            let is_service = self.arguments.number.is_some();
+            if is_service && self.registration(number).is_ok_and(|present| present != registration) {
+                log::warn!("session {number} was registered anew, so it is somebody else's; nothing beats for it here");
+                return Ok(ExitStatus::Done);
+            }
+            match self.beat(clock()) {
+                // This terminal may have been identified anew.
+                Ok(view) => number = view.number,
+                Err(error @ RegistryError::Refused(_)) => return Err(error.into()),
                 // The next one may succeed, and until then there is time.
                 Err(error) => log::warn!("{}", Escaped(&error.to_string())),
             }
         }
     }
-
-    /// Whether somebody ended the session on purpose: no clean-up would have, so soon after the last beat.
-    fn was_released(&self, number: SessionNumber, last: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        let timeout = self.context.config.settings.registry.timeout.duration();
-        let is_late = crate::policy::heartbeat::is_older(last, timeout, now);
-        !is_late && self.registry.read(|roster| roster.find(number).is_some_and(Session::is_inactive)).unwrap_or(false)
-    }
 }
 
-/// What the loop lives by: its parent, and nobody asking it to end.
+/// What the loop lives by: the process that started it, the one that stands for its session, and nobody asking it to end.
 struct Life {
-    parent: Option<OwnedFd>,
+    /// They have not ended yet.
+    processes: Vec<OwnedFd>,
+    /// One of them had ended before it could be watched.
+    is_over: bool,
     asked: UnixStream,
 }
 
 impl Life {
-    /// Opens the parent as it is now: a later process with its number is another one.
-    fn of_parent() -> Result<Self> {
-        let parent = getppid();
-        let before = parent.and_then(start);
-        let opened = parent.and_then(|parent| pidfd_open(parent, PidfdFlags::empty()).ok());
-        // It may have ended before it was opened, and its number be another process's.
-        let is_same = before.is_some() && parent == getppid() && parent.and_then(start) == before;
+    fn of(session: Option<Process>) -> Result<Self> {
         let (asked, sender) = UnixStream::pair()?;
         asked.set_nonblocking(true)?;
         for signal in [SIGTERM, SIGINT, SIGHUP] {
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)
                 .with_context(|| format!("cannot wait for signal {signal}"))?;
         }
-        Ok(Self { parent: opened.filter(|_| is_same), asked })
+        let mut life = Self { processes: Vec::new(), is_over: false, asked };
+        // A parent that lies outside of this container has no number here.
+        let parent = getppid();
+        if let Some(parent) = parent {
+            life.watch(parent, start(parent))?;
+            // It may have ended before it was opened, and its number be another process's.
+            life.is_over |= getppid() != Some(parent);
+        }
+        if let Some(session) = session {
+            let pid = i32::try_from(session.pid).ok().and_then(Pid::from_raw);
+            pid.map_or(Ok(()), |pid| life.watch(pid, Some(session.start_ticks)))?;
+        }
+        Ok(life)
     }
 
-    /// Waits for `time`; true when the parent has ended or somebody asked to end before.
+    /// Opens a process that started at `started`: a later one with its number is another one.
+    fn watch(&mut self, pid: Pid, started: Option<u64>) -> Result<()> {
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) if started.is_some() && start(pid) == started => self.processes.push(process),
+            Ok(_) | Err(Errno::SRCH) => self.is_over = true,
+            Err(error) => return Err(error).context("cannot watch the process that started this"),
+        }
+        Ok(())
+    }
+
+    /// Waits for `time`, in which a machine's sleep counts; true when a process has ended or somebody asked to end before.
     fn ends_within(&self, time: Duration) -> Result<bool> {
-        // A parent that cannot be watched has ended, or is none.
-        let Some(parent) = &self.parent else { return Ok(true) };
-        let deadline = Instant::now() + time;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            let mut ends =
-                [PollFd::new(parent, PollFlags::IN), PollFd::from_borrowed_fd(self.asked.as_fd(), PollFlags::IN)];
-            match poll(&mut ends, Some(&wait)) {
-                Ok(0) => return Ok(false),
-                Ok(_) => {
-                    let _ = (&self.asked).read(&mut [0; 16]);
-                    return Ok(true);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context("cannot wait"),
+        if self.is_over {
+            return Ok(true);
+        }
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC).context("cannot wait")?;
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let once = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+        let once = Itimerspec { it_interval: never, it_value: once };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).context("cannot wait")?;
+        let ends = self.processes.iter().map(OwnedFd::as_fd).chain([self.asked.as_fd(), timer.as_fd()]);
+        let mut ends: Vec<PollFd<'_>> = ends.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        while let Err(error) = poll(&mut ends, None) {
+            if error != Errno::INTR {
+                return Err(error).context("cannot wait");
             }
         }
+        let (_timer, others) = ends.split_last().context("cannot wait")?;
+        Ok(others.iter().any(|fd| !fd.revents().is_empty()))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::registry::ListView;
 use crate::registry::survey::Survey;
+use crate::registry::terminal::Anchor;
 
 pub(super) fn run(context: &Context, arguments: &List) -> Result<ExitStatus> {
     let registry = context.registry();
@@ -15,14 +16,15 @@ pub(super) fn run(context: &Context, arguments: &List) -> Result<ExitStatus> {
         let (survey, _) = Survey::take(&registry.beats_folder(), roster, timeout, context.now);
         (survey, roster.free())
     })?;
-    let identities = registry.identities();
+    let identities = registry.identities()?;
+    let nobody = Anchor::default();
     let view = ListView {
         now: context.now,
         base: registry.base().display().to_string(),
         timeout,
         survey: &survey,
         free: &free,
-        holder: &|number| identities.holder(number).map(|identity| identity.terminal.clone()),
+        holder: &|number| identities.holder(number, &nobody).map(|identity| identity.terminal.clone()),
         all: arguments.all,
     };
     context.output.show(&view)?;

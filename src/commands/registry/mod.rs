@@ -42,9 +42,11 @@ fn rules(context: &Context) -> Rules {
         timeout: settings.timeout.duration(),
         prune: settings.prune_heartbeats.duration(),
         force: false,
+        is_by_the_way: false,
         spare: None,
         now: context.now,
-        clocks: clocks(context.now),
+        // A rehearsal's instant says nothing about the clock.
+        clocks: (context.now == context.started).then(|| clocks(context.now)).flatten(),
     }
 }
 
@@ -61,7 +63,7 @@ fn anchor(context: &Context) -> Anchor {
 
 /// Cleans up on the way to something else; what hinders that is only said. `spare` is the session that asks.
 fn clean_up_first(held: &Held<'_>, context: &Context, spare: Option<SessionNumber>) -> Result<Option<Cleaned>> {
-    let cleaned = match held.clean_up(&Rules { spare, ..rules(context) }) {
+    let cleaned = match held.clean_up(&Rules { spare, is_by_the_way: true, ..rules(context) }) {
         Ok(cleaned) => cleaned,
         // There is nothing to clean yet.
         Err(RegistryError::Missing(_)) => return Ok(None),

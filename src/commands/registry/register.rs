@@ -12,19 +12,24 @@ use crate::output::registry::SessionView;
 use crate::policy::session_number::SessionNumber;
 use crate::registry::RegistryError;
 use crate::registry::changes::{NewBeat, Registration};
-use crate::registry::claim::{Standing, standing};
+use crate::registry::claim::Claims;
 use crate::registry::identities::Identity;
-use crate::registry::roster::Roster;
+use crate::registry::roster::{Roster, Session};
 use crate::registry::survey::Survey;
 
 pub(super) fn run(context: &Context, arguments: &Register) -> Result<ExitStatus> {
     let (number, role, goal) = words(arguments)?;
+    if arguments.session_id.as_deref() == Some("") {
+        return Err(UsageError("--session-id must not be empty".to_owned()).into());
+    }
     let registry = context.registry();
     let held = registry.lock_new(context.registry_lock("session-sweep registry register"))?;
+    registry.prepare()?;
     if !arguments.no_cleanup {
         clean_up_first(&held, context, None)?;
     }
     let anchor = anchor(context);
+    let claims = Claims::of(&registry, &anchor)?;
     let terminal = arguments.terminal.as_deref().unwrap_or(anchor.label());
     let mut entered = None;
     held.update_or_create(|roster| {
@@ -34,21 +39,18 @@ pub(super) fn run(context: &Context, arguments: &Register) -> Result<ExitStatus>
             None => roster.next_free().ok_or_else(|| RegistryError::Refused("every number is taken".to_owned()))?,
         };
         let id = arguments.session_id.clone().unwrap_or_else(|| number.default_id());
+        refuse_ambiguous(roster, &id, number)?;
         let (id, _) = entered.insert((id, number));
         Ok(Some(roster.registered(Registration { number, id, role, goal, terminal, now: context.now })))
     })?;
     let Some((id, number)) = entered else { return Ok(ExitStatus::Failed) };
+    held.note_alive(number)?;
     let beat = held.beat(&NewBeat::new(number, &id, "active", role, &anchor, context.now))?;
     // Whoever is this session and registers it anew goes on being it.
-    let identities = registry.identities();
-    let is_ours = identities.of(&anchor).and_then(Identity::number) == Some(number);
-    if is_ours {
-        registry.read(|roster| match (standing(roster, &identities, &anchor), roster.find(number)) {
-            (Standing::TakenOver { .. } | Standing::Ours(_), Some(session)) => {
-                held.remember(&anchor, session, context.now).map(|_| ())
-            }
-            _ => Ok(()),
-        })??;
+    if claims.identities.of(&anchor).and_then(Identity::number) == Some(number) {
+        let is_known =
+            |roster: &Roster<'_>| roster.find(number).map(|session| held.remember(&anchor, session, context.now));
+        registry.read(is_known)?.transpose()?;
     }
     context.output.show(&SessionView {
         command: "registry register",
@@ -77,6 +79,19 @@ fn words(arguments: &Register) -> Result<(Option<SessionNumber>, &str, &str)> {
         (_, false) => {
             Err(UsageError("give a number, a role and a goal, or --next, a role and a goal".to_owned()).into())
         }
+    }
+}
+
+/// An id that is another session's, too, would make one sign of life count for two.
+fn refuse_ambiguous(roster: &Roster<'_>, id: &str, number: SessionNumber) -> Result<(), RegistryError> {
+    let is_others =
+        |session: &&Session<'_>| session.number != number && (session.id() == id || session.number.default_id() == id);
+    match roster.sessions.iter().find(is_others) {
+        Some(other) => Err(RegistryError::Refused(format!(
+            "{id} is the id of session {} already; give another one with --session-id; nothing was registered",
+            other.number
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn run(context: &Context, arguments: &Release) -> Result<ExitStatus> 
         Ok((!known.is_inactive()).then(|| roster.ended(&[number], context.now)))
     })?;
     held.forget(number)?;
+    held.note_released(number)?;
     let Some((session_id, role, goal, terminal)) = session else { return Ok(ExitStatus::Failed) };
     context.output.show(&SessionView {
         command: "registry release",

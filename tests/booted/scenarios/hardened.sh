@@ -21,15 +21,29 @@ connecting_says() { # TEXT
   grep --fixed-strings --regexp "$1" /run/said
 }
 
-crafted() { # VALUE: refused, and nothing of it is in a unit
+crafted() { # SETTING...: refused, and nothing of it is in a unit
   as alice mkdir -p /home/alice/.config/session-sweep
-  as alice tee /home/alice/.config/session-sweep/config.toml >/dev/null <<<"map.dir = \"$1\""
-  not install_with root --system --systemd --run-as alice && not grep -rs ExecStartPre /etc/systemd/system
+  as alice tee /home/alice/.config/session-sweep/config.toml >/dev/null <<<"$(printf '%s\n' "$@")"
+  not install_with root --system --systemd --run-as alice &>/run/refused || return
+  grep 'control character' /run/refused || { cat /run/refused && return 1; }
+  not grep -rs ExecStartPre /etc/systemd/system
+}
+
+write_registry() { # FOLDER: with a session that was last seen long ago
+  install --directory --owner=alice --group=alice "$1" "$1/heartbeats"
+  as alice tee "$1/claude_sessions.json" >/dev/null <<'REGISTRY'
+{"5": {"session_id": "session-5", "number": 5, "role": "", "goal": "", "status": "active", "registered_at": "2025-11-16T23:22:40Z"}}
+REGISTRY
+}
+
+is_cleaned_up() { # FOLDER
+  grep '"status": "inactive".*"marked_inactive_at"' "$1/claude_sessions.json" || { cat "$1/claude_sessions.json" && return 1; }
 }
 
 add_user alice
-check 'a map.dir with more lines for the unit is refused' crafted \
-  '/tmp/x\"\nUser=root\nExecStartPre=+/bin/touch /pwned\nReadWritePaths=\"/tmp'
+more_lines='/tmp/x\"\nUser=root\nExecStartPre=+/bin/touch /pwned\nReadWritePaths=\"/tmp'
+check 'a map.dir with more lines for the unit is refused' crafted "map.dir = \"$more_lines\""
+check 'a registry.base as well' crafted "registry.base = \"$more_lines\"" 'registry.enabled = true'
 rm -r /home/alice/.config/session-sweep
 write_map alice /srv/bridge
 install_with root --system --systemd --run-as alice --dir /srv/bridge >/dev/null
@@ -39,6 +53,18 @@ check 'no network' connecting_says 'Address family not supported'
 check 'the home is read-only' not inside /bin/touch /home/alice/new
 check 'so is the rest' not inside /bin/touch /var/tmp/new
 check 'but the folder of the map' inside /bin/touch /srv/bridge/new
+
+write_registry /srv/registry
+set_for alice registry.base /srv/registry
+check 'not the folder of a registry that is not enabled' not inside /bin/touch /srv/registry/new
+set_for alice registry.enabled true
+install_with root --system --systemd --run-as alice >/dev/null
+check 'but of one that is' inside /bin/touch /srv/registry/new
+rm "$dropin"
+about_timer system alice
+fire_often
+check 'the timer cleans it up' within 30 is_cleaned_up /srv/registry
+fire_as_before
 
 install_with root --system --systemd --run-as alice --bridge-url http://127.0.0.1:8000 >/dev/null
 check 'with a bridge as well exposure of at most 2.0' exposed_at_most 20

@@ -20,9 +20,13 @@ check 'dpkg finds nothing wrong with it' test -z "$(dpkg --verify session-sweep;
 check 'the program says its version' test "$(session-sweep --version)" = "session-sweep $version"
 check 'the manual pages are found' man --where session-sweep session-sweep-prune
 check 'systemd knows the units for the whole machine' systemctl cat session-sweep@.service session-sweep@.timer
-check 'and those for one user' as alice systemctl --user cat session-sweep.service session-sweep.timer
+check 'and those for one user' as alice systemctl --user cat session-sweep.service session-sweep.timer \
+  session-sweep-heartbeat@5.service
 check 'the units are clean' is_clean root "$systemd/system/session-sweep@.service" "$systemd/system/session-sweep@.timer"
-check 'those of a user as well' is_clean alice --user "$systemd/user/session-sweep.service" "$systemd/user/session-sweep.timer"
+check 'those of a user as well' is_clean alice --user "$systemd/user/session-sweep.service" "$systemd/user/session-sweep.timer" \
+  "$systemd/user/session-sweep-heartbeat@.service"
+check 'the one for beats starts the program of the package' has_lines "$systemd/user/session-sweep-heartbeat@.service" \
+  'ExecStart=/usr/bin/session-sweep registry heartbeat --every 30m --number %i'
 check 'nothing is enabled' nothing_enabled
 check 'the package installs over itself' dpkg --install "$package"
 check 'the completions of three shells are there' ls /usr/share/bash-completion/completions/session-sweep \

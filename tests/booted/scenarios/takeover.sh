@@ -58,6 +58,8 @@ check 'she installs a timer' install_with "${for_her[@]}"
 check 'root takes over' install_with "${for_root[@]}"
 check 'hers is gone' not as alice systemctl --user is-enabled session-sweep.timer
 check 'with its files' not test -e /home/alice/.config/systemd/user/session-sweep.timer
+check 'but not the template for beats, which her program still serves' test -e \
+  /home/alice/.config/systemd/user/session-sweep-heartbeat@.service
 check 'that of root waits' systemctl is-active session-sweep@alice.timer
 check 'she cannot make another' refuses 'root has scheduled it for alice already' install_with "${for_her[@]}"
 check 'she uninstalls her program' uninstall_with alice --user --purge

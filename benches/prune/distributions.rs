@@ -1,35 +1,10 @@
-//! The generator's random numbers: splitmix64, so that the same seed makes the same tree on every machine.
+//! What the generator draws: sizes, ages, choices and ids.
 
 use std::f64::consts::TAU;
 
-/// A stream of numbers that its seed determines.
-pub(crate) struct Random(u64);
+use crate::common::random::Random;
 
 impl Random {
-    /// The stream of `seed`.
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// 64 random bits.
-    pub(crate) fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number in `[0, 1)`.
-    pub(crate) fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// A number in `0..limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.unit() * limit as f64) as usize
-    }
-
     /// True with probability `p`.
     pub(crate) fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
@@ -44,13 +19,6 @@ impl Random {
     pub(crate) fn normal(&mut self, mean: f64, deviation: f64) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         mean + deviation * radius * (TAU * self.unit()).cos()
-    }
-
-    /// Puts the items in a random order.
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
     }
 
     /// Chooses exactly `wanted` of `total` positions, in order.

@@ -5,10 +5,11 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::hidden;
+use super::program::hidden;
 
 /// What one run cost.
 #[derive(Clone, Copy)]
@@ -23,10 +24,13 @@ pub(crate) struct Cost {
     pub(crate) code: Option<i32>,
 }
 
-/// Runs `command` (its program, arguments and environment) with its output thrown away.
-pub(crate) fn measure(command: &Command) -> Cost {
+/// Where nobody reads the output.
+pub(crate) const NOWHERE: &str = "/dev/null";
+
+/// Runs `command` (its program, arguments and environment) with its output in the file `output`.
+pub(crate) fn measure(command: &Command, output: &Path) -> Cost {
     let mut parent = hidden("measure");
-    parent.arg(command.get_program()).args(command.get_args()).env_clear();
+    parent.arg(output).arg(command.get_program()).args(command.get_args()).env_clear();
     parent.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = parent.stdin(Stdio::null()).stderr(Stdio::null()).output().expect("the measuring process must start");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -43,8 +47,11 @@ pub(crate) fn measure(command: &Command) -> Cost {
 /// The small process: runs the command, prints what it cost.
 #[expect(clippy::zombie_processes, reason = "wait4 waits for it, not the handle")]
 pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
-    let mut command = Command::new(arguments.next().expect("measure COMMAND ARGUMENT…"));
-    command.args(arguments).stdout(File::options().write(true).open("/dev/null").unwrap());
+    let (Some(output), Some(program)) = (arguments.next(), arguments.next()) else {
+        panic!("measure OUTPUT COMMAND ARGUMENT…")
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(File::options().write(true).create(true).truncate(true).open(output).unwrap());
     let start = Instant::now();
     let child = command.spawn().expect("the command must start");
     let (status, usage) = wait(child.id()).expect("the command's end");
