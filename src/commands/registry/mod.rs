@@ -45,8 +45,7 @@ fn rules(context: &Context) -> Rules {
         is_by_the_way: false,
         spare: None,
         now: context.now,
-        // A rehearsal's instant says nothing about the clock.
-        clocks: (context.now == context.started).then(|| clocks(context.now)).flatten(),
+        clocks: clocks(context.now),
     }
 }
 
