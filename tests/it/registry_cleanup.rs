@@ -1686,6 +1686,26 @@ fn a_broken_map_does_not_keep_a_sweep_from_the_registry_and_is_told_of() {
 }
 
 #[test]
+fn an_audit_shows_the_map_where_the_registry_is_broken_and_tells_of_both() {
+    let world = enabled();
+    let map = world.map_text();
+    world.map("[");
+    let before = tree_of(world.root());
+    let ran = world.run(&["audit"]).ends_with(1);
+    assert!(ran.stderr.contains("session_map.json"), "{ran:?}");
+    assert_untouched(&before, world.root());
+    fs_err::write(world.registry_path(), "[]").unwrap();
+    let ran = world.run(&["audit"]).ends_with(1);
+    assert!(ran.stderr.contains("session_map.json") && ran.stderr.contains("claude_sessions.json"), "{ran:?}");
+    world.map(&map);
+    let before = tree_of(world.root());
+    let ran = world.run(&["audit"]).ends_with(1);
+    assert!(ran.stdout.contains("1 would be pruned"), "{ran:?}");
+    assert!(ran.stderr.contains("claude_sessions.json: it holds a list"), "{ran:?}");
+    assert_untouched(&before, world.root());
+}
+
+#[test]
 fn a_registry_that_somebody_holds_is_left_for_the_next_sweep() {
     let world = enabled();
     let lock = File::create(world.base().join("claude_sessions.lock")).unwrap();
