@@ -161,7 +161,8 @@ impl Beats {
     fn list(&mut self, folder: &Path, now: DateTime<Utc>) {
         match open_folder_path(folder) {
             Ok(fd) => self.folders.push(Folder::new(fd, PathBuf::new())),
-            Err(error) if means_absent(error) => return,
+            // A link that leads nowhere is a folder that is somewhere else.
+            Err(error) if means_absent(error) && !is_there(folder) => return,
             Err(error) => return self.could_not_list(folder, error, now),
         }
         let mut lister = Lister::new();
@@ -360,6 +361,10 @@ impl File {
             changed: DateTime::from_timestamp_nanos(self.stamp.changed),
         }
     }
+}
+
+fn is_there(path: &Path) -> bool {
+    fs_err::symlink_metadata(path).is_ok()
 }
 
 fn shown(folder: &Path, name: &CStr) -> String {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
@@ -154,7 +155,7 @@ fn a_heartbeat_of_the_future_is_shown_as_such() {
     let note = only_one(&document, "notes");
     assert!(note.contains("session-2.json is dated 2027-01-01T00:00:00Z, in the future"), "{note}");
     let text = world.registry_run(&["list"]).ends_with(0).stdout;
-    assert!(text.contains("in the future") && text.contains("heartbeat's file time"), "{text}");
+    assert!(text.contains("in the future") && text.contains("file time"), "{text}");
 }
 
 #[test]
@@ -189,6 +190,63 @@ fn where_timestamp_and_file_time_lie_in_the_future_the_files_arrival_counts() {
     assert_eq!((&own["source"], &own["verdict"]), (&json!("registered"), &json!("unknown")), "{document:#}");
     assert!(own["reason"].as_str().unwrap().contains("in the future by all its times"), "{document:#}");
     assert_eq!(document["summary"]["marked_inactive"], 0);
+}
+
+/// When anything about a file was changed last, in milliseconds.
+fn changed(path: &Path) -> i64 {
+    let metadata = fs_err::metadata(path).unwrap();
+    metadata.ctime() * 1000 + metadata.ctime_nsec() / 1_000_000
+}
+
+#[test]
+fn a_heartbeat_that_cannot_matter_is_not_opened() {
+    let world = registry(&[session(2, "active", LONG)]);
+    let (old, new) = ("2026-11-20_10-00-00-session-2.json", "2026-11-20_11-00-00-session-2.json");
+    let beat = world.beat(old, json!({"timestamp": Utc::now()}).to_string(), 0);
+    fs_err::write(&beat, json!({"timestamp": Utc::now()}).to_string()).unwrap();
+    wait_until(|| {
+        let now = Utc::now();
+        let newer = world.beat(new, "", 0);
+        fs_err::write(newer, json!({"timestamp": now}).to_string()).unwrap();
+        now.timestamp_millis() > changed(&beat) + 100
+    });
+    let log = world.root().join("trace");
+    let options = ["-e", "trace=openat", "-o", log.to_str().unwrap()];
+    let Some(mut command) = strace(&options, &world.command_at_present(&["registry", "list", "--json"])) else {
+        return;
+    };
+    let document: Value = serde_json::from_str(&Ran::of(&mut command).ends_with(0).stdout).unwrap();
+    assert_eq!(in_document(&document, 2)["beat"], new);
+    let opened = fs_err::read_to_string(log).unwrap();
+    assert!(opened.contains(new) && !opened.contains(old), "{opened}");
+}
+
+#[test]
+fn where_one_heartbeat_was_written_by_a_clock_that_is_ahead_all_are_looked_at() {
+    let text = |time: chrono::DateTime<Utc>| json!({"timestamp": time}).to_string();
+    let set_time = |path: &Path, time: chrono::DateTime<Utc>| {
+        filetime::set_file_mtime(path, filetime::FileTime::from_unix_time(time.timestamp(), 0)).unwrap();
+    };
+    let soon = Utc::now() + TimeDelta::seconds(60);
+    for is_far_ahead in [true, false] {
+        let mut entry = session(2, "active", 0);
+        entry["registered_at"] = "2020-01-01T00:00:00Z".into();
+        let world = registry(&[entry]);
+        let ahead = world.beat("2026-11-20_10-00-00-session-2.json", text(soon + TimeDelta::minutes(3)), LONG);
+        set_time(&ahead, Utc::now() - TimeDelta::hours(3));
+        // By its file it could not be outdone by the one that was changed before it.
+        let last = world.beat("2026-11-20_11-00-00-session-2.json", text(soon), 0);
+        if is_far_ahead {
+            wait_until(|| {
+                fs_err::write(&last, text("2199-01-01T00:00:00Z".parse().unwrap())).unwrap();
+                changed(&last) > changed(&ahead) + 100
+            });
+        } else {
+            set_time(&last, soon);
+        }
+        let document = at_present(&world, &["list"]);
+        assert_eq!(in_document(&document, 2)["beat"], "2026-11-20_10-00-00-session-2.json", "{document:#}");
+    }
 }
 
 #[test]
@@ -470,6 +528,26 @@ fn the_folder_of_heartbeats_may_be_a_link() {
 }
 
 #[test]
+fn a_folder_of_heartbeats_that_leads_nowhere_is_not_one_that_is_empty() {
+    type Put = fn(&Path);
+    let cases: [Put; 3] = [
+        // As when the disk that it is on is not mounted.
+        |path| symlink("/nowhere/heartbeats", path).unwrap(),
+        |path| symlink("heartbeats", path).unwrap(),
+        |path| fs_err::write(path, "").unwrap(),
+    ];
+    for put in cases {
+        let world = registry(&[session(1, "active", LONG), session(2, "active", 1)]);
+        put(&world.beats());
+        let document: Value =
+            serde_json::from_str(&world.registry_run(&["cleanup", "--json"]).ends_with(4).stdout).unwrap();
+        assert_eq!(verdicts(&document), ["1: unknown", "2: active"]);
+        assert!(only_one(&document, "problems").contains("heartbeats could not be read: "), "{document:#}");
+        assert_eq!(world.status_of(1), "active");
+    }
+}
+
+#[test]
 fn no_folder_of_heartbeats_holds_none() {
     let world = registry(&[session(1, "active", LONG), session(2, "active", 1)]);
     world.registry_run(&["cleanup"]).ends_with(0);
@@ -563,7 +641,7 @@ fn a_registry_that_is_none_is_an_error_and_stays_as_it_is() {
             assert_eq!(ran.stdout, "", "{ran:?}");
         }
         assert_eq!(world.registry_state(), before);
-        assert!(!world.beats().exists());
+        assert_eq!(world.beats_there(), 0);
     }
 }
 
@@ -612,7 +690,7 @@ fn escapes_that_other_programs_write_are_understood_and_kept() {
     let text = r#"{"\u0032": {"status": "\u0061ctive", "role": "\udcff \ud83e\udd80", "goal": "\/"}, "3": {"status": "working"}}"#;
     let world = registry_of(text);
     let ran = world.registry_run(&["list"]).ends_with(0);
-    assert!(ran.stdout.contains("active (stale)"), "{ran:?}");
+    assert!(ran.stdout.contains("active, stale"), "{ran:?}");
     world.registry_run(&["cleanup"]).ends_with(0);
     let mark = r#""goal": "\/", "marked_inactive_at": "2026-11-20T12:00:00Z"}"#;
     let expected = text.replace(r#""\u0061ctive""#, r#""inactive""#).replace(r#""goal": "\/"}"#, mark);
@@ -694,7 +772,7 @@ fn a_registry_of_the_scripts_differs_in_the_marks_alone() {
     let note = only_one(&document, "notes");
     assert!(note.starts_with("2025-11-17_00-48-03-session-2.json: not valid JSON: invalid escape"), "{note}");
     let after = world.registry_text();
-    let golden = std::path::Path::new(FIXTURES).with_file_name("after").join("claude_sessions.json");
+    let golden = Path::new(FIXTURES).with_file_name("after").join("claude_sessions.json");
     assert_eq!(after, fs_err::read_to_string(golden).unwrap());
     // Without the marks it is what it was, byte for byte.
     let mark = ",\n    \"marked_inactive_at\": \"2025-11-17T10:10:00.500000Z\"";
@@ -715,7 +793,7 @@ fn a_registry_of_the_scripts_differs_in_the_marks_alone() {
     assert_eq!(again["summary"]["marked_inactive"], 0);
     assert_eq!(world.registry_state(), state);
     for name in [".session_identity", ".session_env", ".current_session"] {
-        let original = fs_err::read(std::path::Path::new(FIXTURES).join(name)).unwrap();
+        let original = fs_err::read(Path::new(FIXTURES).join(name)).unwrap();
         assert_eq!(fs_err::read(world.base().join(name)).unwrap(), original, "{name}");
     }
     assert_eq!(names_in(&world.beats()).len(), 6);
@@ -1023,8 +1101,8 @@ fn a_machine_that_restarted_or_ran_on_for_long_has_no_jump() {
 fn clocks_that_cannot_be_noted_hinder_nothing() {
     let world = registry(&[session(1, "active", LONG)]);
     fs_err::write(world.base().join(".session-sweep"), "mine").unwrap();
-    let ran = world.registry_run(&["cleanup"]).ends_with(0);
-    assert!(ran.stderr.contains(".session-sweep"), "{ran:?}");
+    let ran = world.registry_run(&["cleanup"]).ends_with(4);
+    assert!(ran.stdout.contains(".session-sweep") && ran.stderr.contains(".session-sweep"), "{ran:?}");
     assert_eq!(world.status_of(1), "inactive");
     assert_eq!(fs_err::read_to_string(world.base().join(".session-sweep")).unwrap(), "mine");
 }
@@ -1605,6 +1683,26 @@ fn a_broken_map_does_not_keep_a_sweep_from_the_registry_and_is_told_of() {
     assert!(ran.stderr.contains("session_map.json") && ran.stderr.contains("claude_sessions.json"), "{ran:?}");
     let run = runs(&world).pop().unwrap().to_string();
     assert!(run.contains("session_map.json") && run.contains("claude_sessions.json"), "{run}");
+}
+
+#[test]
+fn an_audit_shows_the_map_where_the_registry_is_broken_and_tells_of_both() {
+    let world = enabled();
+    let map = world.map_text();
+    world.map("[");
+    let before = tree_of(world.root());
+    let ran = world.run(&["audit"]).ends_with(1);
+    assert!(ran.stderr.contains("session_map.json"), "{ran:?}");
+    assert_untouched(&before, world.root());
+    fs_err::write(world.registry_path(), "[]").unwrap();
+    let ran = world.run(&["audit"]).ends_with(1);
+    assert!(ran.stderr.contains("session_map.json") && ran.stderr.contains("claude_sessions.json"), "{ran:?}");
+    world.map(&map);
+    let before = tree_of(world.root());
+    let ran = world.run(&["audit"]).ends_with(1);
+    assert!(ran.stdout.contains("1 would be pruned"), "{ran:?}");
+    assert!(ran.stderr.contains("claude_sessions.json: it holds a list"), "{ran:?}");
+    assert_untouched(&before, world.root());
 }
 
 #[test]

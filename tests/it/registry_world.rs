@@ -90,6 +90,11 @@ impl World {
         self.base().join("heartbeats")
     }
 
+    /// How many files are among the heartbeats.
+    pub(crate) fn beats_there(&self) -> usize {
+        fs_err::read_dir(self.beats()).map_or(0, Iterator::count)
+    }
+
     /// Writes a heartbeat's file, last changed `minutes` before the instant of the runs.
     pub(crate) fn beat(&self, name: impl AsRef<Path>, body: impl AsRef<[u8]>, minutes: i64) -> PathBuf {
         let path = self.beats().join(name);
