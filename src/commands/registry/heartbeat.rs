@@ -30,7 +30,7 @@ use crate::registry::{Registry, RegistryError};
 pub(super) fn run(context: &Context, arguments: &Heartbeat) -> Result<ExitStatus> {
     let pulse = Pulse { context, arguments, registry: context.registry(), anchor: anchor(context) };
     let Some(every) = arguments.every else {
-        context.output.show(&pulse.beat(context.now)?)?;
+        context.output.show(&pulse.beat(context.now)?.0)?;
         return Ok(ExitStatus::Done);
     };
     if context.now != context.started {
@@ -38,9 +38,9 @@ pub(super) fn run(context: &Context, arguments: &Heartbeat) -> Result<ExitStatus
     }
     // A service's session is whatever its number says.
     let life = Life::of(pulse.anchor.process.filter(|_| arguments.number.is_none()))?;
-    let first = pulse.beat(context.now)?;
+    let (first, registration) = pulse.beat(context.now)?;
     context.output.show(&first)?;
-    pulse.go_on(every, &life, first.number)
+    pulse.go_on(every, &life, first.number, registration)
 }
 
 /// A session's id and when it was registered.
@@ -55,8 +55,8 @@ struct Pulse<'p> {
 }
 
 impl Pulse<'_> {
-    /// One heartbeat.
-    fn beat(&self, now: DateTime<Utc>) -> Result<SessionView, RegistryError> {
+    /// One heartbeat, and for which registration of the number.
+    fn beat(&self, now: DateTime<Utc>) -> Result<(SessionView, Registration), RegistryError> {
         let held = self.registry.lock(self.context.registry_lock("session-sweep registry heartbeat"))?;
         let mut number = None;
         let changed = held.update(|roster| {
@@ -73,7 +73,7 @@ impl Pulse<'_> {
             let mut beat = NewBeat::new(session.number, &id, status, &role, &self.anchor, now);
             beat.working_on = self.arguments.working_on.as_deref();
             let name = held.beat(&beat)?;
-            Ok(SessionView {
+            let view = SessionView {
                 command: "registry heartbeat",
                 number: session.number,
                 session_id: id.clone().into_owned(),
@@ -84,7 +84,8 @@ impl Pulse<'_> {
                 beat: Some(name),
                 changed,
                 said: format!("session {} is alive", session.number),
-            })
+            };
+            Ok((view, registration_of(session)))
         };
         self.registry.read(beat)?
     }
@@ -125,17 +126,18 @@ impl Pulse<'_> {
 
     /// What tells this registration of a number from another one.
     fn registration(&self, number: SessionNumber) -> Result<Registration, RegistryError> {
-        self.registry.read(|roster| {
-            let session = roster.find(number);
-            let text = |field| session.and_then(|session| session.text(field)).map(std::borrow::Cow::into_owned);
-            (text("session_id"), text("registered_at"))
-        })
+        self.registry.read(|roster| roster.find(number).map(registration_of).unwrap_or_default())
     }
 
     /// Beats until somebody ends it, the session included.
-    fn go_on(&self, every: Duration, life: &Life, mut number: SessionNumber) -> Result<ExitStatus> {
+    fn go_on(
+        &self,
+        every: Duration,
+        life: &Life,
+        mut number: SessionNumber,
+        mut registration: Registration,
+    ) -> Result<ExitStatus> {
         let mut last = self.context.now;
-        let mut registration = self.registration(number)?;
         loop {
             if life.ends_within(every)? {
                 return Ok(ExitStatus::Done);
@@ -152,12 +154,11 @@ impl Pulse<'_> {
                 );
             }
             match self.beat(now) {
-                Ok(view) => {
+                Ok((view, present)) => {
                     last = now;
                     if view.number != number {
                         // This terminal was identified anew.
-                        number = view.number;
-                        registration = self.registration(number)?;
+                        (number, registration) = (view.number, present);
                     }
                 }
                 Err(error @ RegistryError::Refused(_)) => return Err(error.into()),
@@ -173,6 +174,11 @@ impl Pulse<'_> {
         let is_late = crate::policy::heartbeat::is_older(last, timeout, now);
         !is_late && self.registry.read(|roster| roster.find(number).is_some_and(Session::is_inactive)).unwrap_or(false)
     }
+}
+
+fn registration_of(session: &Session<'_>) -> Registration {
+    let text = |field| session.text(field).map(std::borrow::Cow::into_owned);
+    (text("session_id"), text("registered_at"))
 }
 
 /// What the loop lives by: the process that started it, the one that stands for its session, and nobody asking it to end.
