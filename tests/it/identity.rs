@@ -790,7 +790,8 @@ fn a_registration_takes_its_flags_wherever_they_stand() {
         (5, &["register", "5", "-r", "--a goal", "--terminal", "t", "--session-id", "s"], "-r", "--a goal"),
         (6, &["register", "--terminal", "t", "--session-id", "s", "--", "6", "--next", "-q"], "--next", "-q"),
     ] {
-        scene.run(arguments).ends_with(0);
+        let command = [&["registry"], arguments].concat();
+        Ran::of(&mut scene.world.command_at_present(&command)).ends_with(0);
         let session = &scene.value()[number.to_string()];
         let fields = ["role", "goal", "terminal", "session_id"].map(|field| session[field].as_str().unwrap());
         assert_eq!(fields, [role, goal, "t", "s"], "{arguments:?}");
