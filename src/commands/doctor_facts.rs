@@ -8,11 +8,13 @@ use super::map::{Kept, with_map, with_mappings, with_plan};
 use crate::config::{Dirs, Environment, check};
 use crate::context::{Context, Given, clock};
 use crate::doctor::{
-    Asked, Binary, Cleanup, ConfigFacts, Facts, MapFacts, MapText, Store, WrittenBack, cleanups, differences,
+    Asked, Binary, Cleanup, ConfigFacts, Facts, MapFacts, MapText, RegistryFacts, RegistryText, Store, WrittenBack,
+    cleanups, differences,
 };
 use crate::filesystem::{folder_objection, obstacle};
 use crate::output::prune::BridgeView;
 use crate::providers::{Located, Provider, builtin, own_cleanup};
+use crate::registry::RegistryError;
 use crate::schedule::runs::RunLog;
 use crate::schedule::{Answer, Kind, Programs, Schedule, Surroundings};
 use crate::session_map::SessionMap;
@@ -54,6 +56,7 @@ pub(super) fn gather(given: &Given, environment: Environment) -> Facts {
         state: None,
         map: None,
         stores: None,
+        registry: None,
         cleanups: None,
         bridge: None,
         written_back: None,
@@ -76,6 +79,7 @@ pub(super) fn gather(given: &Given, environment: Environment) -> Facts {
         facts.config.from_environment = context.config.values_of_environment();
         facts.color = Some(context.config.settings.color);
         facts.stores = Some(context.catalogue.iter().map(|row| store(&context, row)).collect());
+        facts.registry = Some(look_at_registry(&context));
         let (map, cleanups) = look_at_map(&context);
         (facts.map, facts.cleanups) = (Some(map), cleanups);
         let (asked, back) = look_at_mappings(&context);
@@ -149,6 +153,22 @@ fn look_at_map(context: &Context) -> (MapFacts, Option<Vec<Cleanup>>) {
         has_folder: map.path().parent().map_or(Ok(true), |folder| is_there(folder.metadata().map(|it| it.is_dir()))),
     };
     (facts, cleanups)
+}
+
+fn look_at_registry(context: &Context) -> RegistryFacts {
+    let registry = context.registry();
+    let path = registry.path();
+    let text = match registry.read(|roster| roster.sessions.len()) {
+        Ok(sessions) => RegistryText::Read(sessions),
+        Err(RegistryError::Missing(_)) => RegistryText::Missing,
+        Err(error) => RegistryText::Unreadable(error.to_string()),
+    };
+    RegistryFacts {
+        is_enabled: context.config.settings.registry.enabled,
+        obstacle: obstacle(&path, &[&registry.lock_path()]).map_err(|error| format!("{}: {error}", path.display())),
+        path,
+        text,
+    }
 }
 
 /// The bridge's own list beside its file, and what of the mappings that count came back: the bridge is asked once.

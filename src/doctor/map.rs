@@ -1,6 +1,6 @@
 //! Whether the session map can be read and written, by this user and by the services that do it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Facts, Finding, count};
 use crate::policy::shell::quoted_for_unit;
@@ -78,14 +78,18 @@ pub(super) fn writable(facts: &Facts) -> Finding {
         }
         Ok(None) => {}
     }
-    for schedule in facts.schedules() {
-        if let Some(why) = schedule.reach.objection(folder) {
-            let unit = schedule.place.replace(".timer", ".service");
-            let writable = folder.to_string_lossy();
-            let writable = quoted_for_unit(&writable);
-            let remedy = format!("./install.sh, or a drop-in for {unit} with ReadWritePaths={writable}");
-            return Finding::wrong(format!("{unit} cannot write {}: {why}", folder.display()), remedy);
-        }
-    }
-    Finding::ok(format!("{} can be changed", map.path.display()))
+    let changeable = || Finding::ok(format!("{} can be changed", map.path.display()));
+    out_of_reach(facts, folder).unwrap_or_else(changeable)
+}
+
+/// The service of a schedule that cannot write to a folder.
+pub(super) fn out_of_reach(facts: &Facts, folder: &Path) -> Option<Finding> {
+    facts.schedules().into_iter().find_map(|schedule| {
+        let why = schedule.reach.objection(folder)?;
+        let unit = schedule.place.replace(".timer", ".service");
+        let writable = folder.to_string_lossy();
+        let writable = quoted_for_unit(&writable);
+        let remedy = format!("./install.sh, or a drop-in for {unit} with ReadWritePaths={writable}");
+        Some(Finding::wrong(format!("{unit} cannot write {}: {why}", folder.display()), remedy))
+    })
 }

@@ -167,7 +167,7 @@ impl Beats {
         let mut lister = Lister::new();
         let mut index = 0;
         while index < self.folders.len() {
-            match self.list_one(&mut lister, index) {
+            match self.list_one(&mut lister, index, now) {
                 Ok(below) => below.iter().for_each(|name| self.enter(index, name, folder, now)),
                 Err(error) => self.could_not_list(&folder.join(&self.folders[index].path), error, now),
             }
@@ -176,10 +176,16 @@ impl Beats {
     }
 
     /// Takes up a folder's files; yields the folders in it.
-    fn list_one(&mut self, lister: &mut Lister, index: usize) -> Result<Vec<std::ffi::CString>, Errno> {
+    fn list_one(
+        &mut self,
+        lister: &mut Lister,
+        index: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<std::ffi::CString>, Errno> {
         let Self { folders, files, names, known, notes, unattributed, .. } = self;
         let Folder { fd, path, .. } = &folders[index];
         let mut below = Vec::new();
+        let mut unseen = Vec::new();
         lister.list(fd.as_fd(), |name, kind| {
             if kind == FileType::Directory {
                 return below.push(name.to_owned());
@@ -196,9 +202,13 @@ impl Beats {
                 Ok(None) => notes.push(format!("{} is no regular file; skipped", shown(path, name))),
                 // What is removed meanwhile was superseded.
                 Err(Errno::NOENT) => {}
-                Err(error) => notes.push(format!("{}: {error}; skipped", shown(path, name))),
+                Err(error) => unseen.push((id, shown(path, name), error)),
             }
         })?;
+        for (id, name, error) in unseen {
+            self.problems.push(format!("{name} could not be read: {error}"));
+            self.doubt_owners(id, &Doubt { why: format!("its heartbeat {name} could not be read"), not_after: now });
+        }
         below.retain(|name| !name.to_bytes().starts_with(b"."));
         Ok(below)
     }

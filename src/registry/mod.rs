@@ -89,6 +89,11 @@ impl Registry {
         self.base.join(FILE)
     }
 
+    /// The lock beside it.
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.path().with_extension("lock")
+    }
+
     /// Where the heartbeats are.
     pub(crate) fn beats_folder(&self) -> PathBuf {
         self.base.join("heartbeats")
@@ -137,7 +142,7 @@ impl Registry {
     }
 
     fn take_lock(&self, policy: LockPolicy<'_>) -> Result<Held<'_>, RegistryError> {
-        let lock = Lock::take(&self.path().with_extension("lock"), policy)?;
+        let lock = Lock::take(&self.lock_path(), policy)?;
         self.remove_leftovers();
         Ok(Held { registry: self, _lock: lock })
     }

@@ -189,10 +189,11 @@ impl<'t> Roster<'t> {
         let members: Vec<String> = fields.iter().filter_map(|(key, change)| self.member(key, change)).collect();
         // A registry that is empty does not show its style; it gets the original's.
         let unit = layout.unit();
+        let line_end = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
         let spread = layout.indent_of(self.top.start).is_some() || self.sessions.is_empty();
         let entry = if spread {
-            let lead = format!("\n{unit}{unit}");
-            format!("{{{lead}{}\n{unit}}}", members.join(&format!(",{lead}")))
+            let lead = format!("{line_end}{unit}{unit}");
+            format!("{{{lead}{}{line_end}{unit}}}", members.join(&format!(",{lead}")))
         } else {
             format!("{{{}}}", members.join(if layout.spaced() { ", " } else { "," }))
         };
@@ -200,7 +201,7 @@ impl<'t> Roster<'t> {
         let inner = &self.text[self.top.start + 1..self.top.end - 1];
         if spread && leading_space(inner) == inner.len() {
             let inside = self.top.start + 1..self.top.end - 1;
-            return Edited::splice(self.text.len(), [(inside, format!("\n{unit}{member}\n"))]);
+            return Edited::splice(self.text.len(), [(inside, format!("{line_end}{unit}{member}{line_end}"))]);
         }
         Edited::splice(self.text.len(), [layout.insertion(self.top.clone(), &[member])])
     }

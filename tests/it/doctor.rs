@@ -1,5 +1,6 @@
 //! `doctor`: each check, right and wrong.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -96,7 +97,7 @@ fn a_wrong_configuration_is_a_finding_and_the_other_checks_still_run() {
     let document = world.json_then(&["doctor"]);
     let config = Answer::of(&document, "config");
     config.is("wrong", "2 problems", "did you mean `idle`?");
-    for id in ["map-readable", "map-writable", "stores", "retention"] {
+    for id in ["map-readable", "map-writable", "stores", "registry", "retention"] {
         Answer::of(&document, id).is("unknown", "depends on the configuration", "put the configuration right");
     }
     for id in ["schedule", "last-run", "binary", "clock", "state-folder"] {
@@ -200,6 +201,48 @@ fn a_map_of_another_owner_is_his_to_replace() {
     std::os::unix::fs::chown(world.map_path(), Some(1234), None).unwrap();
     let document: Value = serde_json::from_str(&Ran::of(&mut command).stdout).unwrap();
     Answer::of(&document, "map-writable").is("wrong", "only its owner or root can replace it", "bridge's user");
+}
+
+/// A machine on which all is well, with an enabled registry in a folder of its own.
+fn with_registry() -> (World, PathBuf) {
+    let world = well();
+    let base = world.root().join("coordination");
+    fs_err::create_dir(&base).unwrap();
+    fs_err::write(base.join("claude_sessions.json"), "{\"3\": {\"status\": \"active\"}}").unwrap();
+    let map = format!("[map]\ndir = \"{}\"\n", world.bridge().display());
+    let config = format!("{map}[registry]\nenabled = true\nbase = \"{}\"\n", base.display());
+    world.file(".config/session-sweep/config.toml", config, 0);
+    (world, base)
+}
+
+#[test]
+fn a_registry_that_cannot_be_swept_is_told() {
+    check(&well(), "registry").is("ok", "there is none", "");
+    let (mut world, _) = with_registry();
+    check(&world, "registry").is("ok", "1 session in", "");
+    world.variable("SESSION_SWEEP_REGISTRY_ENABLED", "false");
+    check(&world, "registry").is("ok", "a sweep leaves it alone", "");
+    let (world, base) = with_registry();
+    fs_err::write(base.join("claude_sessions.json"), "{ no registry").unwrap();
+    check(&world, "registry").is("wrong", "claude_sessions.json: not valid JSON", "put it right");
+    fs_err::remove_file(base.join("claude_sessions.json")).unwrap();
+    check(&world, "registry").is("warning", "there is no registry at", "config set registry.base");
+    let (world, base) = with_registry();
+    set_mode(&base, 0o555);
+    check_as_ordinary_user(&world, "registry").is("wrong", "cannot write to the folder", "registry's user");
+    set_mode(&base, 0o755);
+}
+
+#[test]
+fn a_service_that_may_not_write_the_registry_is_told() {
+    let (mut world, base) = with_registry();
+    world.says("user/list", "");
+    world.systemd("system", "system", &World::program());
+    let remedy = format!("ReadWritePaths={}", base.display());
+    check(&world, "registry").is("wrong", "session-sweep@anna.service cannot write", &remedy);
+    let services = fs_err::read_to_string(world.root().join("tools/system/services.txt")).unwrap();
+    world.says("system/services", &services.replace("/srv/bridge", &base.display().to_string()));
+    check(&world, "registry").is("ok", "1 session in", "");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::test_bridge::{Bridge, Instead};
 use crate::world::{CLAUDE_ID, CODEX_ID, GEMINI_ID, Ran, World};
 
 /// Checks snapshots with what differs from run to run replaced.
-fn settled(world: &World, check: impl FnOnce()) {
+pub(crate) fn settled(world: &World, check: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
@@ -26,7 +26,7 @@ fn settled(world: &World, check: impl FnOnce()) {
 }
 
 /// Everything that a run shows.
-fn shown(ran: &Ran) -> String {
+pub(crate) fn shown(ran: &Ran) -> String {
     let part = |name: &str, text: &str| if text.is_empty() { String::new() } else { format!("--- {name}\n{text}") };
     format!("{}{}--- exit {}", part("stdout", &ran.stdout), part("stderr", &ran.stderr), ran.status)
 }

@@ -74,16 +74,9 @@ pub(in crate::commands) struct List {
     beside the fields given here stays. Any other status means that the number is taken."
 )]
 pub(in crate::commands) struct Register {
-    // Three of one value each: one of many would take the flags behind it, too.
-    /// The session's number (not with --next)
-    #[arg(value_name = "NUMBER", allow_hyphen_values = true)]
-    first: String,
-    /// Its role: any text, in quotes
-    #[arg(value_name = "ROLE", allow_hyphen_values = true)]
-    second: String,
-    /// Its goal
-    #[arg(value_name = "GOAL", allow_hyphen_values = true)]
-    third: Option<String>,
+    /// The session's number, its role and its goal: any text, in quotes
+    #[arg(value_name = "NUMBER ROLE GOAL", required = true, num_args = 1.., allow_negative_numbers = true)]
+    pub(super) words: Vec<String>,
     /// Take the lowest free number
     #[arg(long)]
     pub(super) next: bool,
@@ -199,13 +192,6 @@ pub(in crate::commands) struct Release {
     base: BaseArgs,
     #[command(flatten)]
     wait: WaitArgs,
-}
-
-impl Register {
-    /// Number (not with `--next`), role and goal.
-    pub(super) fn words(&self) -> Vec<&str> {
-        [Some(&self.first), Some(&self.second), self.third.as_ref()].into_iter().flatten().map(String::as_str).collect()
-    }
 }
 
 impl Registry {

@@ -42,9 +42,11 @@ impl Run {
         Ok(Self { plan, done: Some((removed, problems)) })
     }
 
-    /// The same for `sweep` and `audit`: nothing where the registry is not enabled, or where there is none.
+    /// The same for `sweep` and `audit`: nothing where the registry is not enabled, or where there is none. One that cannot
+    /// be seen may be there.
     pub(in crate::commands) fn where_enabled(context: &Context, program: Option<&str>) -> Result<Option<Self>> {
-        if !context.config.settings.registry.enabled || !context.registry().path().exists() {
+        let is_missing = || matches!(context.registry().path().try_exists(), Ok(false));
+        if !context.config.settings.registry.enabled || is_missing() {
             return Ok(None);
         }
         match Self::new(context, &rules(context), program) {

@@ -7,6 +7,7 @@ use super::{anchor, clean_up_first};
 use crate::commands::UsageError;
 use crate::context::Context;
 use crate::exit::ExitStatus;
+use crate::output::age::Age;
 use crate::output::registry::SessionView;
 use crate::policy::session_number::SessionNumber;
 use crate::registry::RegistryError;
@@ -14,6 +15,7 @@ use crate::registry::changes::{NewBeat, Registration};
 use crate::registry::claim::{Standing, standing};
 use crate::registry::identities::Identity;
 use crate::registry::roster::Roster;
+use crate::registry::survey::Survey;
 
 pub(super) fn run(context: &Context, arguments: &Register) -> Result<ExitStatus> {
     let (number, role, goal) = words(arguments)?;
@@ -27,7 +29,7 @@ pub(super) fn run(context: &Context, arguments: &Register) -> Result<ExitStatus>
     let mut entered = None;
     held.update_or_create(|roster| {
         let number = match number {
-            Some(number) if roster.is_taken(number) => return Err(taken(roster, number)),
+            Some(number) if roster.is_taken(number) => return Err(taken(context, roster, number)),
             Some(number) => number,
             None => roster.next_free().ok_or_else(|| RegistryError::Refused("every number is taken".to_owned()))?,
         };
@@ -65,7 +67,7 @@ pub(super) fn run(context: &Context, arguments: &Register) -> Result<ExitStatus>
 
 /// Number (nothing with `--next`), role and goal.
 fn words(arguments: &Register) -> Result<(Option<SessionNumber>, &str, &str)> {
-    match (&arguments.words()[..], arguments.next) {
+    match (&arguments.words[..], arguments.next) {
         ([role, goal], true) => Ok((None, role, goal)),
         ([number, role, goal], false) => {
             let number = number.parse().map_err(|invalid| UsageError(format!("{number:?}: {invalid}")))?;
@@ -79,15 +81,26 @@ fn words(arguments: &Register) -> Result<(Option<SessionNumber>, &str, &str)> {
 }
 
 /// Why a number cannot be had.
-fn taken(roster: &Roster<'_>, number: SessionNumber) -> RegistryError {
+fn taken(context: &Context, roster: &Roster<'_>, number: SessionNumber) -> RegistryError {
     let free = roster.next_free().map_or_else(String::new, |next| format!(", or take {next} with --next"));
     let why = match roster.find(number) {
         Some(session) => format!(
-            "session {number} is {} ({}); end it with `session-sweep registry release {number}` if it has ended",
+            "session {number} is {} ({}, {}); end it with `session-sweep registry release {number}` if it has ended",
             session.status().unwrap_or_else(|| "without a status".into()),
             session.text("role").unwrap_or_else(|| "without a role".into()),
+            last_sign(context, roster, number),
         ),
         None => format!("{number} is in the registry and is no session"),
     };
-    RegistryError::Refused(format!("{why}{free}; nothing was changed"))
+    RegistryError::Refused(format!("{why}{free}; nothing was registered"))
+}
+
+/// When a session gave its last sign of life, in words.
+fn last_sign(context: &Context, roster: &Roster<'_>, number: SessionNumber) -> String {
+    let (survey, _) = Survey::take(&context.registry().beats_folder(), roster, None, context.now);
+    let session = survey.sessions.iter().find(|session| session.number == number);
+    match session.and_then(|session| session.age(context.now)) {
+        Some(age) => format!("last sign of life {} ago", Age(Some(age))),
+        None => "no sign of life".to_owned(),
+    }
 }
