@@ -775,7 +775,7 @@ fn help_says_what_an_identity_is_remembered_by() {
     let help = scene.run(&["identify", "--help"]).ends_with(0).stdout;
     for word in ["controlling terminal", "CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "TMUX_PANE", ".session_identity"]
     {
-        assert!(help.replace("\n", " ").contains(word), "{word}: {help}");
+        assert!(help.replace('\n', " ").contains(word), "{word}: {help}");
     }
 }
 
