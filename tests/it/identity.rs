@@ -179,6 +179,10 @@ fn a_tmux_pane_is_known_by_its_server_for_as_long_as_that_runs() {
     }
     for odd in ["1", "%", "%x", "%../x", "%1/../..", "%-1"] {
         window.run(&with(&scene.command(&["heartbeat"]), &pane(odd))).ends_with(1);
+        let said = window.run(&with(&scene.command(&["identify", "9", "--yes"]), &pane(odd))).ends_with(0);
+        assert!(said.stdout.contains("there is no terminal"), "{odd}: {said:?}");
+        scene.run(&["release", "9"]).ends_with(0);
+        assert_eq!(scene.remembered().len(), 2, "{odd}");
     }
     window.run(&with(&scene.command(&["heartbeat"]), &[("TMUX", "/tmp/x"), ("TMUX_PANE", "%1")])).ends_with(1);
     window.run(&with(&scene.command(&["heartbeat"]), &[("TMUX_PANE", "%1")])).ends_with(1);
@@ -237,6 +241,7 @@ fn the_nearest_of_what_a_process_is_known_by_comes_first() {
     }
     // At the terminal itself nothing else counts.
     assert_eq!(number(&mut window, "", &all, &own), Some(4));
+    assert_eq!(number(&mut Window::open(), "", &all, &own), None);
     assert_eq!(scene.remembered().len(), 4);
 }
 
