@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::numbered::{Line, Numbered, age, entry, thirteen, with};
 use crate::tree::names_in;
 use crate::window::Window;
-use crate::world::Ran;
+use crate::world::{Ran, wait_until};
 
 const CLAUDE: (&str, &str) = ("CLAUDE_CODE_SESSION_ID", "0856b851-1111-4222-8333-0123456789ab");
 const OTHER_CLAUDE: (&str, &str) = ("CLAUDE_CODE_SESSION_ID", "fa141908-b259-41f1-8a87-bba0410f1c12");
@@ -768,6 +768,8 @@ fn nothing_is_asked_where_nobody_can_answer() {
     for redirected in ["<'/dev/null'", "2>'/dev/null'", "<'/dev/null' 2>'/dev/null'"] {
         assert_eq!(window.shell(&format!("{line} >'/dev/null' {redirected}")), 1, "{redirected}");
     }
+    wait_until(|| window.shown().contains("this terminal has no number yet"));
+    assert!(!window.shown().contains('?'), "{}", window.shown());
     let said = scene.run_in(&mut window, &["identify"]).ends_with(1);
     assert!(!said.stderr.contains('?') && said.stderr.contains("this terminal has no number yet"), "{said:?}");
     assert_eq!(scene.beats(), [""; 0]);

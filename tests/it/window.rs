@@ -145,6 +145,11 @@ impl Window {
         &self.terminal.as_ref().unwrap().1
     }
 
+    /// What was shown at the terminal since the last talk began.
+    pub(crate) fn shown(&self) -> String {
+        self.terminal().shown.lock().unwrap().clone()
+    }
+
     /// Ends this session and begins another one at a terminal of the same name.
     pub(crate) fn reopened(mut self) -> Self {
         let terminal = Arc::clone(&self.terminal.as_ref().unwrap().1);
@@ -285,7 +290,7 @@ impl Talk<'_> {
     }
 
     fn shown(&self) -> String {
-        self.window.terminal().shown.lock().unwrap().clone()
+        self.window.shown()
     }
 }
 
