@@ -118,24 +118,27 @@ impl Anchor {
         let window = ancestors.iter().find_map(lasting);
         let is_own = ancestors.first().is_some_and(|process| lasting(process).is_some());
         let mut terminals = Vec::new();
+        let mut own = 0;
         let mut cli = None;
         if !is_own {
             let clis = Clis { proc, ancestors: &ancestors, boot: &boot, window: window.as_ref() };
             let found = clis.find(&text);
+            let mut sessions = found.iter().filter_map(|(_, session)| session.clone());
             cli = found.first().map(|(process, _)| *process);
-            terminals.extend(found.iter().filter_map(|(_, session)| session.clone()));
+            terminals.extend(sessions.next());
             terminals.extend(cli.and_then(|process| clis.running(&process)));
+            own = terminals.len();
+            // A CLI inside another one's session.
+            terminals.extend(sessions);
         }
-        let mut own = terminals.len();
         let leader = window.as_ref().and_then(|(_, leader)| proc.process(leader.pid).ok()?);
         terminals.extend(window.map(|(terminal, _)| terminal));
         if !is_own {
             let pane = text("TMUX").zip(text("TMUX_PANE"));
             terminals.extend(pane.and_then(|(server, pane)| tmux(proc, &server, &pane, &boot)));
         }
-        if own == 0 {
-            own = terminals.len().min(1);
-        }
+        // Where no CLI says whose it is, the window is.
+        let own = if own == 0 { terminals.len().min(1) } else { own };
         Self {
             since: leader.and_then(|leader| proc.start_time(leader.pid).ok()?),
             process: cli.or(leader).or_else(|| ancestors.get(1).copied()),

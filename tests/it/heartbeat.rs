@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use serde_json::{Value, json};
 
 use crate::machine::strace;
@@ -224,6 +225,16 @@ fn is_gone(pid: u32) -> bool {
     stat(pid).is_none_or(|stat| stat[0] == "Z")
 }
 
+/// A process that is nobody's child here, and must not stay when a test fails.
+struct EndsWithTest(OwnedFd);
+
+impl Drop for EndsWithTest {
+    fn drop(&mut self) {
+        // It has ended, if all went well.
+        let _ = pidfd_send_signal(&self.0, Signal::KILL);
+    }
+}
+
 #[test]
 fn a_loop_ends_when_the_process_that_started_it_does() {
     let scene = Numbered::new(&[(5, "active", 1)]);
@@ -234,12 +245,14 @@ fn a_loop_ends_when_the_process_that_started_it_does() {
     let traced = strace(&options, &command);
     let line = line_of(traced.as_ref().unwrap_or(&command));
     let said = scene.world.root().join("said");
-    let script = format!("{line} >'{}' & echo $!; read -r end", said.display());
+    let script = format!("{line} >'{}' 2>'/dev/null' & echo $!; read -r end", said.display());
     let mut shell = Command::new("sh");
     let mut shell = shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut pid = String::new();
     BufReader::new(shell.stdout.take().unwrap()).read_line(&mut pid).unwrap();
     let pid: u32 = pid.trim().parse().unwrap();
+    // Its parent waits for a line from here, so it is still this one.
+    let _end = EndsWithTest(pidfd_open(Pid::from_raw(pid as i32).unwrap(), PidfdFlags::empty()).unwrap());
     wait_until(|| fs_err::read_to_string(&said).is_ok_and(|said| said.contains("is alive")));
     assert!(!is_gone(pid));
     shell.stdin.take().unwrap().write_all(b"\n").unwrap();

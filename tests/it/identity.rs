@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::numbered::{Line, Numbered, age, entry, thirteen, with};
 use crate::tree::names_in;
 use crate::window::Window;
-use crate::world::Ran;
+use crate::world::{Ran, wait_until};
 
 const CLAUDE: (&str, &str) = ("CLAUDE_CODE_SESSION_ID", "0856b851-1111-4222-8333-0123456789ab");
 const OTHER_CLAUDE: (&str, &str) = ("CLAUDE_CODE_SESSION_ID", "fa141908-b259-41f1-8a87-bba0410f1c12");
@@ -179,6 +179,10 @@ fn a_tmux_pane_is_known_by_its_server_for_as_long_as_that_runs() {
     }
     for odd in ["1", "%", "%x", "%../x", "%1/../..", "%-1"] {
         window.run(&with(&scene.command(&["heartbeat"]), &pane(odd))).ends_with(1);
+        let said = window.run(&with(&scene.command(&["identify", "9", "--yes"]), &pane(odd))).ends_with(0);
+        assert!(said.stdout.contains("there is no terminal"), "{odd}: {said:?}");
+        scene.run(&["release", "9"]).ends_with(0);
+        assert_eq!(scene.remembered().len(), 2, "{odd}");
     }
     window.run(&with(&scene.command(&["heartbeat"]), &[("TMUX", "/tmp/x"), ("TMUX_PANE", "%1")])).ends_with(1);
     window.run(&with(&scene.command(&["heartbeat"]), &[("TMUX_PANE", "%1")])).ends_with(1);
@@ -237,6 +241,7 @@ fn the_nearest_of_what_a_process_is_known_by_comes_first() {
     }
     // At the terminal itself nothing else counts.
     assert_eq!(number(&mut window, "", &all, &own), Some(4));
+    assert_eq!(number(&mut Window::open(), "", &all, &own), None);
     assert_eq!(scene.remembered().len(), 4);
 }
 
@@ -763,6 +768,8 @@ fn nothing_is_asked_where_nobody_can_answer() {
     for redirected in ["<'/dev/null'", "2>'/dev/null'", "<'/dev/null' 2>'/dev/null'"] {
         assert_eq!(window.shell(&format!("{line} >'/dev/null' {redirected}")), 1, "{redirected}");
     }
+    wait_until(|| window.shown().contains("this terminal has no number yet"));
+    assert!(!window.shown().contains('?'), "{}", window.shown());
     let said = scene.run_in(&mut window, &["identify"]).ends_with(1);
     assert!(!said.stderr.contains('?') && said.stderr.contains("this terminal has no number yet"), "{said:?}");
     assert_eq!(scene.beats(), [""; 0]);
@@ -775,7 +782,7 @@ fn help_says_what_an_identity_is_remembered_by() {
     let help = scene.run(&["identify", "--help"]).ends_with(0).stdout;
     for word in ["controlling terminal", "CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "TMUX_PANE", ".session_identity"]
     {
-        assert!(help.replace("\n", " ").contains(word), "{word}: {help}");
+        assert!(help.replace('\n', " ").contains(word), "{word}: {help}");
     }
 }
 
@@ -787,10 +794,10 @@ fn a_registration_takes_its_flags_wherever_they_stand() {
         (2, &["register", "--terminal", "t", "2", "r", "g", "--session-id", "s"], "r", "g"),
         (3, &["register", "3", "--terminal", "t", "r", "--session-id", "s", "g"], "r", "g"),
         (4, &["register", "--next", "r", "g", "--terminal", "t", "--session-id", "s"], "r", "g"),
-        (5, &["register", "5", "-r", "--a goal", "--terminal", "t", "--session-id", "s"], "-r", "--a goal"),
-        (6, &["register", "--terminal", "t", "--session-id", "s", "--", "6", "--next", "-q"], "--next", "-q"),
+        (5, &["register", "--terminal", "t", "--session-id", "s", "--", "5", "--next", "-q"], "--next", "-q"),
     ] {
-        scene.run(arguments).ends_with(0);
+        let command = [&["registry"], arguments].concat();
+        Ran::of(&mut scene.world.command_at_present(&command)).ends_with(0);
         let session = &scene.value()[number.to_string()];
         let fields = ["role", "goal", "terminal", "session_id"].map(|field| session[field].as_str().unwrap());
         assert_eq!(fields, [role, goal, "t", "s"], "{arguments:?}");

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -74,9 +73,7 @@ impl Window {
     fn at(terminal: &Arc<Terminal>) -> Self {
         Self::start(|folder| {
             // The shell's alone: a terminal hangs up when the last one who has it open is gone.
-            let open = || {
-                OwnedFd::from(rustix::fs::open(&terminal.name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap())
-            };
+            let open = || rustix::fs::open(&terminal.name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
             let mut shell = Command::new("setsid");
             shell.args(["--ctty", "sh", "-c", LOOP]).arg(folder);
             let child = shell.stdin(open()).stdout(open()).stderr(open()).spawn().unwrap();
@@ -146,6 +143,11 @@ impl Window {
 
     fn terminal(&self) -> &Terminal {
         &self.terminal.as_ref().unwrap().1
+    }
+
+    /// What was shown at the terminal since the last talk began.
+    pub(crate) fn shown(&self) -> String {
+        self.terminal().shown.lock().unwrap().clone()
     }
 
     /// Ends this session and begins another one at a terminal of the same name.
@@ -282,20 +284,13 @@ impl Talk<'_> {
     #[track_caller]
     pub(crate) fn ends_with(self, status: i32) -> Said {
         let ended = self.window.status();
-        let mut said = self.window.said_at_terminal(ended, self.line);
-        said.stderr = self.window.terminal().shown.lock().unwrap().clone();
-        said.ends_with(status)
+        let stderr = self.shown();
+        let stdout = fs_err::read_to_string(self.window.folder.path().join("stdout")).unwrap();
+        Said { status: ended, stdout, stderr, line: self.line }.ends_with(status)
     }
 
     fn shown(&self) -> String {
-        self.window.terminal().shown.lock().unwrap().clone()
-    }
-}
-
-impl Window {
-    fn said_at_terminal(&self, status: i32, line: String) -> Said {
-        let stdout = fs_err::read_to_string(self.folder.path().join("stdout")).unwrap();
-        Said { status, stdout, stderr: String::new(), line }
+        self.window.shown()
     }
 }
 

@@ -25,14 +25,14 @@ use crate::output::registry::SessionView;
 use crate::policy::session_number::SessionNumber;
 use crate::registry::changes::NewBeat;
 use crate::registry::claim::Claims;
-use crate::registry::roster::Roster;
+use crate::registry::roster::{Roster, Session};
 use crate::registry::terminal::Anchor;
 use crate::registry::{Registry, RegistryError};
 
 pub(super) fn run(context: &Context, arguments: &Heartbeat) -> Result<ExitStatus> {
     let pulse = Pulse { context, arguments, registry: context.registry(), anchor: anchor(context) };
     let Some(every) = arguments.every else {
-        context.output.show(&pulse.beat(context.now)?)?;
+        context.output.show(&pulse.beat(context.now)?.0)?;
         return Ok(ExitStatus::Done);
     };
     if context.now != context.started {
@@ -44,9 +44,9 @@ pub(super) fn run(context: &Context, arguments: &Heartbeat) -> Result<ExitStatus
         log::warn!("registry.timeout is not longer than --every: clean-ups will take the session for ended in between");
     }
     let life = Life::of(pulse.anchor.process.filter(|_| arguments.number.is_none()))?;
-    let first = pulse.beat(context.now)?;
+    let (first, registration) = pulse.beat(context.now)?;
     context.output.show(&first)?;
-    pulse.go_on(every, &life, first.number)
+    pulse.go_on(every, &life, first.number, &registration)
 }
 
 /// A session's id and when it was registered.
@@ -61,8 +61,8 @@ struct Pulse<'p> {
 }
 
 impl Pulse<'_> {
-    /// One heartbeat.
-    fn beat(&self, now: DateTime<Utc>) -> Result<SessionView, RegistryError> {
+    /// One heartbeat, and for which registration of the number.
+    fn beat(&self, now: DateTime<Utc>) -> Result<(SessionView, Registration), RegistryError> {
         let held = self.registry.lock(self.context.registry_lock("session-sweep registry heartbeat"))?;
         let claims = super::claims(self.context, &self.registry, &self.anchor)?;
         let mut number = None;
@@ -84,7 +84,7 @@ impl Pulse<'_> {
             let name = held.beat(&beat)?;
             held.note_alive(session.number)?;
             held.follow(&self.anchor)?;
-            Ok(SessionView {
+            let view = SessionView {
                 command: "registry heartbeat",
                 number: session.number,
                 session_id: id.clone().into_owned(),
@@ -95,7 +95,8 @@ impl Pulse<'_> {
                 beat: Some(name),
                 changed,
                 said: format!("session {} is alive", session.number),
-            })
+            };
+            Ok((view, registration_of(session)))
         };
         self.registry.read(beat)?
     }
@@ -117,17 +118,18 @@ impl Pulse<'_> {
     }
 
     /// What tells this registration of a number from another one.
-    fn registration(&self, number: SessionNumber) -> Result<Option<Registration>, RegistryError> {
-        self.registry.read(|roster| {
-            let session = roster.find(number)?;
-            let text = |field| session.text(field).map(std::borrow::Cow::into_owned);
-            Some((text("session_id"), text("registered_at")))
-        })
+    fn registration(&self, number: SessionNumber) -> Option<Registration> {
+        self.registry.read(|roster| roster.find(number).map(registration_of)).ok()?
     }
 
     /// Beats until somebody ends it, the session included.
-    fn go_on(&self, every: Duration, life: &Life, mut number: SessionNumber) -> Result<ExitStatus> {
-        let registration = self.registration(number)?;
+    fn go_on(
+        &self,
+        every: Duration,
+        life: &Life,
+        mut number: SessionNumber,
+        registration: &Registration,
+    ) -> Result<ExitStatus> {
         loop {
             if life.ends_within(every)? {
                 return Ok(ExitStatus::Done);
@@ -138,20 +140,24 @@ impl Pulse<'_> {
             }
             // A terminal's identity tells that itself. Where the registry cannot be read, the beat says so.
             let is_service = self.arguments.number.is_some();
-            let present = self.registration(number).ok().flatten();
-            if is_service && present.is_some() && present != registration {
+            if is_service && self.registration(number).is_some_and(|present| present != *registration) {
                 log::warn!("session {number} was registered anew, so it is somebody else's; nothing beats for it here");
                 return Ok(ExitStatus::Done);
             }
             match self.beat(clock()) {
                 // This terminal may have been identified anew.
-                Ok(view) => number = view.number,
+                Ok((view, _)) => number = view.number,
                 Err(error @ RegistryError::Refused(_)) => return Err(error.into()),
                 // The next one may succeed, and until then there is time.
                 Err(error) => log::warn!("{}", Escaped(&error.to_string())),
             }
         }
     }
+}
+
+fn registration_of(session: &Session<'_>) -> Registration {
+    let text = |field| session.text(field).map(std::borrow::Cow::into_owned);
+    (text("session_id"), text("registered_at"))
 }
 
 /// What the loop lives by: the process that started it, the one that stands for its session, and nobody asking it to end.
