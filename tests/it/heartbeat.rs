@@ -321,7 +321,7 @@ fn a_loop_fails_when_its_number_is_somebody_elses() {
     wait_until(|| fs_err::read_to_string(&status).is_ok_and(|status| status.ends_with('\n')));
     assert_eq!(fs_err::read_to_string(&status).unwrap(), "1\n");
     let errors = fs_err::read_to_string(&errors).unwrap();
-    assert!(errors.contains("session 5 was registered anew"), "{errors}");
+    assert!(errors.contains("this terminal was session 5, and it was registered anew"), "{errors}");
 }
 
 #[test]

@@ -152,9 +152,9 @@ fn an_id_that_is_none_is_not_used_and_reaches_no_path() {
     assert_eq!(names_in(scene.world.root()), ["bridge", "home", "numbered"]);
     assert_eq!(names_in(&scene.base()).len(), 7, "{:?}", names_in(&scene.base()));
     // The good one of two counts.
-    let command = with(&scene.command(&["identify", "9"]), &[(CLAUDE.0, "../../x"), CODEX]);
+    let command = with(&scene.command(&["identify", "99"]), &[(CLAUDE.0, "../../x"), CODEX]);
     window.run(&command).ends_with(0);
-    assert_eq!(holder(&scene, 9), format!("codex {}", CODEX.1));
+    assert_eq!(holder(&scene, 99), format!("codex {}", CODEX.1));
 }
 
 /// A process that stands for a tmux server.
@@ -233,16 +233,17 @@ fn the_nearest_of_what_a_process_is_known_by_comes_first() {
     let tool = "setsid --wait";
     // From the last to the first: each takes one that nothing nearer is known by.
     let orders = [(&all[..2], 1), (&all[1..2], 2), (&all[2..], 3)];
-    for (variables, expected) in [(&all[..], 1), (&all[1..], 2), (&all[2..], 3), (&[], 4)] {
+    // A pane is asked for only where there is no window.
+    for (variables, expected) in [(&all[..], 1), (&all[1..], 2), (&all[2..], 3), (&[], 3)] {
         assert_eq!(number(&mut window, tool, variables, &next), Some(expected), "{variables:?}");
     }
-    for (variables, expected) in [(&all[..], 1), (&all[1..], 2), (&all[2..], 3), (&[], 4)].into_iter().chain(orders) {
+    for (variables, expected) in [(&all[..], 1), (&all[1..], 2), (&all[2..], 3), (&[], 3)].into_iter().chain(orders) {
         assert_eq!(number(&mut window, tool, variables, &own), Some(expected), "{variables:?}");
     }
     // At the terminal itself nothing else counts.
-    assert_eq!(number(&mut window, "", &all, &own), Some(4));
+    assert_eq!(number(&mut window, "", &all, &own), Some(3));
     assert_eq!(number(&mut Window::open(), "", &all, &own), None);
-    assert_eq!(scene.remembered().len(), 4);
+    assert_eq!(scene.remembered().len(), 3);
 }
 
 /// Two windows, the first of which was session 5 until it was marked inactive and the second took it.
@@ -333,22 +334,44 @@ fn a_number_that_is_not_in_the_registry_any_more_is_not_silently_used() {
 }
 
 #[test]
-fn the_originals_identity_counts_where_there_is_no_other_however_old_it_is() {
-    for minutes in [0, 5, 60 * 24 * 5] {
+fn the_originals_identity_counts_where_there_is_no_other() {
+    // Written in this window: whoever it is, it is this one.
+    let scene = Numbered::new(&[(3, "active", 1), (4, "inactive", 600)]);
+    let file = scene.base().join(".session_identity");
+    for number in ["3", "4"] {
+        let mut window = Window::open();
+        fs_err::write(&file, format!("{number}\n")).unwrap();
+        assert_eq!(scene.number_of(&mut window).to_string(), number);
+        assert_eq!(window.json(&scene.command(&["identify"]))["number"].to_string(), number);
+        assert_eq!(holder(&scene, number.parse().unwrap()), window.name());
+        // From here on it is this terminal's own.
+        fs_err::remove_file(&file).unwrap();
+        assert_eq!(scene.number_of(&mut window).to_string(), number);
+    }
+    assert_eq!(scene.active(), [3, 4]);
+}
+
+#[test]
+fn the_originals_identity_of_another_window_is_not_used() {
+    // Written before this window was opened, it tells of another: of a session that has ended that may be taken up again.
+    for minutes in [24 * 60, 60 * 24 * 5] {
         let scene = Numbered::new(&[(3, "active", 1), (4, "inactive", 600)]);
         let file = scene.base().join(".session_identity");
-        for number in ["3", "4"] {
-            fs_err::write(&file, format!("{number}\n")).unwrap();
-            age(&file, minutes);
-            let mut window = Window::open();
-            assert_eq!(scene.number_of(&mut window).to_string(), number, "{minutes}");
-            assert_eq!(window.json(&scene.command(&["identify"]))["number"].to_string(), number, "{minutes}");
-            assert_eq!(holder(&scene, number.parse().unwrap()), window.name());
-            // From here on it is this terminal's own.
-            fs_err::remove_file(&file).unwrap();
-            assert_eq!(scene.number_of(&mut window).to_string(), number);
-        }
-        assert_eq!(scene.active(), [3, 4]);
+        let mut window = Window::open();
+        fs_err::write(&file, "3\n").unwrap();
+        age(&file, minutes);
+        scene.run_in(&mut window, &["heartbeat"]).ends_with(1);
+        scene.run_in(&mut window, &["identify"]).ends_with(1);
+        fs_err::write(&file, "4\n").unwrap();
+        age(&file, minutes);
+        assert_eq!(window.json(&scene.command(&["identify"]))["number"], 4, "{minutes}");
+        // Who asks for a free number gets the lowest one.
+        fs_err::write(&file, "4\n").unwrap();
+        age(&file, minutes);
+        scene.run(&["release", "4"]).ends_with(0);
+        fs_err::write(&file, "4\n").unwrap();
+        age(&file, minutes);
+        assert_eq!(Window::open().json(&scene.command(&["identify", "--next"]))["number"], 1, "{minutes}");
     }
 }
 
@@ -433,22 +456,24 @@ fn the_originals_files_say_who_identified_last() {
 }
 
 #[test]
-fn a_process_without_any_terminal_goes_by_the_originals_identity() {
+fn a_process_without_any_terminal_is_remembered_by_nothing_and_says_so() {
     let scene = Numbered::empty();
     let Some(mut window) = Window::detached() else { return };
     window.run(&scene.command(&["heartbeat"])).ends_with(1);
     let said = scene.run_in(&mut window, &["identify", "--next"]).ends_with(0);
-    assert!(said.stdout.contains("only .session_identity"), "{said:?}");
+    assert!(said.stdout.contains("registry heartbeat --number 1"), "{said:?}");
     assert_eq!((scripts_files(&scene), scene.remembered().len()), (told(1), 0));
-    for _ in 0..2 {
-        assert_eq!(scene.number_of(&mut window), 1);
-        assert_eq!(window.json(&scene.command(&["identify"]))["number"], 1);
-    }
+    // Another one like it is not session 1 by chance.
+    scene.run_in(&mut window, &["heartbeat"]).ends_with(1);
+    assert_eq!(window.json(&scene.command(&["identify", "--next"]))["number"], 2);
+    assert_eq!(window.json(&scene.command(&["heartbeat", "--number", "1"]))["number"], 1);
+    // What the scripts wrote counts: nothing tells more.
+    fs_err::write(scene.base().join(".session_identity"), "1\n").unwrap();
+    assert_eq!(scene.number_of(&mut window), 1);
     // Who has a terminal is somebody else.
     let mut at_terminal = Window::open();
-    scene.run_in(&mut at_terminal, &["heartbeat"]).ends_with(1);
-    assert_eq!(at_terminal.json(&scene.command(&["identify", "--next"]))["number"], 2);
-    assert_eq!(scripts_files(&scene), told(2));
+    assert_eq!(at_terminal.json(&scene.command(&["identify", "--next"]))["number"], 3);
+    assert_eq!(scripts_files(&scene), told(3));
     // Nor does it use what was written for a terminal.
     scene.run_in(&mut window, &["heartbeat"]).ends_with(1);
 }
@@ -790,17 +815,17 @@ fn help_says_what_an_identity_is_remembered_by() {
 fn a_registration_takes_its_flags_wherever_they_stand() {
     let scene = Numbered::empty();
     for (number, arguments, role, goal) in [
-        (1, &["register", "1", "r", "g", "--terminal", "t", "--session-id", "s"][..], "r", "g"),
-        (2, &["register", "--terminal", "t", "2", "r", "g", "--session-id", "s"], "r", "g"),
-        (3, &["register", "3", "--terminal", "t", "r", "--session-id", "s", "g"], "r", "g"),
-        (4, &["register", "--next", "r", "g", "--terminal", "t", "--session-id", "s"], "r", "g"),
-        (5, &["register", "--terminal", "t", "--session-id", "s", "--", "5", "--next", "-q"], "--next", "-q"),
+        (1, &["register", "1", "r", "g", "--terminal", "t", "--session-id", "s1"][..], "r", "g"),
+        (2, &["register", "--terminal", "t", "2", "r", "g", "--session-id", "s2"], "r", "g"),
+        (3, &["register", "3", "--terminal", "t", "r", "--session-id", "s3", "g"], "r", "g"),
+        (4, &["register", "--next", "r", "g", "--terminal", "t", "--session-id", "s4"], "r", "g"),
+        (5, &["register", "--terminal", "t", "--session-id", "s5", "--", "5", "--next", "-q"], "--next", "-q"),
     ] {
         let command = [&["registry"], arguments].concat();
         Ran::of(&mut scene.world.command_at_present(&command)).ends_with(0);
         let session = &scene.value()[number.to_string()];
         let fields = ["role", "goal", "terminal", "session_id"].map(|field| session[field].as_str().unwrap());
-        assert_eq!(fields, [role, goal, "t", "s"], "{arguments:?}");
+        assert_eq!(fields, [role, goal, "t", &format!("s{number}")], "{arguments:?}");
     }
     for arguments in
         [&["register", "7", "r"][..], &["register", "--next", "7", "r", "g"], &["register", "7", "r", "g", "x"]]

@@ -1101,8 +1101,8 @@ fn a_machine_that_restarted_or_ran_on_for_long_has_no_jump() {
 fn clocks_that_cannot_be_noted_hinder_nothing() {
     let world = registry(&[session(1, "active", LONG)]);
     fs_err::write(world.base().join(".session-sweep"), "mine").unwrap();
-    let ran = world.registry_run(&["cleanup"]).ends_with(4);
-    assert!(ran.stdout.contains(".session-sweep") && ran.stderr.contains(".session-sweep"), "{ran:?}");
+    let ran = world.registry_run(&["cleanup"]).ends_with(0);
+    assert!(ran.stderr.contains(".session-sweep"), "{ran:?}");
     assert_eq!(world.status_of(1), "inactive");
     assert_eq!(fs_err::read_to_string(world.base().join(".session-sweep")).unwrap(), "mine");
 }

@@ -204,7 +204,7 @@ fn two_hundred_processes_some_of_them_killed_lose_nothing_that_was_acknowledged(
     let runs = run_all(&scene, &mut dice);
     let done = || runs.iter().filter_map(|run| Some((run, run.document.as_ref()?)));
     let killed = runs.len() - done().count();
-    assert!(killed > 5 && killed < 100 && runs.len() == PROCESSES as usize, "seed {seed}: {killed} killed");
+    assert!(killed > 0 && killed < 100 && runs.len() == PROCESSES as usize, "seed {seed}: {killed} killed");
     // Whole before anybody tidies.
     let value: Value = serde_json::from_str(&scene.text()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     let registry = value.as_object().unwrap();
