@@ -21,33 +21,42 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
     let inventories = with_spinner(context.output.quiet, "reading stores", || {
         context.catalogue.iter().map(|row| Inventory::of(&row.provider, &row.home)).collect::<Vec<_>>()
     });
+    let mut inventories = Some(inventories);
     let (cleaned, registry_error) = match CleanUp::where_enabled(context, None) {
         Ok(cleaned) => (cleaned, None),
         Err(error) => (None, Some(error)),
     };
     let registry = cleaned.as_ref().map(|run| run.view(context));
     let map_text = map.path().to_string_lossy().into_owned();
-    let show = |providers, prune: Option<PruneView<'_>>| {
-        let view = AuditView { now: context.now, map: map_text.clone(), providers, prune, registry: registry.as_ref() };
+    let show = |providers, prune: Option<PruneView<'_>>, map_error| {
+        let (map, registry) = (map_text.clone(), registry.as_ref());
+        let view = AuditView { now: context.now, map, providers, prune, map_error, registry };
         context.output.show(&view)?;
         let in_map = view.prune.as_ref().map(PruneView::problems).unwrap_or_default();
-        let in_registry = registry.as_ref().map(CleanupView::problems).unwrap_or_default();
+        let in_registry = registry.map(CleanupView::problems).unwrap_or_default();
         let problems: Vec<&String> = problems_of(&view.providers).chain(&in_map).chain(&in_registry).collect();
         super::tell_when_quiet(context.output, problems.iter().copied());
         Ok(if problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial })
     };
     let audited = with_mappings(context, &map, |kept, bridge| {
-        let Some(kept) = kept else { return show(views(context, inventories, None), None) };
+        let inventories = inventories.take().unwrap_or_default();
+        let Some(kept) = kept else { return show(views(context, inventories, None), None, None) };
         with_plan(context, &map, kept, |plan, _, _| {
             let prune = PruneView { plan, map: map_text.clone(), bridge, applied: None, after: None };
-            show(views(context, inventories, Some(plan)), Some(prune))
+            show(views(context, inventories, Some(plan)), Some(prune), None)
         })
     });
     // One area does not hide the others.
     match (audited, registry_error) {
         (Ok(_), Some(error)) => Err(error),
-        (Err(first), Some(second)) => {
-            log::error!("{}", Escaped(&format!("{second:#}")));
+        (Err(first), second) => {
+            // Unless it was shown already.
+            if let Some(inventories) = inventories {
+                show(views(context, inventories, None), None, Some(format!("{first:#}")))?;
+            }
+            if let Some(second) = second {
+                log::error!("{}", Escaped(&format!("{second:#}")));
+            }
             Err(first)
         }
         (audited, None) => audited,

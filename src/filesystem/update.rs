@@ -69,7 +69,7 @@ pub(crate) fn update<E: From<UpdateError>>(
         };
         let done = match &snapshot {
             Some(snapshot) => replace(snapshot, &text)?,
-            None => create(path, &[&text], mode).map_err(UpdateError::from)? == Created::Done,
+            None => make(path, &text, mode)?,
         };
         match done {
             true => return Ok(true),
@@ -83,6 +83,17 @@ fn replace(snapshot: &Snapshot, text: &[u8]) -> Result<bool, UpdateError> {
     let mut prepared = Prepared::write(snapshot, &[text])?;
     prepared.sync()?;
     Ok(matches!(prepared.commit(snapshot, HOLD)?, Replaced::Done(_)))
+}
+
+/// Makes a file that does not exist yet; false when there is one by now.
+fn make(path: &Path, text: &[u8], mode: u32) -> Result<bool, UpdateError> {
+    let created = create(path, &[text], mode)?;
+    let leads_nowhere = || fs_err::read_link(path).is_ok() && matches!(path.try_exists(), Ok(false));
+    if created == Created::AlreadyThere && leads_nowhere() {
+        let why = "it is a link that leads nowhere";
+        return Err(FileError::Refused { path: path.to_owned(), why }.into());
+    }
+    Ok(created == Created::Done)
 }
 
 /// Whether a file changes after it was read as `snapshot`: a text that makes no sense may be half of one.
@@ -136,6 +147,16 @@ mod tests {
         };
         assert!(change(&path, decide).unwrap());
         assert_eq!(fs_err::read(&path).unwrap(), b"two and more");
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs_err::os::unix::fs::symlink("nowhere", &path).unwrap();
+        let refused = change(&path, |_| Decision::Write(b"x".to_vec())).unwrap_err().to_string();
+        assert!(refused.contains("leads nowhere"), "{refused}");
+        assert_eq!(fs_err::read_link(&path).unwrap(), Path::new("nowhere"));
     }
 
     #[test]

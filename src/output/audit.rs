@@ -20,6 +20,8 @@ pub(crate) struct AuditView<'v> {
     pub(crate) map: String,
     pub(crate) providers: Vec<ProviderView>,
     pub(crate) prune: Option<PruneView<'v>>,
+    /// Why the map could not be looked at.
+    pub(crate) map_error: Option<String>,
     /// Nothing where it is not enabled, or there is none.
     pub(crate) registry: Option<&'v CleanupView<'v>>,
 }
@@ -94,9 +96,10 @@ impl View for AuditView<'_> {
             }
         }
         writeln!(out)?;
-        match &self.prune {
-            None => writeln!(out, "no session map at {}", Escaped(&self.map))?,
-            Some(prune) => {
+        match (&self.prune, &self.map_error) {
+            (None, Some(_)) => writeln!(out, "session map {} could not be looked at", Escaped(&self.map))?,
+            (None, None) => writeln!(out, "no session map at {}", Escaped(&self.map))?,
+            (Some(prune), _) => {
                 writeln!(out, "{} {}", style.paint(Tone::Heading, "session map"), Escaped(&self.map))?;
                 prune.text(out, style, verbose)?;
             }
@@ -126,13 +129,14 @@ impl std::fmt::Display for Bytes {
 
 impl Serialize for AuditView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Audit", 7)?;
+        let mut document = serializer.serialize_struct("Audit", 8)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "audit")?;
         document.serialize_field("now", &Timestamp(self.now))?;
         document.serialize_field("map", &self.map)?;
         document.serialize_field("providers", &self.providers)?;
         document.serialize_field("prune", &self.prune)?;
+        document.serialize_field("map_error", &self.map_error)?;
         document.serialize_field("registry", &self.registry)?;
         document.end()
     }

@@ -219,7 +219,7 @@ impl Beats {
         let path = path.join(name.to_string_lossy().as_ref());
         match open_folder(fd.as_fd(), name) {
             Ok(fd) if path.components().count() <= DEEPEST => self.folders.push(Folder::new(fd, path)),
-            Ok(_) => self.notes.push(format!("{} lies too deep; skipped", path.display())),
+            Ok(_) => self.could_not_list(&top.join(path), Errno::NAMETOOLONG, now),
             Err(error) if means_absent(error) => {}
             Err(error) => self.could_not_list(&top.join(path), error, now),
         }

@@ -65,9 +65,9 @@ impl Plan {
         let (survey, beats) = Survey::take(folder, roster, rules.timeout, rules.now);
         let is_going = |session: &&Surveyed| session.liveness == Liveness::Stale && rules.spare != Some(session.number);
         let stale: Vec<SessionNumber> = survey.sessions.iter().filter(is_going).map(|session| session.number).collect();
-        let jumped = last.zip(rules.clocks.as_ref()).and_then(|(last, now)| jump(last, now, rules.timeout));
+        let jumped = |limit| last.zip(rules.clocks.as_ref()).and_then(|(last, now)| jump(last, now, limit));
         let active = survey.sessions.iter().filter(|session| session.status.as_deref() == Some("active")).count();
-        let held = jumped.filter(|_| !rules.force && is_mass(stale.len(), active)).map(|jumped| {
+        let held = jumped(rules.timeout).filter(|_| !rules.force && is_mass(stale.len(), active)).map(|jumped| {
             format!(
                 "the clock went {} minutes further than the machine ran since the last clean-up, and {} of {active} active \
                  sessions would go at once; the next clean-up goes on, --force does it now",
@@ -77,7 +77,7 @@ impl Plan {
         });
         let going = if held.is_some() { Vec::new() } else { stale };
         // By a clock that has just jumped every heartbeat is old.
-        let superseded = match jumped {
+        let superseded = match jumped(rules.prune) {
             Some(_) if !rules.force => Vec::new(),
             _ => beats.superseded(rules.prune, rules.now),
         };
