@@ -317,11 +317,11 @@ mod tests {
             }
         };
         let (us, shell, parent, window) = (std::process::id(), 7_000_003, 7_000_002, 7_000_001);
-        let labels = |of_shell: &str, of_parent: &str| {
-            process(window, 1, window, 0x8803, "");
+        let labels_below = |of_window: &str, of_shell: &str, of_parent: &str, terminal: u32| {
+            process(window, 1, window, 0x8803, of_window);
             process(parent, window, window, 0x8803, of_parent);
-            process(shell, parent, shell, 0x8807, of_shell);
-            process(us, shell, shell, 0x8807, of_shell);
+            process(shell, parent, shell, terminal, of_shell);
+            process(us, shell, shell, terminal, of_shell);
             let variables: Vec<(&str, &str)> = of_shell.split('\0').filter_map(|text| text.split_once('=')).collect();
             let variable =
                 |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
@@ -329,12 +329,19 @@ mod tests {
             let labels: Vec<String> = anchor.terminals.into_iter().map(|terminal| terminal.label).collect();
             (labels.join(", "), anchor.process.map(|process| process.pid))
         };
+        let labels = |of_shell: &str, of_parent: &str| labels_below("", of_shell, of_parent, 0x8807);
         let codex = "TERM=dumb\0CODEX_THREAD_ID=01a1fa96-272e-7130-af40-8677bf757d12\0";
         // The session, the CLI that runs it, the window.
         let known = "codex 01a1fa96-272e-7130-af40-8677bf757d12, /dev/pts/3, /dev/pts/3".to_owned();
         assert_eq!(labels(codex, "TERM=xterm\0"), (known.clone(), Some(parent)));
         assert_eq!(labels(codex, "CODEX_THREAD_ID=another\0"), (known, Some(parent)), "one CLI inside another");
         assert_eq!(labels("GEMINI_CLI=1\0", ""), ("/dev/pts/3, /dev/pts/3".to_owned(), Some(parent)));
+        // In a window that was opened by a CLI everything has its variables, and is not in its session.
+        assert_eq!(labels_below(codex, codex, codex, 0), ("/dev/pts/3".to_owned(), Some(window)));
+        assert_eq!(
+            labels_below("", codex, codex, 0).0,
+            "codex 01a1fa96-272e-7130-af40-8677bf757d12, /dev/pts/3, /dev/pts/3"
+        );
         // Nobody's, and a window that was opened from a CLI's tool.
         assert_eq!(labels("", ""), ("/dev/pts/7".to_owned(), Some(shell)));
         assert_eq!(labels(codex, codex), ("/dev/pts/7".to_owned(), Some(shell)));

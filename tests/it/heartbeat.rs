@@ -389,3 +389,37 @@ fn a_beat_waits_for_the_lock_and_says_who_has_it() {
     });
     assert_eq!(scene.beats().len(), 1);
 }
+
+#[test]
+fn a_loop_brings_back_what_a_clean_up_ended() {
+    let scene = Numbered::new(&[(5, "active", 1)]);
+    let beats = Loop::start(&mut beating(&scene, "1s", &[]));
+    // One with a shorter timeout than the loop knows of.
+    let ended = "\"status\": \"inactive\", \"marked_inactive_at\": \"2026-11-20T12:00:00Z\"";
+    scene.replace("\"status\": \"active\"", ended);
+    wait_until(|| scene.status_of(5) == "active");
+    assert!(scene.value()["5"].get("marked_inactive_at").is_none());
+    kill_process(beats.pid(), Signal::TERM).unwrap();
+    assert_eq!(beats.ended(), (Some(0), vec![]));
+}
+
+#[test]
+fn a_service_ends_when_its_number_is_registered_anew() {
+    let scene = Numbered::new(&[(5, "active", 1)]);
+    let beats = Loop::start(&mut beating(&scene, "1s", &[]));
+    scene.replace("\"registered_at\": \"", "\"registered_at\": \"2026-11-20T12:00:01Z\", \"before\": \"");
+    let (status, said) = beats.ended();
+    // Well, so that systemd does not start it again for whoever has the number now.
+    assert_eq!(status, Some(0));
+    assert!(said.iter().any(|line| line.contains("session 5 was registered anew")), "{said:?}");
+}
+
+#[test]
+fn a_loop_that_beats_too_seldom_says_so() {
+    let scene = Numbered::new(&[(5, "active", 1)]);
+    let beats = Loop::start(&mut beating(&scene, "2h", &[]));
+    kill_process(beats.pid(), Signal::TERM).unwrap();
+    let (status, said) = beats.ended();
+    assert_eq!(status, Some(0));
+    assert!(said.iter().any(|line| line.contains("registry.timeout is not longer than --every")), "{said:?}");
+}

@@ -833,3 +833,106 @@ fn a_registration_takes_its_flags_wherever_they_stand() {
         scene.run(arguments).ends_with(2);
     }
 }
+
+/// The only identity that is remembered, with its file.
+fn only_identity(scene: &Numbered) -> (std::path::PathBuf, Value) {
+    let [name] = &scene.remembered()[..] else { panic!("{:?}", scene.remembered()) };
+    let path = scene.base().join(".session-sweep/identities").join(name);
+    let value = serde_json::from_str(&fs_err::read_to_string(&path).unwrap()).unwrap();
+    (path, value)
+}
+
+#[test]
+fn a_window_in_another_container_or_on_another_machine_is_not_known_to_be_gone() {
+    let scene = Numbered::new(&[(5, "inactive", 600)]);
+    let (mut one, mut other) = (Window::open(), Window::open());
+    scene.run_in(&mut one, &["identify", "5"]).ends_with(0);
+    let (path, mut identity) = only_identity(&scene);
+    // A process that is not here. There it may be.
+    identity["process"]["pid"] = json!(4_194_301);
+    let here = identity.clone();
+    for (place, value) in [("pid_namespace", json!(1)), ("host", json!("elsewhere"))] {
+        let mut elsewhere = here.clone();
+        elsewhere[place] = value;
+        fs_err::write(&path, elsewhere.to_string()).unwrap();
+        let refused = scene.run_in(&mut other, &["identify", "5", "--yes"]).ends_with(1);
+        assert!(refused.stderr.contains(&format!("session 5 is active, at {}", one.name())), "{place}: {refused:?}");
+    }
+    // Here it is gone for certain.
+    fs_err::write(&path, here.to_string()).unwrap();
+    scene.run_in(&mut other, &["identify", "5"]).ends_with(0);
+}
+
+#[test]
+fn a_number_that_was_taken_is_not_used_again_when_who_took_it_is_gone() {
+    let (scene, mut one, other) = taken_over();
+    other.close();
+    let refused = scene.run_in(&mut one, &["heartbeat"]).ends_with(1);
+    assert!(refused.stderr.contains("is it now"), "{refused:?}");
+    scene.run_in(&mut one, &["identify"]).ends_with(1);
+    // On purpose it may.
+    scene.run_in(&mut one, &["identify", "5"]).ends_with(0);
+    assert_eq!(scene.number_of(&mut one), 5);
+}
+
+#[test]
+fn who_describes_a_session_that_has_ended_changes_what_was_said_and_no_more() {
+    let scene = Numbered::new(&[(5, "inactive", 600), (6, "inactive", 600)]);
+    scene.replace("\"session-5\"", "\"collective-mind\"");
+    let said = |number: u32| {
+        let session = &scene.value()[number.to_string()];
+        ["session_id", "role", "goal", "status"].map(|field| session[field].as_str().unwrap().to_owned())
+    };
+    let mut window = Window::open();
+    scene.run_in(&mut window, &["identify", "5", "--goal", "Ship"]).ends_with(0);
+    assert_eq!(said(5), ["collective-mind", "Role → 5", "Ship", "active"]);
+    let mut window = Window::open();
+    scene.run_in(&mut window, &["identify", "6", "--role", "Pilot"]).ends_with(0);
+    assert_eq!(said(6), ["session-6", "Pilot", "Goal 6", "active"]);
+    // What is not used is said.
+    let kept = scene.run_in(&mut window, &["identify", "--role", "Other"]).ends_with(0);
+    assert!(kept.stderr.contains("session 6 keeps its role and goal"), "{kept:?}");
+    assert_eq!(said(6)[1], "Pilot");
+}
+
+#[test]
+fn a_number_that_gave_no_sign_for_long_may_be_asked_for() {
+    let scene = Numbered::new(&[(5, "active", 600), (6, "active", 1)]);
+    let mut window = Window::open();
+    let document = window.json(&scene.command(&["identify", "5"]));
+    assert_eq!((&document["number"], scene.status_of(5).as_str()), (&json!(5), "active"));
+    assert!(scene.value()["5"].get("marked_inactive_at").is_none());
+    // One that did is asked about, or needs a yes.
+    Window::open().run(&scene.command(&["identify", "6"])).ends_with(1);
+}
+
+#[test]
+fn nothing_is_changed_where_what_belongs_to_it_cannot_be_written() {
+    for (hindrance, arguments) in [
+        ("heartbeats", &["register", "7", "r", "g"][..]),
+        ("heartbeats", &["identify", "7"]),
+        ("heartbeats", &["identify", "5"]),
+        ("heartbeats", &["heartbeat", "--number", "5"]),
+        (".session-sweep", &["identify", "7"]),
+    ] {
+        let scene = Numbered::new(&[(5, "inactive", 600)]);
+        fs_err::write(scene.base().join(hindrance), "no folder").unwrap();
+        let before = scene.text();
+        let mut window = Window::open();
+        scene.run_in(&mut window, arguments).ends_with(1);
+        assert_eq!(scene.text(), before, "{hindrance} {arguments:?}");
+    }
+}
+
+#[test]
+fn an_id_is_one_sessions_alone() {
+    let scene = Numbered::new(&[(5, "active", 1)]);
+    scene.replace("\"session-5\"", "\"collective-mind\"");
+    for id in ["collective-mind", "session-5"] {
+        let refused = scene.run(&["register", "7", "r", "g", "--session-id", id]).ends_with(1);
+        assert!(refused.stderr.contains("is the id of session 5 already"), "{refused:?}");
+    }
+    scene.run(&["register", "7", "r", "g", "--session-id", ""]).ends_with(2);
+    assert!(scene.value().get("7").is_none());
+    scene.run(&["register", "7", "r", "g", "--session-id", "session-7"]).ends_with(0);
+}

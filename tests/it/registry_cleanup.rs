@@ -1772,3 +1772,57 @@ fn what_holds_a_clean_up_back_as_text() {
         });
     });
 }
+
+#[test]
+fn after_a_jump_of_the_clock_no_heartbeat_is_old_though_no_session_ever_is() {
+    let world = registry(&[session(1, "active", 1)]);
+    let old = world.beat_of("session-1", 3 * 24 * 60);
+    world.beat_of("session-1", 1);
+    let never = ["cleanup", "--timeout", "never", "--prune-heartbeats", "4d"];
+    world.registry_run(&never).ends_with(0);
+    let later = [&["registry"], &never[..], &["--at", "2026-11-22T13:00:00Z"]].concat();
+    Ran::of(&mut world.command_at_present(&later)).ends_with(0);
+    assert!(old.exists());
+    Ran::of(&mut world.command_at_present(&later)).ends_with(0);
+    assert!(!old.exists(), "the next run goes on");
+}
+
+#[test]
+fn heartbeats_below_too_many_folders_keep_their_sessions() {
+    let world = registry(&[session(1, "active", LONG)]);
+    let deep = "a/b/c/d/e/f/g/h/i/2026-11-20_11-00-00-session-1.json";
+    fs_err::create_dir_all(world.beats().join(deep).parent().unwrap()).unwrap();
+    world.beat(deep, body(1), 1);
+    let ran = world.registry_run(&["cleanup"]).ends_with(4);
+    assert!(ran.stdout.contains("could not be read"), "{ran:?}");
+    assert_eq!(world.status_of(1), "active");
+}
+
+#[test]
+fn an_audit_shows_the_registry_beside_a_broken_map() {
+    let mut world = registry(&[session(1, "active", LONG)]);
+    world.variable("SESSION_SWEEP_REGISTRY_ENABLED", "true");
+    world.map("{ no map");
+    let ran = world.run(&["audit"]).ends_with(1);
+    assert!(
+        ran.stdout.contains("could not be looked at") && ran.stdout.contains("1 would be marked inactive"),
+        "{ran:?}"
+    );
+    let document = world.json(&["audit"]);
+    assert_eq!(document["registry"]["summary"]["stale"], 1);
+    assert!(document["map_error"].as_str().unwrap().contains("session_map.json"), "{document}");
+}
+
+#[test]
+fn a_registration_on_the_way_does_not_use_the_hold_up() {
+    let world = registry(&[session(1, "active", 1), session(2, "active", 1)]);
+    world.registry_run(&["cleanup"]).ends_with(0);
+    let at = ["--at", "2026-11-20T17:00:00Z"];
+    let run = |arguments: &[&str]| Ran::of(&mut world.command_at_present(&[&["registry"], arguments, &at].concat()));
+    run(&["register", "3", "r", "g"]).ends_with(0);
+    assert_eq!([world.status_of(1), world.status_of(2)], ["active", "active"]);
+    // It is still the first one that was asked for.
+    run(&["cleanup"]).ends_with(4);
+    run(&["cleanup"]).ends_with(0);
+    assert_eq!([world.status_of(1), world.status_of(2)], ["inactive", "inactive"]);
+}
