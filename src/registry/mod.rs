@@ -10,6 +10,7 @@ mod body;
 pub(crate) mod changes;
 pub(crate) mod claim;
 pub(crate) mod cleanup;
+pub(crate) mod identify;
 pub(crate) mod identities;
 mod names;
 mod released;

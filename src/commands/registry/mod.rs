@@ -8,6 +8,7 @@ mod identify;
 mod list;
 mod register;
 mod release;
+mod talk;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
