@@ -122,14 +122,18 @@ impl Anchor {
         let mut cli = None;
         if !is_own {
             let clis = Clis { proc, ancestors: &ancestors, boot: &boot, window: window.as_ref() };
-            let found = clis.find(&text);
-            let mut sessions = found.iter().filter_map(|(_, session)| session.clone());
-            cli = found.first().map(|(process, _)| *process);
-            terminals.extend(sessions.next());
-            terminals.extend(cli.and_then(|process| clis.running(&process)));
+            let mut found = clis.find(&text).into_iter();
+            if let Some((process, session)) = found.next() {
+                cli = Some(process);
+                // A CLI that tells no session is started anew for each: the window is what lasts, where there is one.
+                if session.is_some() || window.is_none() {
+                    terminals.extend(session);
+                    terminals.extend(clis.running(&process));
+                }
+            }
             own = terminals.len();
             // A CLI inside another one's session.
-            terminals.extend(sessions);
+            terminals.extend(found.filter_map(|(_, session)| session));
         }
         let leader = window.as_ref().and_then(|(_, leader)| proc.process(leader.pid).ok()?);
         terminals.extend(window.map(|(terminal, _)| terminal));
@@ -335,7 +339,7 @@ mod tests {
         let known = "codex 01a1fa96-272e-7130-af40-8677bf757d12, /dev/pts/3, /dev/pts/3".to_owned();
         assert_eq!(labels(codex, "TERM=xterm\0"), (known.clone(), Some(parent)));
         assert_eq!(labels(codex, "CODEX_THREAD_ID=another\0"), (known, Some(parent)), "one CLI inside another");
-        assert_eq!(labels("GEMINI_CLI=1\0", ""), ("/dev/pts/3, /dev/pts/3".to_owned(), Some(parent)));
+        assert_eq!(labels("GEMINI_CLI=1\0", ""), ("/dev/pts/3".to_owned(), Some(parent)));
         // In a window that was opened by a CLI everything has its variables, and is not in its session.
         assert_eq!(labels_below(codex, codex, codex, 0), ("/dev/pts/3".to_owned(), Some(window)));
         assert_eq!(

@@ -412,9 +412,10 @@ class World:
         self.run(sys.executable, "-c", WINDOW, "sh", "-c", line)
 
     def identities(self):
-        """The number that each file remembers."""
+        """The number that each file remembers, but for those of the CLIs' processes, which have ended."""
         files = (self.registry / ".session-sweep" / "identities").glob("*")
-        return {path.name: json.loads(path.read_text())["number"] for path in files}
+        lasting = [path for path in files if not path.name.startswith("process-")]
+        return {path.name: json.loads(path.read_text())["number"] for path in lasting}
 
     def registered(self):
         """Every session's role, and how often it beat."""
