@@ -322,6 +322,7 @@ mod tests {
         };
         let (us, shell, parent, window) = (std::process::id(), 7_000_003, 7_000_002, 7_000_001);
         let labels_below = |of_window: &str, of_shell: &str, of_parent: &str, terminal: u32| {
+            process(1, 0, 1, 0, "");
             process(window, 1, window, 0x8803, of_window);
             process(parent, window, window, 0x8803, of_parent);
             process(shell, parent, shell, terminal, of_shell);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::numbered::{Line, Numbered, age, entry, thirteen, with};
 use crate::tree::names_in;
-use crate::window::Window;
+use crate::window::{Window, line_of};
 use crate::world::{Ran, wait_until};
 
 const CLAUDE: (&str, &str) = ("CLAUDE_CODE_SESSION_ID", "0856b851-1111-4222-8333-0123456789ab");
@@ -789,7 +789,7 @@ fn nothing_is_asked_where_nobody_can_answer() {
     let scene = Numbered::new(&[(1, "active", 600), (2, "inactive", 600)]);
     let mut window = Window::open();
     // In the window, but with its input or its questions somewhere else.
-    let line = crate::window::line_of(&scene.command(&["identify"]));
+    let line = line_of(&scene.command(&["identify"]));
     for redirected in ["<'/dev/null'", "2>'/dev/null'", "<'/dev/null' 2>'/dev/null'"] {
         assert_eq!(window.shell(&format!("{line} >'/dev/null' {redirected}")), 1, "{redirected}");
     }
@@ -935,4 +935,62 @@ fn an_id_is_one_sessions_alone() {
     scene.run(&["register", "7", "r", "g", "--session-id", ""]).ends_with(2);
     assert!(scene.value().get("7").is_none());
     scene.run(&["register", "7", "r", "g", "--session-id", "session-7"]).ends_with(0);
+}
+
+/// A program that is called like a CLI and runs shell lines, and the line that runs `lines` in it without a terminal.
+fn in_a_cli(scene: &Numbered, lines: &[String]) -> String {
+    let program = scene.world.root().join("claude");
+    if !program.exists() {
+        // By another process: a file that this one writes stays busy as long as a child of another test has it.
+        assert!(Command::new("cp").args(["-L", "/bin/sh"]).arg(&program).status().unwrap().success());
+    }
+    // The last one would take the place of the program.
+    format!("setsid --wait '{}' -c \"{}; true\"", program.display(), lines.join("; "))
+}
+
+#[test]
+fn a_cli_that_changes_its_session_is_who_it_was() {
+    let scene = Numbered::empty();
+    let mut window = Window::open();
+    let run = |variable, arguments: &[&str]| line_of(&with(&scene.command(arguments), &[variable]));
+    let both = [run(CLAUDE, &["identify", "--next", "--quiet"]), run(OTHER_CLAUDE, &["identify", "--next", "--quiet"])];
+    assert_eq!(window.shell(&in_a_cli(&scene, &both)), 0);
+    assert_eq!(scene.active(), [1]);
+    // Another CLI in the window is another one.
+    let another = [run(CODEX, &["identify", "--next", "--quiet"])];
+    assert_eq!(window.shell(&in_a_cli(&scene, &another)), 0);
+    assert_eq!(scene.active(), [1, 2]);
+    // And what it was before, taken up elsewhere, is not silently the same session.
+    let (beats, again) = (scene.beats().len(), [run(CLAUDE, &["heartbeat"])]);
+    window.shell(&in_a_cli(&scene, &again));
+    assert_eq!(scene.beats().len(), beats);
+}
+
+#[test]
+fn a_session_that_is_taken_up_again_lives_with_the_cli_that_has_it_now() {
+    let scene = Numbered::empty();
+    let mut window = Window::open();
+    let file = scene.base().join(".session-sweep/identities").join(format!("claude-{}.json", CLAUDE.1));
+    let process = || -> Value {
+        let text = fs_err::read_to_string(&file).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["process"].clone()
+    };
+    let run = |arguments: &[&str]| in_a_cli(&scene, &[line_of(&with(&scene.command(arguments), &[CLAUDE]))]);
+    assert_eq!(window.shell(&run(&["identify", "5", "--quiet"])), 0);
+    let first = process();
+    assert_eq!(window.shell(&run(&["heartbeat", "--quiet"])), 0);
+    assert_ne!(process(), first);
+}
+
+#[test]
+fn who_is_identified_or_registered_again_is_released_no_more() {
+    let scene = Numbered::new(&[(5, "active", 1)]);
+    let released = || scene.file(".session-sweep/released.json");
+    let mut window = Window::open();
+    for arguments in [&["identify", "5"][..], &["register", "5", "r", "g"], &["heartbeat", "--number", "5"]] {
+        scene.run(&["release", "5"]).ends_with(0);
+        assert_eq!(released().as_deref(), Some("[5]"));
+        scene.run_in(&mut window, arguments).ends_with(0);
+        assert_eq!(released().as_deref(), Some("[]"), "{arguments:?}");
+    }
 }
