@@ -1,17 +1,15 @@
 //! A run that is killed between any two system calls: the map is the old one or the new one, and no mapping is lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
+use crate::killing::{is_changing, kill_everywhere};
 use crate::left_behind::{id, nested, three_chats};
 use crate::machine::strace;
 use crate::tree::names_in;
 use crate::world::{CLAUDE_ID, Ran, World};
-
-const THREADS: usize = 4;
 
 fn chats(map: &Value) -> BTreeSet<String> {
     let levels = map.as_object().unwrap().values();
@@ -30,90 +28,6 @@ fn assert_tidy(world: &World, moment: &str) {
     let known = ["session_map.json", "session_map.lock", "session_map.tombstones.jsonl"];
     let rest: Vec<String> = names_in(&world.bridge()).into_iter().filter(|name| !known.contains(&&**name)).collect();
     assert!(rest.is_empty(), "{moment}: {rest:?} was left behind");
-}
-
-/// What changes a file or an open one; whatever comes between two of these makes no difference to what is on the disk.
-const CHANGING: [&str; 16] = [
-    "open",
-    "openat",
-    "write",
-    "pwrite64",
-    "fsync",
-    "fdatasync",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-    "fcntl",
-    "flock",
-    "ftruncate",
-    "fchmod",
-    "mkdir",
-];
-
-/// The system calls that the command makes in a fresh world from its look for the lock on (before that it only reads),
-/// as name and number of its kind.
-fn calls_of(make: &(dyn Fn() -> World + Sync), arguments: &[&str]) -> Option<Vec<(String, usize)>> {
-    let world = make();
-    let trace = world.root().join("trace");
-    let mut command = strace(&["-o", trace.to_str().unwrap()], &world.command(arguments))?;
-    Ran::of(&mut command).ends_with(0);
-    // strace counts by thread and name.
-    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let mut calls = BTreeSet::new();
-    let mut at_work = false;
-    let text = fs_err::read_to_string(&trace).unwrap();
-    for line in text.lines() {
-        let (thread, call) = line.split_once(' ').unwrap();
-        at_work |= call.contains("\"session_map.lock\"");
-        if let Some((name, _)) = call.trim_start().split_once('(').filter(|(name, _)| !name.contains([' ', '<'])) {
-            let count = counts.entry((name, thread)).or_default();
-            *count += 1;
-            if at_work {
-                calls.insert((name.to_owned(), *count));
-            }
-        }
-    }
-    Some(calls.into_iter().collect())
-}
-
-/// Runs the command in fresh worlds, each time killed before another one of its system calls, and checks each world.
-/// Nothing where there is no strace.
-fn kill_everywhere(
-    make: &(dyn Fn() -> World + Sync),
-    arguments: &[&str],
-    is_meant: impl Fn(&str) -> bool,
-    check: impl Fn(&World, &str) + Sync,
-) {
-    let Some(mut calls) = calls_of(make, arguments) else { return };
-    calls.retain(|(name, _)| is_meant(name));
-    let (next, kills) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = || {
-        while let Some((name, number)) = calls.get(next.fetch_add(1, Ordering::SeqCst)) {
-            let world = make();
-            let inject = format!("inject={name}:signal=SIGKILL:when={number}");
-            let mut command = strace(&["-e", &inject], &world.command(arguments)).unwrap();
-            let ran = Ran::of(&mut command);
-            match ran.status {
-                -1 => _ = kills.fetch_add(1, Ordering::SeqCst),
-                // It made fewer calls this time.
-                _ => _ = ran.ends_with(0),
-            }
-            check(&world, &format!("killed before {name} number {number}"));
-        }
-    };
-    std::thread::scope(|threads| {
-        for _ in 0..THREADS {
-            threads.spawn(work);
-        }
-    });
-    let (kills, calls) = (kills.into_inner(), calls.len());
-    assert!(kills > 15 && kills * 10 > calls * 9, "killed {kills} times in {calls} runs");
-}
-
-fn is_changing(name: &str) -> bool {
-    CHANGING.contains(&name)
 }
 
 /// What must be true of the three chats whenever a prune was killed, and that the next one finishes the work.

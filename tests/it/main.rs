@@ -18,6 +18,7 @@ mod demo;
 mod doctor;
 mod heartbeat;
 mod identity;
+mod killing;
 mod left_behind;
 mod live_bridge;
 mod machine;

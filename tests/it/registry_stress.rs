@@ -5,14 +5,13 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 
-use crate::machine::strace;
+use crate::killing::{is_changing, kill_everywhere};
 use crate::numbered::{Line, Numbered, with};
 use crate::tree::names_in;
 use crate::world::Ran;
@@ -20,7 +19,6 @@ use crate::world::Ran;
 const PROCESSES: u32 = 200;
 /// At one time.
 const AT_ONCE: usize = 200;
-const THREADS: usize = 4;
 
 /// What a process is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,72 +269,6 @@ fn under_setsid(command: &Command) -> Command {
     led.arg("--wait").arg(command.get_program()).args(command.get_args()).env_clear();
     led.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     led
-}
-
-/// The system calls that the command makes in a fresh world from its look for the lock on, as name and number of its kind.
-fn calls_of(make: &(dyn Fn() -> Numbered + Sync), arguments: &[&str]) -> Option<Vec<(String, usize)>> {
-    let scene = make();
-    let trace = scene.world.root().join("trace");
-    let mut command = strace(&["-o", trace.to_str().unwrap()], &scene.command(arguments))?;
-    Ran::of(&mut command).ends_with(0);
-    // strace counts by thread and name.
-    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let mut calls = BTreeSet::new();
-    let mut at_work = false;
-    let text = fs_err::read_to_string(&trace).unwrap();
-    for line in text.lines() {
-        let (thread, call) = line.split_once(' ').unwrap();
-        at_work |= call.contains("claude_sessions.lock\"");
-        if let Some((name, _)) = call.trim_start().split_once('(').filter(|(name, _)| !name.contains([' ', '<'])) {
-            let count = counts.entry((name, thread)).or_default();
-            *count += 1;
-            if at_work {
-                calls.insert((name.to_owned(), *count));
-            }
-        }
-    }
-    Some(calls.into_iter().collect())
-}
-
-/// Runs the command in fresh worlds, each time killed before another one of its system calls, and checks each world.
-/// Nothing where there is no strace.
-fn kill_everywhere(
-    make: &(dyn Fn() -> Numbered + Sync),
-    arguments: &[&str],
-    is_meant: impl Fn(&str) -> bool,
-    check: impl Fn(&Numbered, &str) + Sync,
-) {
-    let Some(mut calls) = calls_of(make, arguments) else { return };
-    calls.retain(|(name, _)| is_meant(name));
-    let (next, kills) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = || {
-        while let Some((name, number)) = calls.get(next.fetch_add(1, Ordering::SeqCst)) {
-            let scene = make();
-            let inject = format!("inject={name}:signal=SIGKILL:when={number}");
-            let mut command = strace(&["-e", &inject], &scene.command(arguments)).unwrap();
-            let ran = Ran::of(&mut command);
-            match ran.status {
-                -1 => _ = kills.fetch_add(1, Ordering::SeqCst),
-                // It made fewer calls this time.
-                _ => _ = ran.ends_with(0),
-            }
-            check(&scene, &format!("killed before {name} number {number}"));
-        }
-    };
-    std::thread::scope(|threads| {
-        for _ in 0..THREADS {
-            threads.spawn(work);
-        }
-    });
-    let (kills, calls) = (kills.into_inner(), calls.len());
-    assert!(kills > 15 && kills * 10 > calls * 9, "killed {kills} times in {calls} runs");
-}
-
-/// Whether a call changes a file or a folder; whatever comes between two of these makes no difference to what is there.
-fn is_changing(name: &str) -> bool {
-    let kinds =
-        ["open", "write", "pwrite", "fsync", "fdatasync", "rename", "unlink", "flock", "ftruncate", "fchmod", "mkdir"];
-    kinds.iter().any(|kind| name.starts_with(kind))
 }
 
 /// The registry's text after the command.
