@@ -80,7 +80,9 @@ impl<'c> Claims<'c> {
         now: DateTime<Utc>,
     ) -> Result<Self, RegistryError> {
         let identities = registry.identities()?;
-        let original = registry.original_identity(anchor);
+        // Asked only where there is no other.
+        let is_remembered = identities.of(anchor).is_some();
+        let original = if is_remembered { None } else { registry.original_identity(anchor) };
         // What was noted before this window was opened, of a session that lives, is another window's.
         let is_anothers = match original {
             Some((number, true)) => registry.lives(number, timeout, now)?,

@@ -64,10 +64,14 @@ impl Pulse<'_> {
     /// One heartbeat, and for which registration of the number.
     fn beat(&self, now: DateTime<Utc>) -> Result<(SessionView, Registration), RegistryError> {
         let held = self.registry.lock(self.context.registry_lock("session-sweep registry heartbeat"))?;
-        let claims = super::claims(self.context, &self.registry, &self.anchor)?;
+        // A service's number is given: whose terminal this is does not matter.
+        let claims = match self.arguments.number {
+            Some(_) => None,
+            None => Some(super::claims(self.context, &self.registry, &self.anchor)?),
+        };
         let mut number = None;
         let changed = held.update(|roster| {
-            let own = self.number_in(roster, &claims)?;
+            let own = self.number_in(roster, claims.as_ref())?;
             self.registry.prepare()?;
             number = Some(own);
             Ok(roster.find(own).and_then(|session| roster.revived(session, None)))
@@ -101,20 +105,24 @@ impl Pulse<'_> {
         self.registry.read(beat)?
     }
 
-    /// The session that this is.
-    fn number_in(&self, roster: &Roster<'_>, claims: &Claims<'_>) -> Result<SessionNumber, RegistryError> {
-        match self.arguments.number {
-            Some(number) if roster.find(number).is_none() => Err(RegistryError::Refused(format!(
-                "there is no session {number} in {}",
-                self.registry.path().display()
-            ))),
-            Some(number) => Ok(number),
-            None => claims.own(roster).map_err(|why| {
-                RegistryError::Refused(format!(
-                    "{why}; say which one it is from now on: `session-sweep registry identify`, or beat for one with --number"
-                ))
-            }),
-        }
+    /// The session that this is: the number that was given, else what the claims say.
+    fn number_in(&self, roster: &Roster<'_>, claims: Option<&Claims<'_>>) -> Result<SessionNumber, RegistryError> {
+        let own = match (self.arguments.number, claims) {
+            (Some(number), _) if roster.find(number).is_some() => return Ok(number),
+            (Some(number), _) => return Err(self.unknown(number)),
+            (None, claims) => {
+                claims.map_or(Err("this terminal has no number yet".to_owned()), |claims| claims.own(roster))
+            }
+        };
+        own.map_err(|why| {
+            RegistryError::Refused(format!(
+                "{why}; say which one it is from now on: `session-sweep registry identify`, or beat for one with --number"
+            ))
+        })
+    }
+
+    fn unknown(&self, number: SessionNumber) -> RegistryError {
+        RegistryError::Refused(format!("there is no session {number} in {}", self.registry.path().display()))
     }
 
     /// What tells this registration of a number from another one.
