@@ -37,6 +37,7 @@ mod filesystem;
 mod json;
 mod output;
 mod policy;
+mod processes;
 mod providers;
 mod registry;
 mod schedule;
