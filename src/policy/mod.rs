@@ -5,6 +5,7 @@ pub(crate) mod choices;
 pub(crate) mod duration;
 pub(crate) mod heartbeat;
 pub(crate) mod mapping;
+pub(crate) mod process_pattern;
 pub(crate) mod session_id;
 pub(crate) mod session_number;
 pub(crate) mod shell;

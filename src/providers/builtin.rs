@@ -9,7 +9,7 @@
 
 use super::own_cleanup::OwnCleanup;
 use super::pattern::PathPattern;
-use super::row::{Database, Hazard, Home, LiveRule, Provider, WorkingFolder};
+use super::row::{Database, Hazard, Home, LiveRule, ProcessRules, Provider, WorkingFolder};
 
 /// Every built-in row.
 pub(crate) fn rows() -> Vec<Provider> {
@@ -191,6 +191,7 @@ pub(crate) fn row(name: &str) -> Provider {
         resume: Vec::new(),
         fork: Vec::new(),
         hazards: Vec::new(),
+        processes: ProcessRules::default(),
         own_cleanup: None,
         complete: true,
     }
