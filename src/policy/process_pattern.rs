@@ -121,8 +121,11 @@ impl ProgramPattern {
 
     /// Whether a process of this short name can be one that matches: where it is false, nothing else needs to be read.
     pub(crate) fn may_match_comm(&self, comm: &[u8]) -> bool {
+        // A program that writes a title over its arguments is called like the beginning of that.
+        let first_word = comm.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        let is_called = |word: &[u8]| may_be_cut(word, comm) || may_be_cut(word, first_word);
         // A script's process is called like its interpreter, like the script, or like a thread of the interpreter.
-        comm == MAIN_THREAD || self.words.iter().any(|word| may_be_cut(last_part(word.as_bytes()), comm))
+        comm == MAIN_THREAD || self.words.iter().any(|word| is_called(last_part(word.as_bytes())))
     }
 
     fn program(&self) -> &str {

@@ -132,6 +132,11 @@ impl ProcessRules {
         is(&self.cli).then_some(Part::Cli)
     }
 
+    /// Every variable that shows that the CLI started a process.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.session_variables.iter().chain(&self.marks).map(String::as_str)
+    }
+
     /// Whether a process of this short name can be one of them; where not, its command line need not be read.
     pub(crate) fn may_match_comm(&self, comm: &[u8]) -> bool {
         self.cli.iter().chain(&self.helpers).any(|pattern| pattern.may_match_comm(comm))
