@@ -17,6 +17,8 @@ const DELETED: &[u8] = b" (deleted)";
 const COMM_LENGTH: usize = 15;
 /// What a script's interpreter may be called after its main thread: node 20 and later.
 const MAIN_THREAD: &[u8] = b"MainThread";
+/// How many arguments are looked at: a process may have a million of them.
+const MOST_ARGUMENTS: usize = 1000;
 /// The word that stands for any number of arguments.
 const ANY_ARGUMENTS: &str = "**";
 
@@ -84,6 +86,9 @@ impl ProgramPattern {
             [.., last] if last == ANY_ARGUMENTS => {
                 Err(format!("{text:?}: any arguments may follow a pattern, so it does not end with `**`"))
             }
+            words if words.iter().filter(|word| *word == ANY_ARGUMENTS).count() > 1 => {
+                Err(format!("{text:?}: `**` may stand only once"))
+            }
             _ => Ok(Self { words }),
         }
     }
@@ -116,16 +121,21 @@ impl ProgramPattern {
                     || exe.is_some_and(|exe| self.is_started_as(exe) || self.is_started_as(without_mark(exe)))
             }
         };
-        is_program && arguments_match(&self.words[1..], argv.get(1..).unwrap_or_default())
+        let arguments = argv.get(1..).unwrap_or_default();
+        is_program && arguments_match(&self.words[1..], &arguments[..arguments.len().min(MOST_ARGUMENTS)])
     }
 
     /// Whether a process of this short name can be one that matches: where it is false, nothing else needs to be read.
     pub(crate) fn may_match_comm(&self, comm: &[u8]) -> bool {
         // A program that writes a title over its arguments is called like the beginning of that.
         let first_word = comm.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-        let is_called = |word: &[u8]| may_be_cut(word, comm) || may_be_cut(word, first_word);
-        // A script's process is called like its interpreter, like the script, or like a thread of the interpreter.
-        comm == MAIN_THREAD || self.words.iter().any(|word| is_called(last_part(word.as_bytes())))
+        let is_called = |name: &[u8]| may_be_cut(name, comm) || may_be_cut(name, first_word);
+        let mut names = self.words.iter().map(|word| last_part(word.as_bytes()));
+        // A script's process is called like its interpreter, like the script, or like a thread of the interpreter. Where
+        // the script may have any name, it is the interpreter's that counts.
+        comm == MAIN_THREAD
+            || names.next().is_some_and(is_called)
+            || names.any(|name| name.iter().any(|byte| *byte != b'*') && is_called(name))
     }
 
     fn program(&self) -> &str {
@@ -209,4 +219,184 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
         part = next;
     }
     text.ends_with(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process as text: `comm | exe | argument | argument`; `-` is an executable that cannot be read.
+    fn matches(pattern: &str, process: &str) -> bool {
+        let fields: Vec<&[u8]> = process.split(" | ").map(str::as_bytes).collect();
+        let [comm, exe, argv @ ..] = fields.as_slice() else { panic!("{process}") };
+        let exe = (*exe != b"-").then_some(*exe);
+        let process = CommandLine { comm, exe, argv };
+        ProgramPattern::parse(pattern).unwrap().matches(&process)
+    }
+
+    #[track_caller]
+    fn check(cases: &[(&str, &str, bool)]) {
+        for (pattern, process, expected) in cases {
+            assert_eq!(matches(pattern, process), *expected, "{pattern:?} on {process:?}");
+            let comm = process.split(" | ").next().unwrap().as_bytes();
+            let may_match = ProgramPattern::parse(pattern).unwrap().may_match_comm(comm);
+            assert!(may_match || !expected, "{pattern:?}: the hint hides {process:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_known_by_what_was_started() {
+        check(&[
+            ("claude", "claude | /usr/bin/claude | claude", true),
+            ("claude", "claude | /opt/versions/2.1.328 | /home/u/.local/bin/claude | --resume | x", true),
+            ("claude", "claude | /usr/bin/claude (deleted) | other", true),
+            ("claude", "claude | /usr/bin/claude | ", true),
+            ("*/claude/versions/*.*.*", "2.1.328 | /h/claude/versions/2.1.328 | /h/claude/versions/2.1.328", true),
+            ("*/claude/versions/*.*.*", "2.1.328 | /h/claude/versions/2.1.328 (deleted) | x", true),
+            ("*/claude/versions/*.*.*", "claude | /h/claude | /h/claude", false),
+            ("codex-*-linux-*", "codex-x86_64-un | - | ./codex-x86_64-unknown-linux-musl | exec", true),
+            ("claude", "claude-desktop | /opt/claude-desktop | /opt/claude-desktop", false),
+            ("claude", "my-claude | /usr/bin/my-claude | my-claude", false),
+        ]);
+    }
+
+    #[test]
+    fn who_only_mentions_a_program_does_not_run_it() {
+        check(&[
+            ("claude", "vim | /usr/bin/vim.basic | vim | claude.md", false),
+            ("claude", "vim | /usr/bin/vim.basic | vim | claude", false),
+            ("claude", "grep | /usr/bin/grep | grep | -r | claude | .", false),
+            ("claude", "less | /usr/bin/less | less | /usr/bin/claude", false),
+            ("claude", "man | /usr/bin/man | man | claude", false),
+            ("claude", "tmux: client | /usr/bin/tmux | tmux | new | -s | claude", false),
+            ("claude", "tmux: server | /usr/bin/tmux | tmux new -s claude", false),
+            ("claude", "bash | /usr/bin/bash | bash | /usr/local/bin/claude", false),
+            ("claude", "bash | /usr/bin/bash | bash | -c | claude -p hello", false),
+            ("claude", "nginx | /usr/sbin/nginx | nginx: master process /srv/claude", false),
+            ("claude", "postgres | /usr/bin/postgres | postgres: u claude [local] idle", false),
+            ("node */bin/claude", "node | /usr/bin/node | node | claude.js", false),
+            ("node */bin/claude", "node | /usr/bin/node | node | /srv/robin/claude", false),
+        ]);
+    }
+
+    #[test]
+    fn a_short_name_counts_only_where_nothing_else_can_be_read() {
+        check(&[
+            ("claude", "claude | /usr/bin/sleep | sleep | 600", false),
+            ("claude", "claude | /usr/bin/sleep", false),
+            ("claude", "claude | - | sleep | 600", false),
+            ("claude", "claude | -", true),
+            ("claude", "claude | - | ", true),
+            ("claude", "node | -", false),
+            ("codex-linux-sandbox", "codex-linux-san | -", true),
+            ("codex-linux-sandbox", "codex-linux-sa | -", false),
+            ("codex-linux-sandbox", "codex-linux-sax | -", false),
+            ("*/claude/versions/*.*.*", "2.1.328 | -", false),
+            ("node */bin/gemini", "node | -", false),
+        ]);
+    }
+
+    #[test]
+    fn a_script_is_the_first_argument_that_is_no_option() {
+        check(&[
+            ("node */bin/gemini", "MainThread | /usr/bin/node | node | /usr/local/bin/gemini | -p | x", true),
+            ("node */bin/gemini", "node | /usr/bin/node | node | --max-old-space-size=1 | /usr/bin/gemini | -p", true),
+            ("node */bin/gemini", "gemini | /usr/bin/node | /usr/bin/node | /usr/bin/gemini", true),
+            ("node */bin/gemini", "node | /usr/bin/node | node | -r | ./hook.js | /usr/bin/gemini", true),
+            ("node */bin/gemini", "node | /usr/bin/node | node | --inspect | -- | /usr/bin/gemini", true),
+            ("node */bin/gemini", "node | /usr/bin/node | node | server.js | /usr/bin/gemini", false),
+            ("node */bin/gemini", "node | /usr/bin/node | node | server.js | --dir=/usr/bin/gemini", false),
+            ("node */bin/gemini", "node | /usr/bin/node | node | --dir=/usr/bin/gemini", false),
+            ("node */bin/gemini", "node | /usr/bin/node | node | -r", false),
+            ("node */bin/gemini", "node | /usr/bin/node | node", false),
+            ("node */bin/gemini", "npm | /usr/bin/node | npm | exec | /usr/bin/gemini", false),
+            ("bun */bin/gemini", "bun | /root/.bun/bin/bun | bun | /root/.bun/bin/gemini", true),
+        ]);
+    }
+
+    #[test]
+    fn words_are_compared_in_order_and_only_stars_are_special() {
+        check(&[
+            ("python3* -m *mcp*", "python3 | /usr/bin/python3.11 | python3 | -u | -m | mcp_server_x", true),
+            ("python3* -m *mcp*", "python3 | /usr/bin/python3.11 | python3 | -m | http.server | mcp", false),
+            ("uv tool uvx mcp-server-git", "uv | /usr/bin/uv | uv | tool | uvx | mcp-server-git", true),
+            ("uv tool uvx mcp-server-git", "uv | /usr/bin/uv | uv | tool | mcp-server-git", false),
+            ("docker run ** mcp/*", "docker | /usr/bin/docker | docker | run | -i | -x | 1 | mcp/github", true),
+            ("docker run mcp/*", "docker | /usr/bin/docker | docker | run | -x | 1 | mcp/github", false),
+            ("docker run ** mcp/*", "docker | /usr/bin/docker | docker | ps | mcp/github", false),
+            ("bash */snapshot-*", "bash | /bin/bash | bash | -c | -l | source /h/a b/snapshot-1.sh\n&& eval 'x'", true),
+            ("a [b]? c", "a | - | a | [b]? | c", true),
+            ("a [b]? c", "a | - | a | bx | c", false),
+            ("a ab*ba c", "a | - | a | aba | c", false),
+            ("a *a*b*", "a | - | a | xxaxxb", true),
+            ("a *b*a", "a | - | a | aab", false),
+            ("* x", "b | - | anything | x", true),
+        ]);
+    }
+
+    #[test]
+    fn a_title_over_the_arguments_is_read_as_words() {
+        check(&[
+            ("claude", "claude | /usr/bin/node | claude      ", true),
+            ("claude", "claude | /usr/bin/node | claude |  |  | ", true),
+            ("npm exec @model/server-*", "npm exec @model | /usr/bin/node | npm exec @model/server-x |  | ", true),
+            ("npm exec @model/server-*", "npm exec @model | /usr/bin/node | npm exec @other/server-x", false),
+            // A path with a blank is still the executable's.
+            ("tool", "tool | /home/u/my things/tool | /home/u/my things/tool", true),
+            ("tool", "tool | /home/u/my things/tool | /home/u/my things/tool | x", true),
+        ]);
+    }
+
+    #[test]
+    fn a_process_with_very_many_arguments_is_not_read_to_its_end() {
+        let options = vec![&b"-v"[..]; 1_000_000];
+        let with = |count: usize| [&[b"docker", &b"run"[..]], &options[..count], &[b"mcp/x"]].concat();
+        let matches = |argv: &[&[u8]]| {
+            let process = CommandLine { comm: b"docker", exe: None, argv };
+            ProgramPattern::parse("docker run ** mcp/*").unwrap().matches(&process)
+        };
+        assert!(matches(&with(900)));
+        assert!(!matches(&with(options.len())));
+    }
+
+    #[test]
+    fn names_are_bytes() {
+        let line =
+            CommandLine { comm: b"\xff\n", exe: Some(b"/\xff/cl\xffude"), argv: &[b"\xfe\n/claude", b"\xff\n x"] };
+        assert!(ProgramPattern::parse("claude *x").unwrap().matches(&line));
+        assert!(!ProgramPattern::parse("claude x").unwrap().matches(&line));
+        let empty = CommandLine { comm: b"", exe: None, argv: &[] };
+        assert!(!ProgramPattern::parse("claude").unwrap().matches(&empty));
+    }
+
+    #[test]
+    fn the_short_name_spares_reading_the_rest() {
+        let may_match =
+            |pattern: &str, comm: &str| ProgramPattern::parse(pattern).unwrap().may_match_comm(comm.as_bytes());
+        for comm in ["bash", "vim", "sshd", "kworker/0:1", "claud", "claude2"] {
+            assert!(!may_match("claude", comm), "{comm}");
+            assert!(!may_match("node */bin/gemini", comm), "{comm}");
+            assert!(!may_match("*/claude/versions/*.*.*", comm), "{comm}");
+        }
+        for comm in ["node", "gemini", "MainThread"] {
+            assert!(may_match("node */bin/gemini", comm), "{comm}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_needs_a_program_and_an_end() {
+        for (text, reason) in [
+            ("", "begins with a program"),
+            ("  ", "begins"),
+            ("** x", "first word"),
+            ("x **", "end"),
+            ("x ** a ** b", "once"),
+        ] {
+            let message = ProgramPattern::parse(text).unwrap_err();
+            assert!(message.contains(reason), "{text:?}: {message}");
+        }
+        let pattern = ProgramPattern::parse("  node\t */x ").unwrap();
+        assert_eq!((pattern.text().as_str(), pattern.names_program()), ("node */x", true));
+        assert!(!["*", "*/*", "* x"].iter().any(|text| ProgramPattern::parse(text).unwrap().names_program()));
+    }
 }

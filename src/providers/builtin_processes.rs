@@ -123,7 +123,10 @@ pub(super) fn cursor() -> ProcessRules {
         &["cursor-agent", "*/cursor-agent/versions/*/node", "agent */cursor-agent/versions/*"],
         &["*/cursor-agent/versions/*"],
     );
-    rules.helpers.extend(programs(&["* */cursor-agent/versions/*/index.js worker-server"]));
+    rules.helpers.extend(by(
+        &["node", "agent", "cursor-agent", "*/cursor-agent/versions/*/node"],
+        &["*/cursor-agent/versions/*/index.js worker-server"],
+    ));
     rules.session_variables = texts(&["CURSOR_CONVERSATION_ID"]);
     rules.marks = texts(&["CURSOR_AGENT"]);
     rules
@@ -166,4 +169,168 @@ fn programs(patterns: &[&str]) -> Vec<ProgramPattern> {
 #[expect(clippy::expect_used, reason = "constant text; the test below reads every row")]
 fn program(text: &str) -> ProgramPattern {
     ProgramPattern::parse(text).expect("a built-in pattern is valid")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::builtin;
+    use super::super::row::Part;
+    use crate::policy::process_pattern::CommandLine;
+
+    /// Which CLIs a process (`comm | exe | argument | argument`, `-` for an unknown executable) can belong to.
+    fn parts(process: &str) -> Vec<(String, Part)> {
+        let fields: Vec<&[u8]> = process.split(" | ").map(str::as_bytes).collect();
+        let [comm, exe, argv @ ..] = fields.as_slice() else { panic!("{process}") };
+        let line = CommandLine { comm, exe: (*exe != b"-").then_some(*exe), argv };
+        let part = |provider: super::super::row::Provider| {
+            let part = provider.processes.part(&line)?;
+            assert!(provider.processes.may_match_comm(comm), "{}: the hint hides {process:?}", provider.name);
+            Some((provider.name, part))
+        };
+        builtin::rows().into_iter().filter_map(part).collect()
+    }
+
+    #[test]
+    fn every_cli_is_known_however_it_was_installed() {
+        for (name, process) in [
+            ("claude", "claude | /h/.local/share/claude/versions/2.1.197 | claude | --resume | x"),
+            (
+                "claude",
+                "2.1.328 | /h/.local/share/claude/versions/2.1.328 | /h/.local/share/claude/versions/2.1.328 | x",
+            ),
+            ("claude", "claude | /h/.local/share/claude/versions/2.1.328 (deleted) | cc"),
+            ("claude", "claude | /usr/bin/node | claude           "),
+            ("claude", "claude | /usr/bin/node | claude |  |  |  | "),
+            ("claude", "node | /usr/bin/node | node | /usr/lib/node_modules/@anthropic-ai/claude-code/cli.js | -p"),
+            ("claude", "node | /usr/bin/node | node | --no-warnings | /usr/local/bin/claude"),
+            (
+                "codex",
+                "codex | /lib/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/codex/codex | codex | exec",
+            ),
+            ("codex", "MainThread | /usr/bin/node | node | /usr/local/bin/codex | exec | resume | x"),
+            ("codex", "node | /usr/bin/node | node | /usr/lib/node_modules/@openai/codex/bin/codex.js"),
+            ("codex", "codex | /h/.codex/packages/app-server-daemon/releases/0.169.0/codex | codex | app-server"),
+            (
+                "gemini",
+                "MainThread | /usr/bin/node | node | --max-old-space-size=7000 | /usr/local/bin/gemini | -p | x",
+            ),
+            (
+                "gemini",
+                "node | /usr/bin/node | /usr/bin/node | /usr/lib/node_modules/@google/gemini-cli/bundle/gemini.js",
+            ),
+            ("gemini", "bun | /h/.bun/bin/bun | bun | /h/.bun/bin/gemini"),
+            ("qwen", "node | /usr/bin/node | node | /usr/local/bin/qwen | -p | x"),
+            ("qwen", "node | /usr/bin/node | node | /usr/lib/node_modules/@qwen-code/qwen-code/cli.js"),
+            ("opencode", "opencode | /h/.opencode/bin/opencode | opencode | run"),
+            ("opencode", "opencode.exe | /usr/lib/node_modules/opencode-ai/bin/opencode.exe | opencode.exe"),
+            ("opencode", "node | /usr/bin/node | node | /usr/local/bin/opencode"),
+            ("copilot", "MainThread | /usr/bin/node | node | /usr/lib/node_modules/@github/copilot/index.js"),
+            ("copilot", "MainThread | /usr/lib/node_modules/@github/copilot-linux-x64/copilot | copilot"),
+            ("copilot", "node | /usr/bin/node | node | /usr/local/bin/copilot | -p"),
+            (
+                "cursor",
+                "node | /h/.local/share/cursor-agent/versions/1/node | /h/.local/bin/cursor-agent | /x/index.js",
+            ),
+            ("cursor", "agent | /h/n | agent | --use-system-ca | /h/.local/share/cursor-agent/versions/1/index.js"),
+            ("amp", "amp | /h/.amp/bin/amp | amp | --execute"),
+            ("amp", "node | /usr/bin/node | node | /usr/lib/node_modules/@sourcegraph/amp/dist/main.js"),
+            ("goose", "goose | /h/.local/bin/goose | goose | session"),
+            ("goose", "goose | /h/.local/bin/goose | goose | run | --resume"),
+        ] {
+            assert_eq!(parts(process), [(name.to_owned(), Part::Cli)], "{process}");
+        }
+    }
+
+    #[test]
+    fn the_innocent_are_no_cli() {
+        for process in [
+            "vim | /usr/bin/vim | vim | claude.md",
+            "nvim | /usr/bin/nvim | nvim | /h/.claude/settings.json",
+            "grep | /usr/bin/grep | grep | -r | claude | .",
+            "less | /usr/bin/less | less | /usr/bin/claude",
+            "man | /usr/bin/man | man | codex",
+            "tail | /usr/bin/tail | tail | -f | /h/.codex/log/codex-tui.log",
+            "tmux: client | /usr/bin/tmux | tmux | new | -s | claude",
+            "tmux: server | /usr/bin/tmux | tmux | new-session | -d | -s | claude | claude",
+            "screen | /usr/bin/screen | SCREEN | -S | gemini | gemini",
+            "node | /usr/bin/node | node | claude.js",
+            "node | /usr/bin/node | node | /srv/gemini",
+            "node | /usr/bin/node | node | server.js | /usr/local/bin/gemini",
+            "npm | /usr/bin/node | npm install @anthropic-ai/claude-code",
+            "node | /usr/bin/node | node | /usr/bin/npm | install | -g | @openai/codex",
+            "bash | /usr/bin/bash | bash | /h/bin/claude",
+            "bash | /usr/bin/bash | bash | -c | claude -p hello",
+            "sh | /usr/bin/dash | sh | -c | gemini",
+            "claude | /usr/bin/sleep | sleep | 600",
+            "MainThread | /usr/bin/node | node | server.js",
+            "amp | /usr/bin/amp | amp | claude.md",
+            "goose | /usr/bin/goose | goose | postgres | user=x | up",
+            "cursor | /opt/cursor/cursor | /opt/cursor/cursor | --type=renderer",
+            "code | /usr/share/code/code | code | /h/claude",
+            "agent | /h/.grok/bin/agent | agent",
+            "ssh | /usr/bin/ssh | ssh | host | claude",
+            "sudo | /usr/bin/sudo | sudo | claude",
+            "claude-desktop | /usr/lib/claude-desktop/claude-desktop | claude-desktop",
+        ] {
+            assert_eq!(parts(process), [], "{process}");
+        }
+    }
+
+    #[test]
+    fn what_a_cli_starts_is_a_helper_even_if_it_is_the_same_program() {
+        let claude = |process| parts(process).into_iter().find(|(name, _)| name == "claude").map(|(_, part)| part);
+        let codex = |process| parts(process).into_iter().find(|(name, _)| name == "codex").map(|(_, part)| part);
+        for process in [
+            "bash | /bin/bash | /bin/bash | -c | -l | source /h/.claude/shell-snapshots/snapshot-bash-1-x.sh && eval 'x'",
+            "zsh | /bin/zsh | /bin/zsh | -c | source /srv/c/shell-snapshots/snapshot-zsh-1.sh 2>/dev/null || true",
+            "bash | /bin/bash | bash | -c | eval 'x' && pwd -P >| /tmp/claude-1a2b-cwd",
+            "claude | /usr/bin/claude | claude | mcp | serve",
+            "npm exec @model | /usr/bin/node | npm exec @modelcontextprotocol/server-github |  | ",
+            "node | /usr/bin/node | node | /h/.npm/_npx/1/node_modules/.bin/mcp-server-filesystem | /h",
+            "python3 | /usr/bin/python3.11 | python3 | -m | mcp_server_git",
+            "uv | /usr/bin/uv | uv | tool | uvx | mcp-server-git",
+            "docker | /usr/bin/docker | docker | run | -i | --rm | -e | TOKEN | mcp/github",
+            "socat | /usr/bin/socat | socat | UNIX-LISTEN:/tmp/claude-http-1.sock,fork | TCP:localhost:1",
+        ] {
+            assert_eq!(claude(process), Some(Part::Helper), "{process}");
+        }
+        for process in [
+            "bash | /bin/bash | bash | -lc | . /h/.codex/shell_snapshots/01a1.1.sh && make",
+            "codex | /usr/bin/codex | codex | mcp-server",
+            "codex-linux-san | /usr/bin/codex | codex-linux-sandbox | --",
+        ] {
+            assert_eq!(codex(process), Some(Part::Helper), "{process}");
+        }
+        let servers = "node | /usr/bin/node | node | /h/.local/share/cursor-agent/versions/1/index.js | worker-server";
+        assert_eq!(parts(servers), [("cursor".to_owned(), Part::Helper)]);
+        for process in ["bash | /bin/bash | bash", "zsh | /bin/zsh | -zsh", "rg | /usr/bin/rg | rg | mcp"] {
+            assert_eq!(parts(process), [], "{process}");
+        }
+    }
+
+    #[test]
+    fn every_row_knows_its_processes() {
+        for provider in builtin::rows() {
+            let rules = &provider.processes;
+            assert!(!rules.cli.is_empty() && !rules.helpers.is_empty(), "{}", provider.name);
+            assert!(rules.cli.iter().all(|pattern| pattern.names_program()), "{}", provider.name);
+            assert!(rules.variables().next().is_some(), "{}", provider.name);
+            let resumes = provider.resume[0].as_bytes();
+            assert!(rules.may_match_comm(resumes), "{}: the program that resumes it", provider.name);
+            // Most processes of a machine need not be looked at.
+            for comm in ["bash", "systemd", "sshd", "kworker/0:1", "vim", "(sd-pam)", "Xorg", "postgres"] {
+                let shells = comm == "bash" && matches!(provider.name.as_str(), "claude" | "codex");
+                assert_eq!(rules.may_match_comm(comm.as_bytes()), shells, "{}: {comm}", provider.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_variable_is_two_clis() {
+        let rows = builtin::rows();
+        let variables: Vec<&str> = rows.iter().flat_map(|provider| provider.processes.variables()).collect();
+        for variable in &variables {
+            assert_eq!(variables.iter().filter(|other| *other == variable).count(), 1, "{variable}");
+        }
+    }
 }
