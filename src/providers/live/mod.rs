@@ -87,4 +87,6 @@ impl LiveSessions {
 }
 
 #[cfg(test)]
+mod named_tests;
+#[cfg(test)]
 mod tests;
