@@ -283,8 +283,8 @@ mod tests {
     #[test]
     fn the_claude_row_written_as_a_user_row_is_the_same_provider() {
         // What a CLI deletes itself is only known of those that are built in; its processes have too many patterns.
-        let Provider { own_cleanup, processes, .. } = claude();
-        assert_eq!(Provider { own_cleanup, processes, ..provider(CLAUDE, None) }, claude());
+        let Provider { processes, own_cleanup, .. } = claude();
+        assert_eq!(Provider { processes, own_cleanup, ..provider(CLAUDE, None) }, claude());
         assert_eq!(provider(CLAUDE, Some(&claude())), claude());
     }
 

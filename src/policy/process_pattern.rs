@@ -71,6 +71,13 @@ pub(crate) struct ProgramPattern {
     words: Vec<String>,
 }
 
+impl std::fmt::Display for ProgramPattern {
+    /// As it was written, with single blanks.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.words.join(" "))
+    }
+}
+
 impl ProgramPattern {
     /// Parses a pattern.
     ///
@@ -91,11 +98,6 @@ impl ProgramPattern {
             }
             _ => Ok(Self { words }),
         }
-    }
-
-    /// The pattern as it was written, with single blanks.
-    pub(crate) fn text(&self) -> String {
-        self.words.join(" ")
     }
 
     /// Whether it says anything of the program.
@@ -396,7 +398,8 @@ mod tests {
             assert!(message.contains(reason), "{text:?}: {message}");
         }
         let pattern = ProgramPattern::parse("  node\t */x ").unwrap();
-        assert_eq!((pattern.text().as_str(), pattern.names_program()), ("node */x", true));
+        assert_eq!(pattern.to_string(), "node */x");
+        assert!(pattern.names_program());
         assert!(!["*", "*/*", "* x"].iter().any(|text| ProgramPattern::parse(text).unwrap().names_program()));
     }
 }

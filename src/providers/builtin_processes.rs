@@ -46,6 +46,7 @@ const SERVERS: [&str; 22] = [
 /// 5545). The sandbox's names are those of `@anthropic-ai/sandbox-runtime`.
 ///
 /// `CLAUDECODE` since 0.2.47 (issue 531), `CLAUDE_CODE_SESSION_ID` since 2.1.132; seen with `CLAUDE_PID` in 2.1.328.
+/// `CLAUDE_CODE_ENTRYPOINT` is no mark: programs that start Claude Code set it for Claude Code itself.
 pub(super) fn claude() -> ProcessRules {
     let mut rules = rules(&["claude", "*/claude/versions/*.*.*"], &["*/bin/claude", "*/@anthropic-ai/claude-code/*"]);
     rules.helpers.extend(by(&SHELLS, &["*/shell-snapshots/snapshot-*", "*/claude-*-cwd*"]));
@@ -57,14 +58,14 @@ pub(super) fn claude() -> ProcessRules {
         "socat *claude-socks-*.sock*",
     ]));
     rules.session_variables = texts(&["CLAUDE_CODE_SESSION_ID"]);
-    rules.marks = texts(&["CLAUDECODE", "CLAUDE_PID", "CLAUDE_CODE_ENTRYPOINT"]);
+    rules.marks = texts(&["CLAUDECODE", "CLAUDE_PID"]);
     rules
 }
 
 /// Codex. The npm package starts a native program from a script. Its sandbox is the same program under another name.
 ///
 /// `CODEX_THREAD_ID` since 0.93, `CODEX_SESSION_ID` and `CODEX_CI` seen in 0.169; the sandbox's variables are named in
-/// OpenAI's `AGENTS.md` for Codex itself.
+/// the instructions for agents in its repository.
 pub(super) fn codex() -> ProcessRules {
     let mut rules = rules(&["codex", "codex-*-unknown-linux-*"], &["*/bin/codex", "*/@openai/codex/*"]);
     rules.helpers.extend(by(&SHELLS, &["*/shell_snapshots/*"]));
@@ -175,7 +176,7 @@ fn program(text: &str) -> ProgramPattern {
 mod tests {
     use super::super::builtin;
     use super::super::row::Part;
-    use crate::policy::process_pattern::CommandLine;
+    use crate::policy::process_pattern::{CommandLine, ProgramPattern};
 
     /// Which CLIs a process (`comm | exe | argument | argument`, `-` for an unknown executable) can belong to.
     fn parts(process: &str) -> Vec<(String, Part)> {
@@ -313,7 +314,7 @@ mod tests {
         for provider in builtin::rows() {
             let rules = &provider.processes;
             assert!(!rules.cli.is_empty() && !rules.helpers.is_empty(), "{}", provider.name);
-            assert!(rules.cli.iter().all(|pattern| pattern.names_program()), "{}", provider.name);
+            assert!(rules.cli.iter().all(ProgramPattern::names_program), "{}", provider.name);
             assert!(rules.variables().next().is_some(), "{}", provider.name);
             let resumes = provider.resume[0].as_bytes();
             assert!(rules.may_match_comm(resumes), "{}: the program that resumes it", provider.name);

@@ -121,6 +121,7 @@ pub(crate) enum Part {
     Helper,
 }
 
+#[cfg_attr(not(test), expect(dead_code, reason = "for the commands that look at processes"))]
 impl ProcessRules {
     /// What a process is by its command line. Helpers are described more closely: `codex mcp-server` is a server, though
     /// its program is the CLI.

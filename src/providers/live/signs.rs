@@ -13,7 +13,7 @@ use super::super::pattern::PathPattern;
 use super::super::row::{LiveRule, Provider};
 use super::super::transcript::open_at;
 use super::entries::{Entry, entries, first_number, is_named_by_pid};
-use super::record::{DaemonRecord, Host, LiveRecord, Roster, START_TOLERANCE, WrittenProcess};
+use super::record::{DaemonRecord, Host, LiveRecord, Roster, START_TOLERANCE};
 use crate::filesystem::proc::{FileOnDevice, Proc};
 
 /// Longest record that is read.
