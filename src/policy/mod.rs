@@ -6,6 +6,7 @@ pub(crate) mod duration;
 pub(crate) mod heartbeat;
 pub(crate) mod mapping;
 pub(crate) mod orphan;
+pub(crate) mod process_pattern;
 pub(crate) mod session_id;
 pub(crate) mod session_number;
 pub(crate) mod shell;
