@@ -271,7 +271,7 @@ fn store(
                 Origin::Environment(_) | Origin::Flag(_) => PathBuf::from(&text),
             };
             if text.is_empty() && setting.default.is_empty() {
-                store(settings, PathBuf::new());
+                store(settings, PathBuf::new())?;
                 return Ok(text);
             }
             if text.is_empty() {
@@ -286,7 +286,7 @@ fn store(
                 return Err(format!("{text:?} must be absolute or begin with `~/`"));
             }
             let shown = path.display().to_string();
-            store(settings, path);
+            store(settings, path)?;
             Ok(shown)
         }
         (Store::List(store), value) => {
@@ -296,7 +296,7 @@ fn store(
             };
             let list: Vec<String> = list.into_iter().filter(|element| !element.is_empty()).collect();
             let shown = list.join(", ");
-            store(settings, list);
+            store(settings, list)?;
             Ok(shown)
         }
         (Store::Flag(store), RawValue::Text(text)) => {
