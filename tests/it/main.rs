@@ -24,6 +24,7 @@ mod live_bridge;
 mod machine;
 mod numbered;
 mod post_prune;
+mod processes_config;
 mod provider_rows;
 mod prune;
 mod real_trees;
