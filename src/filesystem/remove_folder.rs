@@ -21,19 +21,18 @@ pub(crate) enum FolderRemoval {
     Gone,
     /// Its known files are gone; these others are in it, and so it stays.
     Stays(Vec<OsString>),
-    /// It is as it was: its key file is not the one that was seen, or there is no folder (a link is none).
+    /// Its key file is not the one that was seen, and stays; or there is no folder (a link is none).
     Changed,
 }
 
-/// Removes the folder `name` in `parent`: the `files`, what killed runs left under the names of `leftovers_of`, and last the
-/// key file, if that has the same stamp as when it was seen (none where it was not there). Then the folder, if it is empty. Only
+/// Removes the folder `name` in `parent`: the `files`, what killed runs left under the name of the key file, and last
+/// that itself, if it has the same stamp as when it was seen (none where it was not there). Then the folder, if it is empty. Only
 /// regular files are removed, and no link is followed.
 pub(crate) fn remove_folder(
     parent: BorrowedFd<'_>,
     name: &CStr,
     (key, stamp): (&CStr, Option<FileStamp>),
     files: &[&CStr],
-    leftovers_of: &[&OsStr],
 ) -> io::Result<FolderRemoval> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = match openat(parent, name, flags, Mode::empty()) {
@@ -58,7 +57,7 @@ pub(crate) fn remove_folder(
             Err(error) => return Err(error.into()),
         }
     }
-    discard_leftovers_in(&folder, leftovers_of)?;
+    discard_leftovers_in(&folder, &[OsStr::from_bytes(key.to_bytes())])?;
     // Last: a run that is killed before finds the folder again by it.
     if let Some(stamp) = stamp
         && !remove_unchanged(at, key, stamp)?
@@ -68,6 +67,28 @@ pub(crate) fn remove_folder(
     match unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(FolderRemoval::Gone),
         Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(FolderRemoval::Stays(names_in(&folder)?)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes what killed runs left under the name of the key file in a folder that never got one, and then the folder, if it is
+/// empty; says whether it is gone. A folder in which no run left anything is not ours.
+pub(crate) fn remove_unfinished_folder(parent: BorrowedFd<'_>, name: &CStr, key: &CStr) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = match openat(parent, name, flags, Mode::empty()) {
+        Ok(folder) => folder,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    if file_stamp(std::os::fd::AsFd::as_fd(&folder), key) != Err(Errno::NOENT) {
+        return Ok(false);
+    }
+    if discard_leftovers_in(&folder, &[OsStr::from_bytes(key.to_bytes())])? == 0 {
+        return Ok(false);
+    }
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -82,4 +103,41 @@ fn names_in(folder: impl std::os::fd::AsFd) -> io::Result<Vec<OsString>> {
     }
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::super::walk::{file_stamp, open_folder, open_folder_path};
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_with_its_known_files_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("folder");
+        let at = open_folder_path(parent.path()).unwrap();
+        let make = || {
+            fs_err::create_dir_all(&path).unwrap();
+            fs_err::write(path.join("key"), "1").unwrap();
+            fs_err::write(path.join("known"), "").unwrap();
+            file_stamp(open_folder(at.as_fd(), c"folder").unwrap().as_fd(), c"key").unwrap()
+        };
+        let remove = |stamp| remove_folder(at.as_fd(), c"folder", (c"key", stamp), &[c"known"]).unwrap();
+        let before = make();
+        fs_err::write(path.join("key"), "12").unwrap();
+        assert_eq!((remove(before), remove(None)), (FolderRemoval::Changed, FolderRemoval::Changed));
+        assert!(path.join("known").exists());
+        assert_eq!(remove(make()), FolderRemoval::Gone);
+        assert_eq!((remove(before), remove(None)), (FolderRemoval::Changed, FolderRemoval::Changed));
+        let stamp = make();
+        fs_err::write(path.join("theirs"), "").unwrap();
+        assert_eq!(remove(stamp), FolderRemoval::Stays(vec!["theirs".into()]));
+        let stamp = make();
+        fs_err::rename(&path, parent.path().join("real")).unwrap();
+        fs_err::os::unix::fs::symlink("real", &path).unwrap();
+        assert_eq!(remove(stamp), FolderRemoval::Changed);
+        assert!(!remove_unfinished_folder(at.as_fd(), c"folder", c"key").unwrap());
+        assert!(parent.path().join("real/key").exists() && path.is_symlink());
+    }
 }

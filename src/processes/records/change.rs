@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use serde_json::Value;
@@ -13,14 +13,14 @@ use super::id::RecordId;
 use super::list::LARGEST;
 use super::record::{COMPLETED, ProcessMark, Record, STOPPED, Source, Time};
 use super::{Records, RecordsError};
-use crate::filesystem::{Decision, Lock, LockPolicy, make_folder, remove_leftovers, update};
+use crate::filesystem::{Decision, Lock, LockPolicy, UpdateError, make_folder, remove_leftovers, update};
 use crate::json::{MemberChange, Object};
 use crate::policy::timestamp::Timestamp;
 
 /// What a new record is before anything is put into it.
 const EMPTY: &[u8] = b"{\n}\n";
 /// A hook that was begun before its session ended may come this long after the end: as long as Claude Code waits for one.
-const LATE: Duration = Duration::from_secs(60);
+const LATE: TimeDelta = TimeDelta::seconds(60);
 
 /// The process that stands for a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl HeldRecords<'_> {
             let Some(old) = old else { return (Beat::Missing, None) };
             let whose = Whose::of(old, sign.process);
             if old.is_completed() {
-                let is_late = old.end_time.at().is_none_or(|end| sign.now <= end + LATE);
+                let is_late = old.end_time.at().is_none_or(|end| sign.now - end <= LATE);
                 match whose {
                     Whose::Same if !is_late => {}
                     Whose::Another | Whose::Unmarked if !is_late => return (Beat::AnotherProcess, None),
@@ -142,7 +142,7 @@ impl HeldRecords<'_> {
                 return (Beat::AnotherProcess, None);
             }
             let is_over = matches!(old.status.as_deref(), Some(COMPLETED | STOPPED));
-            let is_recent = |last: DateTime<Utc>| last <= sign.now && sign.now < last + interval;
+            let is_recent = |last: DateTime<Utc>| (sign.now - last).to_std().is_ok_and(|age| age < interval);
             if !is_over && old.last_heartbeat.at().is_some_and(is_recent) {
                 return (Beat::Recent, None);
             }
@@ -191,8 +191,11 @@ impl HeldRecords<'_> {
                 Ok(object) => object,
                 Err(error) => return Ok(Decision::Senseless(senseless(error.to_string()))),
             };
+            // Where it was read does not matter here.
             let old = bytes.map(|_| Record::of(id.clone(), folder.clone(), Source::Registry, &object));
-            if let Some(other) = object.value("session_id").filter(|other| other.as_str() != Some(id.as_str())) {
+            let other = object.raw("session_id").filter(|raw| *raw != "null");
+            let is_other = || object.value("session_id").is_none_or(|value| value != id.as_str());
+            if let Some(other) = other.filter(|_| is_other()) {
                 return Err(senseless(format!("it is the metadata of the session {other}")));
             }
             let (said, changes) = decide(old.as_ref());
@@ -205,7 +208,7 @@ impl HeldRecords<'_> {
         if written && let Err(error) = remove_leftovers(&folder, &[OsStr::new("metadata.json")]) {
             log::debug!("left-over temporary files stay: {error}");
         }
-        outcome.ok_or_else(|| RecordsError::Senseless { path, why: "nothing was decided".to_owned() })
+        outcome.ok_or_else(|| UpdateError::Restless(path).into())
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, open, openat, statat};
 use rustix::io::Errno;
 
 use super::Records;
@@ -17,6 +17,8 @@ use super::registry_file::Entries;
 use crate::filesystem::walk::{Lister, file_stamp, open_folder_path, read_file};
 
 pub(super) const METADATA: &CStr = c"metadata.json";
+/// What else belongs to a record: the number of the process that beats for the original.
+pub(super) const HEARTBEAT_PID: &CStr = c"heartbeat.pid";
 /// A larger metadata.json is none.
 pub(super) const LARGEST: u64 = 256 * 1024;
 /// A larger registry.jsonl is not read.
@@ -156,11 +158,36 @@ impl Records {
         }
         for (id, text) in found.entries {
             let folder = self.folder_of(&id);
+            match is_record_folder(&folder) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    problems.push(format!("cannot look into {}: {error}", folder.display()));
+                    continue;
+                }
+            }
             let record = Record::parse(id, folder, Source::Registry, text.as_bytes());
             // What it says of signs of life was true when the session was registered.
             records.push(Record { last_heartbeat: Time::Absent, ..record });
         }
     }
+}
+
+/// Whether a folder without metadata.json is a record's all the same: an empty one, or one with a file of a record. One that
+/// holds others' files alone is what was left of a record that was removed.
+fn is_record_folder(path: &Path) -> rustix::io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = match open(path, flags, Mode::empty()) {
+        Ok(folder) => folder,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let (mut is_empty, mut is_records) = (true, false);
+    Lister::new().list(folder.as_fd(), |name, _| {
+        is_empty = false;
+        is_records |= name == HEARTBEAT_PID;
+    })?;
+    Ok(is_empty || is_records)
 }
 
 /// The whole file; nothing where there is none.

@@ -13,6 +13,8 @@ mod list;
 mod record;
 mod registry_file;
 mod remove;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -65,7 +65,9 @@ fn lines(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn read(text: &str, wanted: &[&str]) -> (Vec<(String, String)>, Option<(usize, usize)>) {
+    type Found = (Vec<(String, String)>, Option<(usize, usize)>);
+
+    fn read(text: &str, wanted: &[&str]) -> Found {
         let wanted = wanted.iter().map(|id| RecordId::new(id).unwrap()).collect();
         let entries = Entries::read(text.as_bytes(), &wanted);
         let mut found: Vec<_> = entries.entries.iter().map(|(id, text)| (id.to_string(), (*text).to_owned())).collect();

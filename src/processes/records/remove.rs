@@ -1,16 +1,18 @@
 //! Removing the record of a session that is over.
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CString, OsString};
 use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use super::change::HeldRecords;
-use super::list::METADATA;
+use super::id::RecordId;
+use super::list::{HEARTBEAT_PID, METADATA};
 use super::record::{Record, Source};
-use crate::filesystem::walk::open_folder_path;
-use crate::filesystem::{FolderRemoval, remove_folder};
-
-/// What else belongs to a record: the process that beats for the original.
-const HEARTBEAT_PID: &CStr = c"heartbeat.pid";
+use crate::filesystem::walk::{Lister, open_folder_path};
+use crate::filesystem::{FolderRemoval, remove_folder, remove_unfinished_folder};
 
 /// What became of a record that was to be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +43,33 @@ impl HeldRecords<'_> {
             Source::Metadata(stamp) => Some(stamp),
             Source::Registry => None,
         };
-        let leftovers = [OsStr::new("metadata.json")];
-        let done = remove_folder(sessions.as_fd(), &name, (METADATA, stamp), &[HEARTBEAT_PID], &leftovers);
+        let done = remove_folder(sessions.as_fd(), &name, (METADATA, stamp), &[HEARTBEAT_PID]);
         Ok(match done.map_err(|error| failed(&error))? {
             FolderRemoval::Gone => Removal::Gone,
             FolderRemoval::Stays(rest) => Removal::FolderStays(rest),
             FolderRemoval::Changed => Removal::Changed,
         })
+    }
+
+    /// Removes what runs left that were killed while they made a session's first record; says what could not be looked at.
+    /// [`Records::read`](super::Records::read) does not show these. A folder that such a run left empty stays: it may be somebody else's.
+    pub(crate) fn tidy(&self) -> Vec<String> {
+        let folder = self.records.folder();
+        let failed = |path: &Path, error: &dyn std::fmt::Display| format!("cannot tidy {}: {error}", path.display());
+        let sessions = match open_folder_path(folder) {
+            Ok(sessions) => sessions,
+            Err(Errno::NOENT) => return Vec::new(),
+            Err(error) => return vec![failed(folder, &error)],
+        };
+        let mut problems = Vec::new();
+        let listed = Lister::new().list(sessions.as_fd(), |name, kind| {
+            let id = name.to_str().ok().and_then(|name| RecordId::new(name).ok());
+            let Some(id) = id.filter(|_| matches!(kind, FileType::Directory | FileType::Unknown)) else { return };
+            if let Err(error) = remove_unfinished_folder(sessions.as_fd(), name, METADATA) {
+                problems.push(failed(&self.records.folder_of(&id), &error));
+            }
+        });
+        problems.extend(listed.err().map(|error| failed(folder, &error)));
+        problems
     }
 }
