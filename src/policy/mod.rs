@@ -9,5 +9,6 @@ pub(crate) mod orphan;
 pub(crate) mod process_pattern;
 pub(crate) mod session_id;
 pub(crate) mod session_number;
+pub(crate) mod session_record;
 pub(crate) mod shell;
 pub(crate) mod timestamp;

@@ -167,6 +167,8 @@ pub(crate) struct Facts {
     pub(crate) other_user: Result<Option<u32>, String>,
     /// Why its number means something else here: another pid namespace. An error text where that cannot be read.
     pub(crate) elsewhere: Result<Option<String>, String>,
+    /// An error text where the file that it runs cannot be read.
+    pub(crate) executable: Result<(), String>,
     /// How long it has run; `None` where it would have started in the future.
     pub(crate) age: Option<Duration>,
     pub(crate) group: Result<Group, String>,
@@ -230,6 +232,7 @@ static ROWS: &[Row] = &[
     row("user-unknown", |facts, _| facts.other_user.as_ref().err().and_then(|why| unknown(format!("whose it is cannot be told: {why}")))),
     row("elsewhere", |facts, _| facts.elsewhere.as_ref().ok()?.as_ref().and_then(|why| unknown(why.clone()))),
     row("namespace-unknown", |facts, _| facts.elsewhere.as_ref().err().and_then(|why| unknown(format!("where it lives cannot be told: {why}")))),
+    row("executable-unknown", |facts, _| facts.executable.as_ref().err().and_then(|why| unknown(format!("what it runs cannot be told: {why}")))),
     row("young", |facts, limits| young(facts, limits)),
     row("age-unknown", |facts, _| if facts.age.is_none() { unknown("it would have started in the future") } else { None }),
     row("service", |facts, _| service(facts)),

@@ -14,6 +14,7 @@ fn orphan() -> Facts {
         relation: None,
         other_user: Ok(None),
         elsewhere: Ok(None),
+        executable: Ok(()),
         age: Some(Duration::from_secs(600)),
         group: Ok(Group::Scope { name: "session-3.scope".to_owned(), state: Scope::Closed }),
         terminal: None,
@@ -54,6 +55,7 @@ fn cases() -> Vec<(&'static str, Verdict, Facts)> {
         ("user-unknown", Verdict::Unknown, Facts { other_user: Err(why()), ..orphan() }),
         ("elsewhere", Verdict::Unknown, Facts { elsewhere: Ok(Some("it is in another pid namespace".to_owned())), ..orphan() }),
         ("namespace-unknown", Verdict::Unknown, Facts { elsewhere: Err(why()), ..orphan() }),
+        ("executable-unknown", Verdict::Unknown, Facts { executable: Err(why()), ..orphan() }),
         ("young", Verdict::Owned, Facts { age: Some(Duration::from_millis(599_999)), ..orphan() }),
         ("age-unknown", Verdict::Unknown, Facts { age: None, ..orphan() }),
         ("service", Verdict::Owned, Facts { group: Ok(Group::Service("claude.service".to_owned())), ..orphan() }),
@@ -160,14 +162,14 @@ fn what_decides_is_told_first() {
 proptest! {
     /// Nothing that is added takes a doubt or an owner away.
     #[test]
-    fn two_objections_are_no_weaker_than_one(one in 0..35_usize, other in 0..35_usize) {
+    fn two_objections_are_no_weaker_than_one(one in 0..36_usize, other in 0..36_usize) {
         let cases = cases();
         let (one, other) = (&cases[one % cases.len()], &cases[other % cases.len()]);
         let base = orphan();
         // Of each fact the one that differs from the base, where both do the first.
         macro_rules! merged { ($field:ident) => { if one.2.$field == base.$field { other.2.$field.clone() } else { one.2.$field.clone() } } }
         let facts = Facts {
-            relation: merged!(relation), other_user: merged!(other_user), elsewhere: merged!(elsewhere), age: merged!(age),
+            relation: merged!(relation), other_user: merged!(other_user), elsewhere: merged!(elsewhere), executable: merged!(executable), age: merged!(age),
             group: merged!(group), terminal: merged!(terminal), parent: merged!(parent), vendor: merged!(vendor),
             shelters: merged!(shelters), is_of_cli: merged!(is_of_cli), session: merged!(session),
         };

@@ -21,7 +21,7 @@ mod details;
 mod stat;
 
 pub(crate) use details::Users;
-pub(crate) use stat::{Name, Stat};
+pub(crate) use stat::{Name, Stat, terminal_name};
 
 /// A proc filesystem.
 #[derive(Debug, Clone)]

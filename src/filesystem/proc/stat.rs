@@ -150,6 +150,19 @@ impl Proc {
     }
 }
 
+/// What a terminal's device is called (the kernel's `Documentation/admin-guide/devices.txt`).
+pub(crate) fn terminal_name(device: u32) -> String {
+    // As the kernel encodes a device number for programs.
+    let (major, minor) = ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xf_ff00));
+    match (major, minor) {
+        (136..=143, _) => format!("/dev/pts/{}", (major - 136) * 256 + minor),
+        (4, 64..) => format!("/dev/ttyS{}", minor - 64),
+        (4, _) => format!("/dev/tty{minor}"),
+        (5, 1) => "/dev/console".to_owned(),
+        _ => format!("tty {major}:{minor}"),
+    }
+}
+
 /// The beginning of a line, as much as is needed.
 fn read_stat<'b>(folder: BorrowedFd<'_>, pid: u32, buffer: &'b mut [u8; LONGEST]) -> rustix::io::Result<&'b [u8]> {
     let mut path = [0; 24];
@@ -209,5 +222,19 @@ mod tests {
         let start = proc.start_ticks(own).unwrap().unwrap();
         assert_eq!(seen.iter().filter(|(pid, _)| *pid == own).collect::<Vec<_>>(), [&(own, start)]);
         assert!(Proc::new("/nonexistent").stats(|_, _| ()).unwrap_err().to_string().contains("/nonexistent"));
+    }
+
+    #[test]
+    fn devices_have_their_names() {
+        for (device, name) in [
+            (0x8803, "/dev/pts/3"),
+            (0x8901, "/dev/pts/257"),
+            (0x401, "/dev/tty1"),
+            (0x440, "/dev/ttyS0"),
+            (0x501, "/dev/console"),
+            (0xcc40, "tty 204:64"),
+        ] {
+            assert_eq!(terminal_name(device), name, "{device:x}");
+        }
     }
 }
