@@ -115,9 +115,9 @@ impl ProgramPattern {
             }
             None => process.argv,
         };
-        let started_as = argv.first().map(|argument| argument.trim_ascii_end()).filter(|name| !name.is_empty());
+        let started_as = argv.first().filter(|name| !name.is_empty());
         let is_program = match (started_as, process.exe) {
-            (None, None) => self.words.len() == 1 && self.is_called(process.comm),
+            (None, None) => self.is_called(process.comm),
             (started_as, exe) => {
                 started_as.is_some_and(|name| self.is_started_as(name))
                     || exe.is_some_and(|exe| self.is_started_as(exe) || self.is_started_as(without_mark(exe)))
@@ -149,11 +149,11 @@ impl ProgramPattern {
         glob(program, if program.contains(&b'/') { path } else { last_part(path) })
     }
 
-    /// The only thing that is known is the short name.
+    /// The short name is all that is known.
     fn is_called(&self, comm: &[u8]) -> bool {
         let program = self.program().as_bytes();
-        !program.contains(&b'/')
-            && if comm.len() < COMM_LENGTH { glob(program, comm) } else { may_be_cut(program, comm) }
+        let is_cut = || comm.len() == COMM_LENGTH && before_star(program).starts_with(comm);
+        !program.contains(&b'/') && (glob(program, comm) || is_cut())
     }
 }
 
@@ -193,10 +193,13 @@ fn may_be_cut(pattern: &[u8], comm: &[u8]) -> bool {
     if comm.len() < COMM_LENGTH {
         return glob(pattern, comm);
     }
-    match pattern.iter().position(|byte| *byte == b'*') {
-        Some(end) => comm.starts_with(&pattern[..end.min(comm.len())]),
-        None => pattern.starts_with(comm),
-    }
+    let known = before_star(pattern);
+    known.starts_with(comm) || known.len() < pattern.len() && comm.starts_with(known)
+}
+
+/// What a name that matches begins with.
+fn before_star(pattern: &[u8]) -> &[u8] {
+    pattern.split(|byte| *byte == b'*').next().unwrap_or_default()
 }
 
 fn without_mark(exe: &[u8]) -> &[u8] {
@@ -294,6 +297,12 @@ mod tests {
             ("codex-linux-sandbox", "codex-linux-sa | -", false),
             ("codex-linux-sandbox", "codex-linux-sax | -", false),
             ("*/claude/versions/*.*.*", "2.1.328 | -", false),
+            ("*/tool", "a/tool | -", false),
+            ("*-mcp-server", "kworker/u8:0-eve | -", false),
+            ("*-mcp-server", "kworker/u8:0-ev | -", false),
+            ("*-mcp-server", "the-mcp-server | -", true),
+            ("codex-x86_64-unknown-*", "codex-x86_64-un | -", true),
+            ("codex-*", "codex-x86_64-un | -", true),
             ("node */bin/gemini", "node | -", false),
         ]);
     }

@@ -214,3 +214,23 @@ fn read_patiently(at: BorrowedFd<'_>, name: &CStr, most: u64) -> std::io::Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_took_a_folders_place_in_this_moment_is_not_followed() {
+        let world = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(world.path().join("real")).unwrap();
+        fs_err::write(world.path().join("real/metadata.json"), "{}").unwrap();
+        fs_err::create_dir(world.path().join("sessions")).unwrap();
+        fs_err::os::unix::fs::symlink("../real", world.path().join("sessions/x")).unwrap();
+        let records = Records::at(world.path().join("sessions"), None);
+        let sessions = open_folder_path(records.folder()).unwrap();
+        let id = RecordId::new("x").unwrap();
+        // As the listing had it.
+        assert!(matches!(records.look(sessions.as_fd(), &id, FileType::Directory), Ok(Found::Nothing)));
+        assert!(!is_record_folder(&records.folder_of(&id)).unwrap());
+    }
+}

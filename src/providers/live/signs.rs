@@ -311,3 +311,20 @@ fn read_file(path: &Path) -> io::Result<(Vec<u8>, DateTime<Utc>)> {
     file.take(LONGEST_RECORD).read_to_end(&mut text)?;
     Ok((text, written.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn what_was_caught_half_written_is_read_again_once() {
+        static READ: AtomicUsize = AtomicUsize::new(0);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let second = |_: &[u8]| (READ.fetch_add(1, Ordering::Relaxed) == 1).then_some(());
+        assert_eq!(read_parsed(file.path(), second).unwrap().0, Some(()));
+        assert_eq!(read_parsed(file.path(), second).unwrap().0, None);
+        assert_eq!(READ.load(Ordering::Relaxed), 4);
+    }
+}
