@@ -105,6 +105,11 @@ impl ProgramPattern {
         self.program().bytes().any(|byte| !matches!(byte, b'*' | b'/'))
     }
 
+    /// Whether the program alone decides, whatever its arguments.
+    pub(crate) fn is_program_alone(&self) -> bool {
+        self.words.len() == 1
+    }
+
     /// Whether a process runs this program.
     pub(crate) fn matches(&self, process: &CommandLine<'_>) -> bool {
         let title;
