@@ -112,8 +112,7 @@ fn write_counts(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     let count = |verdict| plan.count(verdict);
     write!(
         out,
-        "{} processes: {} orphaned, {} owned, {} unknown",
-        plan.processes.len(),
+        "processes: {} orphaned, {} owned, {} unknown",
         count(Verdict::Orphaned),
         count(Verdict::Owned),
         count(Verdict::Unknown)
@@ -121,8 +120,7 @@ fn write_counts(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     let of = |fate| plan.count_records(fate);
     writeln!(
         out,
-        "; {} records: {} left over, {} expired, {} kept, {} unknown",
-        plan.records.len(),
+        "; records: {} left over, {} expired, {} kept, {} unknown",
         of(Fate::LeftOver),
         of(Fate::Expired),
         of(Fate::Kept),

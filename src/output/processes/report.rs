@@ -128,7 +128,9 @@ impl View for ReportView<'_> {
         let memory = Bytes(self.plan.memory_of_orphans());
         match self.plan.count(Verdict::Orphaned) {
             0 => Ok(()),
-            _ => writeln!(out, "Ending the orphans would end {orphans} processes and free {memory}"),
+            _ => {
+                writeln!(out, "Without the orphans and what they started ({orphans} processes) {memory} would be free")
+            }
         }
     }
 }
