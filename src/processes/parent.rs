@@ -156,3 +156,123 @@ pub(crate) fn named(process: &Stat) -> ProcessName {
 pub(crate) fn name_of(process: &Stat) -> String {
     String::from_utf8_lossy(process.name.as_bytes()).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: u32 = 1000;
+
+    /// A /proc of its own.
+    struct World(tempfile::TempDir);
+
+    impl World {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn write(&self, pid: u32, name: &str, content: &str) {
+            let folder = self.0.path().join(pid.to_string());
+            fs_err::create_dir_all(&folder).unwrap();
+            fs_err::write(folder.join(name), content).unwrap();
+        }
+
+        /// A process of [`USER`] without a terminal; `line` is what it was started with.
+        fn process(&self, pid: u32, parent: u32, name: &str, line: &[&str]) {
+            self.at_terminal(pid, parent, name, 0);
+            self.write(pid, "status", &format!("Uid:\t{USER}\t{USER}\t{USER}\t{USER}\n"));
+            self.write(pid, "cmdline", &line.iter().map(|word| format!("{word}\0")).collect::<String>());
+        }
+
+        fn at_terminal(&self, pid: u32, parent: u32, name: &str, terminal: u32) {
+            let line = format!("{pid} ({name}) S {parent} 1 1 {terminal} -1 0 1 2 3 4 5 6 7 8 20 0 1 0 {pid} 9 9\n");
+            self.write(pid, "stat", &line);
+        }
+
+        fn proc(&self) -> Proc {
+            Proc::new(self.0.path())
+        }
+
+        fn adopts(&self, pid: u32, declared: &[&str]) -> bool {
+            let declared: Vec<String> = declared.iter().map(|&one| one.to_owned()).collect();
+            let (proc, table) = (self.proc(), Table::look(&self.proc()).unwrap());
+            Adopters::new(&table, &proc, USER, &declared).has(pid)
+        }
+
+        fn parent(&self, pid: u32) -> Parent {
+            let (proc, table) = (self.proc(), Table::look(&self.proc()).unwrap());
+            let declared = ["reaper".to_owned()];
+            let adopters = Adopters::new(&table, &proc, USER, &declared);
+            adopters.parent_of(table.get(pid).unwrap(), &|process| process.name.as_bytes() == b"claude")
+        }
+    }
+
+    #[test]
+    fn this_users_manager_and_nobody_who_calls_itself_so_adopts() {
+        const MANAGER: [&str; 2] = ["/usr/lib/systemd/systemd", "--user"];
+        let world = World::new();
+        world.process(5, 1, "systemd", &MANAGER);
+        world.process(6, 1, "systemd", &MANAGER);
+        world.write(6, "status", "Uid:\t1001\t1001\t1001\t1001\n");
+        world.process(7, 20, "systemd", &MANAGER);
+        world.process(8, 1, "systemd", &["/usr/lib/systemd/systemd"]);
+        world.process(9, 1, "node", &["node", "--user"]);
+        world.process(10, 1, "systemd", &["--user"]);
+        let adopting: Vec<u32> = (1..=11).filter(|pid| world.adopts(*pid, &[])).collect();
+        assert_eq!(adopting, [1, 5]);
+    }
+
+    #[test]
+    fn a_declared_program_adopts_by_its_name_or_by_its_path() {
+        let world = World::new();
+        world.process(5, 20, "reaper", &["reaper"]);
+        world.process(6, 20, "other", &["reaper"]);
+        fs_err::os::unix::fs::symlink("/opt/reaper", world.0.path().join("6/exe")).unwrap();
+        assert!(world.adopts(5, &["reaper"]) && world.adopts(6, &["x", "/opt/reaper"]));
+        for (pid, declared) in [(5, "/opt/reaper"), (6, "reaper"), (6, "/opt/reap"), (6, "opt/reaper"), (5, "")] {
+            assert!(!world.adopts(pid, &[declared]), "{pid} {declared}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_ancestor_that_matters_holds_a_process() {
+        for (name, first, terminal, kind) in [
+            ("claude", "claude", 0, Some(Guardian::Cli)),
+            ("tmux: server", "tmux", 0, Some(Guardian::Multiplexer)),
+            ("nvim", "nvim", 0, Some(Guardian::Editor)),
+            ("sshd", "sshd", 0, Some(Guardian::Login)),
+            ("bash", "-bash", 0, Some(Guardian::Login)),
+            ("dash", "-/bin/dash", 0, Some(Guardian::Login)),
+            ("python3", "python3", 34_816, Some(Guardian::AtTerminal)),
+            ("python3", "-", 0, None),
+            ("bash", "bash", 0, None),
+        ] {
+            let world = World::new();
+            world.process(3, 1, name, &[first]);
+            world.at_terminal(3, 1, name, terminal);
+            world.process(4, 3, "node", &["node", "nvim", "claude"]);
+            world.process(5, 4, "node", &["node"]);
+            let expected = match kind {
+                Some(kind) => Parent::Guardian(kind, ProcessName { pid: 3, name: name.to_owned() }),
+                None => Parent::Other(ProcessName { pid: 4, name: "node".to_owned() }),
+            };
+            assert_eq!(world.parent(5), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_was_adopted_has_nobody_and_whose_parent_is_not_seen_may_have_somebody() {
+        let world = World::new();
+        world.at_terminal(3, 1, "tmux: server", 34_816);
+        world.process(4, 3, "reaper", &["reaper"]);
+        world.process(5, 4, "node", &["node"]);
+        world.process(6, 5, "node", &["node"]);
+        world.process(7, 99, "node", &["node"]);
+        world.process(8, 1, "node", &["node"]);
+        let named = |pid, name: &str| ProcessName { pid, name: name.to_owned() };
+        assert_eq!(world.parent(5), Parent::Adopter(named(4, "reaper")));
+        assert_eq!(world.parent(6), Parent::Other(named(5, "node")));
+        assert_eq!(world.parent(7), Parent::Unseen(99));
+        assert_eq!(world.parent(8), Parent::Adopter(named(1, "init")));
+    }
+}

@@ -25,7 +25,7 @@ impl Ours {
         let ours = Self(child);
         let deadline = Instant::now() + GRACE;
         let is_sleep = || ours.target().executable.file_name().is_some_and(|name| name != "sh" && name != "dash");
-        while script.contains("exec") && !is_sleep() {
+        while script.ends_with("exec sleep 600") && !is_sleep() {
             assert!(Instant::now() < deadline);
             std::thread::yield_now();
         }
@@ -101,22 +101,61 @@ fn who_has_ended_is_no_matter() {
     assert_eq!(end(&[target], GRACE), [End::Before]);
 }
 
-#[test]
-fn a_number_is_looked_up_in_the_real_proc_too() {
-    let innocent = Ours::sleeping();
+/// A /proc in which a number is another process's: root's, and of another start.
+fn other_proc(pid: u32) -> (tempfile::TempDir, Proc) {
     let root = tempfile::tempdir().unwrap();
-    let pid = innocent.0.id();
     let folder = root.path().join(pid.to_string());
     fs_err::create_dir(&folder).unwrap();
-    let right = innocent.target();
     let line = format!("{pid} (sleep) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9\n");
     for (name, content) in [("stat", line.as_str()), ("status", "Uid:\t0\t0\t0\t0\n"), ("cgroup", "0::/\n")] {
         fs_err::write(folder.join(name), content).unwrap();
     }
     fs_err::os::unix::fs::symlink("/bin/sleep", folder.join("exe")).unwrap();
+    let proc = Proc::new(root.path());
+    (root, proc)
+}
+
+#[test]
+fn a_number_is_looked_up_in_the_real_proc_too() {
+    let innocent = Ours::sleeping();
+    let right = innocent.target();
+    let (_root, proc) = other_proc(right.pid);
     let target =
         Target { start_ticks: 4242, user: 0, executable: "/bin/sleep".into(), groups: "0::/\n".to_owned(), ..right };
-    let ends = end_tree(&Proc::new(root.path()), &[target], GRACE);
+    let ends = end_tree(&proc, &[target], GRACE);
     assert!(matches!(&ends[0], End::Refused(why) if why.contains("another process's")), "{ends:?}");
     assert!(innocent.runs());
+}
+
+#[test]
+fn what_was_read_of_a_number_says_nothing_of_who_has_ended() {
+    let mut gone = Ours::sleeping();
+    let target = gone.target();
+    gone.0.kill().unwrap();
+    // Its parent has not noticed, so that its number can still be opened.
+    let (_root, proc) = other_proc(target.pid);
+    let deadline = Instant::now() + GRACE;
+    while gone.runs() {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    assert_eq!(end_tree(&proc, &[target], GRACE), [End::Before]);
+}
+
+#[test]
+fn who_becomes_another_program_after_sigterm_gets_no_sigkill() {
+    // However slow this machine is, it has run the other program by the last of these.
+    for grace in [50, 500, 5000] {
+        let changing = Ours::saying("trap 'exec sleep 600' TERM; echo ready; while :; do :; done");
+        let ends = end(&[changing.target()], Duration::from_millis(grace));
+        match &ends[0] {
+            End::Survived(why) => {
+                assert!(why.contains("was not sent SIGKILL: it runs another program"), "{why}");
+                assert!(changing.runs());
+                return;
+            }
+            end => assert_eq!(*end, End::Killed),
+        }
+    }
+    panic!("SIGKILL was sent to another program");
 }
