@@ -11,7 +11,7 @@
 //! | `session_map` | a bridge's map: shapes, editing, tombstones; reached through read and update |
 //! | `registry` | numbered sessions: registry, heartbeats, which terminal is which session |
 //! | `providers` | the CLIs as data: where sessions are, when they were used, what shows that one is live |
-//! | `processes` | the sessions' processes: the records that hooks keep of them |
+//! | `processes` | what sessions leave behind: the process table, who holds a process, the records that hooks keep, ending by pidfd |
 //! | `policy` | pure decisions and their thresholds |
 //! | `config` | settings with their origins |
 //! | `schedule` | when runs happen and what they came to |
