@@ -207,6 +207,11 @@ impl Processes {
         until(|| stat(pid).unwrap()[4] != "0");
     }
 
+    /// Closes the terminals of all.
+    pub(crate) fn close_terminals(&self) {
+        self.terminals.borrow_mut().clear();
+    }
+
     /// Ends a process for certain.
     pub(crate) fn kill(&self, pid: u32) {
         kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).unwrap();
