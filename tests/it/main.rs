@@ -27,6 +27,7 @@ mod post_prune;
 mod processes_clean;
 mod processes_config;
 mod processes_endings;
+mod processes_scan;
 mod processes_verdict;
 mod processes_world;
 mod provider_rows;

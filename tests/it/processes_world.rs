@@ -75,7 +75,7 @@ impl Processes {
             names: Cell::new(0),
             subreapers: RefCell::default(),
         };
-        for folder in ["bin", "pipes", "machine/proc", "work"] {
+        for folder in ["home/bin", "pipes", "machine/proc", "home/work"] {
             fs_err::create_dir_all(scene.path(folder)).unwrap();
         }
         for name in ["self", "stat", "sys", "locks"] {
@@ -104,8 +104,8 @@ impl Processes {
         self.program_from("/bin/sh", name)
     }
 
-    fn program_from(&self, program: &str, name: &str) -> PathBuf {
-        let path = self.path("bin").join(name);
+    pub(crate) fn program_from(&self, program: &str, name: &str) -> PathBuf {
+        let path = self.path("home/bin").join(name);
         if !path.exists() {
             assert!(Command::new("cp").args(["--", program]).arg(&path).status().unwrap().success());
         }
@@ -157,6 +157,12 @@ impl Processes {
             // Only root can; others do not look at this.
             let _ = std::os::unix::fs::chown(&ours, Some(owner.uid()), Some(owner.gid()));
         }
+    }
+
+    /// Shows a process again that runs another program by now.
+    pub(crate) fn refresh(&self, pid: u32) {
+        fs_err::remove_dir_all(self.proc().join(pid.to_string())).unwrap();
+        self.show(pid, NO_GROUP);
     }
 
     /// Whoever adopted a process: not everywhere it is process 1.
@@ -450,14 +456,18 @@ impl Start<'_> {
     }
 
     /// The line of shell that becomes it, and the pipe at which it waits.
-    fn line(&self) -> (String, File) {
+    fn line(&self) -> (String, (File, PathBuf)) {
         let scene = self.scene;
         let program = scene.program(&self.program);
         let pipe = scene.unique("pipe");
         mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600)).unwrap();
         let control = rustix::fs::open(&pipe, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
-        let mut words = vec![format!("PATH={}:{path}", scene.path("bin").display())];
+        let mut words = vec![
+            format!("PATH={}:{path}", scene.path("home/bin").display()),
+            // What tells it from the one that starts it, which may be the same program.
+            format!("TEST_PIPE={}", pipe.display()),
+        ];
         words.extend(self.variables.iter().map(|(name, value)| format!("{name}={value}")));
         // Only what is looked up has its own name alone as its first argument.
         let name = if self.program.starts_with('-') { self.program.clone() } else { program.display().to_string() };
@@ -467,21 +477,25 @@ impl Start<'_> {
         let quoted = |words: &mut dyn Iterator<Item = String>| {
             words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect::<Vec<_>>().join(" ")
         };
-        let (leads, folder) = (if self.is_leader { "setsid --" } else { "" }, scene.path("work"));
+        let (leads, folder) = (if self.is_leader { "setsid --" } else { "" }, scene.path("home/work"));
         // What it is started through comes last, and what is looked up is not the world's own.
         let (words, last) = (quoted(&mut words.into_iter()), quoted(&mut last.into_iter()));
-        let (folder, pipe) = (folder.display(), pipe.display());
+        let (folder, from) = (folder.display(), pipe.display());
         let line =
-            format!("cd '{folder}' && exec env -i {words} {leads} {} {last} <'{pipe}' >/dev/null 2>&1", self.through);
-        (line, control.into())
+            format!("cd '{folder}' && exec env -i {words} {leads} {} {last} <'{from}' >/dev/null 2>&1", self.through);
+        (line, (control.into(), pipe))
     }
 
     /// Waits until it runs its program, and shows it.
-    fn started(self, pid: u32, control: File) -> u32 {
+    fn started(self, pid: u32, (control, pipe): (File, PathBuf)) -> u32 {
         let program = self.scene.program(&self.program);
-        until(|| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program));
-        // The arguments are there a moment later.
-        until(|| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|text| !text.is_empty()));
+        let pipe = format!("TEST_PIPE={}", pipe.display()).into_bytes();
+        let is_it = |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|variable| variable == pipe);
+        until(|| {
+            // Its environment is there a moment after its program.
+            std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program)
+                && std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(is_it)
+        });
         self.scene.started.borrow_mut().push((pid, start_ticks(pid)));
         self.scene.controls.borrow_mut().insert(pid, control);
         self.scene.show(pid, &self.groups);
