@@ -74,7 +74,9 @@ fn the_document_is_valid_and_whole_also_where_nothing_is() {
 #[test]
 fn wrong_usage_and_configuration_end_with_2() {
     let scene = Processes::new();
-    for arguments in [&["scan", "--nonsense"][..], &["scan", "extra"], &["nonsense"], &["clean", "--max", "0"]] {
+    let wrong: [&[&str]; 5] =
+        [&["scan", "--nonsense"], &["scan", "extra"], &["scan", "end"], &["nonsense"], &["clean", "--max", "0"]];
+    for arguments in wrong {
         let ran = scene.run(arguments).ends_with(2);
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{ran:?}");
     }

@@ -127,8 +127,13 @@ impl Processes {
 
     /// Something that Claude Code's session [`OVER`] started, and that nobody has any more; its record is there too.
     pub(crate) fn orphan(&self) -> u32 {
-        self.record(OVER, &json!({}));
-        self.start("mcp-server-x").of(OVER).orphaned()
+        self.orphan_of(OVER)
+    }
+
+    /// The same of another session.
+    pub(crate) fn orphan_of(&self, session: &str) -> u32 {
+        self.record(session, &json!({}));
+        self.start("mcp-server-x").of(session).orphaned()
     }
 
     /// A Claude Code that nobody holds but a program of which nothing is known, and that has a record of [`LIVE`].
