@@ -11,6 +11,7 @@
 //! | `session_map` | a bridge's map: shapes, editing, tombstones; reached through read and update |
 //! | `registry` | numbered sessions: registry, heartbeats, which terminal is which session |
 //! | `providers` | the CLIs as data: where sessions are, when they were used, what shows that one is live |
+//! | `processes` | the sessions' processes: the records that hooks keep of them |
 //! | `policy` | pure decisions and their thresholds |
 //! | `config` | settings with their origins |
 //! | `schedule` | when runs happen and what they came to |
@@ -18,8 +19,8 @@
 //! | `json` | edits of a JSON text that leave every other byte as it is |
 //! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
 //!
-//! Left uses right, never back: commands → doctor → sweep → `session_map`, registry, providers, schedule → policy, json,
-//! filesystem.
+//! Left uses right, never back: commands → doctor → sweep → `session_map`, registry, providers, processes, schedule → policy,
+//! json, filesystem.
 //! Everybody may start `threads`.
 
 #![cfg_attr(
@@ -37,6 +38,7 @@ mod filesystem;
 mod json;
 mod output;
 mod policy;
+mod processes;
 mod providers;
 mod registry;
 mod schedule;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::janitor::SHARED;
 use super::provider_keys::KEYS;
 use super::setting::SETTINGS;
 
@@ -13,6 +14,15 @@ fn settings_table() -> String {
         let variables: Vec<String> = setting.variables().map(|variable| format!("`{variable}`")).collect();
         let default = if setting.default.is_empty() { "(empty)".to_owned() } else { format!("`{}`", setting.default) };
         let _ = writeln!(table, "| `{}` | {} | {default} | {} |", setting.key, variables.join(", "), setting.doc);
+    }
+    table
+}
+
+fn janitor_table() -> String {
+    let mut table = "| setting | member of the janitor's file | its variable |\n| --- | --- | --- |\n".to_owned();
+    for shared in &SHARED {
+        let variable = shared.variable.map_or_else(String::new, |variable| format!("`{variable}` "));
+        let _ = writeln!(table, "| `{}` | `{}` | {variable}|", shared.key, shared.member);
     }
     table
 }
@@ -33,6 +43,11 @@ fn page_holds(table: &str) {
 #[test]
 fn the_page_lists_every_setting() {
     page_holds(&settings_table());
+}
+
+#[test]
+fn the_page_lists_what_the_janitor_has_too() {
+    page_holds(&janitor_table());
 }
 
 #[test]

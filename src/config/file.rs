@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(problems("[mapp]\nidle = \"2h\""), ["/c.toml:1: mapp: unknown section; did you mean `map`?"]);
         assert_eq!(problems("[[providers]]"), ["/c.toml:1: providers: unknown section; did you mean `provider`?"]);
         assert_eq!(problems("idle = \"2h\""), ["/c.toml:1: idle: unknown section; write `idle` under `[map]`"]);
-        let known = "known are map, bridge, registry, output, provider";
+        let known = "known are map, bridge, registry, processes, output, provider";
         assert_eq!(problems("[zzz]"), [format!("/c.toml:1: zzz: unknown section; {known}")]);
         let [message] = &problems("[map]\nqqq = 1")[..] else { panic!("one problem") };
         assert!(message.contains("known are dir, idle, missing"), "{message}");

@@ -4,6 +4,9 @@
 //! `docs/configuration.md` all follow it. A value that is not understood is never replaced by a default: it is a
 //! [`Problem`](problem::Problem), and all problems are found in one pass.
 //!
+//! Below the files there is what the process janitor was told ([`janitor`]); its problems stop nobody but those who
+//! follow it.
+//!
 //! Nothing here prints, and the process environment is read in one place ([`Environment::of_process`]).
 
 mod dirs;
@@ -11,6 +14,7 @@ mod dirs;
 mod documentation;
 mod environment;
 mod file;
+mod janitor;
 mod origin;
 mod problem;
 mod provider_keys;

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// The place that gave a value, in rising precedence.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// The place that gave a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// Nobody set it.
     Default,
-    /// A configuration file.
+    /// A configuration file, or the janitor's.
     File(PathBuf),
     /// An environment variable.
     Environment(String),

@@ -13,7 +13,7 @@ pub(super) struct Key {
 }
 
 /// Every key, in the order of the documentation.
-pub(super) static KEYS: [Key; 19] = [
+pub(super) static KEYS: [Key; 25] = [
     Key {
         name: "name",
         example: r#"name = "mycli""#,
@@ -90,6 +90,16 @@ pub(super) static KEYS: [Key; 19] = [
         doc: "The process that has a session open holds its transcript open. Default: `false`.",
     },
     Key {
+        name: "live.roster",
+        example: r#"live.roster = "daemon/roster.json""#,
+        doc: "A JSON file in which a daemon lists itself (`supervisorPid`) and its `workers`, with process id, start and session.",
+    },
+    Key {
+        name: "live.daemon",
+        example: r#"live.daemon = "daemon/*.pid""#,
+        doc: "A JSON file with the process id and the start of a daemon that serves sessions.",
+    },
+    Key {
         name: "live",
         example: "live = {}",
         doc: "Writing any `live` rule replaces all those of a built-in provider; `{}` takes them away.",
@@ -103,6 +113,26 @@ pub(super) static KEYS: [Key; 19] = [
         name: "fork",
         example: r#"fork = ["mycli", "--resume", "{id}", "--fork", "--", "{prompt}"]"#,
         doc: "The same, into a new session that starts with the old one's history.",
+    },
+    Key {
+        name: "processes.cli",
+        example: r#"processes.cli = ["mycli", "node */bin/mycli"]"#,
+        doc: "How its own processes are started, as program patterns.",
+    },
+    Key {
+        name: "processes.helpers",
+        example: r#"processes.helpers = ["bash */.mycli/snapshots/*", "mycli serve"]"#,
+        doc: "How those are started that it may leave behind: shells, servers, sandboxes.",
+    },
+    Key {
+        name: "processes.session_variables",
+        example: r#"processes.session_variables = ["MYCLI_SESSION_ID"]"#,
+        doc: "Variables in which it tells what it starts its session's id.",
+    },
+    Key {
+        name: "processes.marks",
+        example: r#"processes.marks = ["MYCLI"]"#,
+        doc: "Variables that show what it starts that it did.",
     },
     Key {
         name: "complete",

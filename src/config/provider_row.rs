@@ -9,9 +9,11 @@ use super::origin::Origin;
 use super::problem::Problem;
 use super::provider_keys::{example, names_within};
 use super::provider_values::{
-    arguments, below, each, field_path, file_beside, home_folder, home_variable, model_name, provider_name, query,
+    arguments, below, each, field_path, file_beside, helper, home_folder, home_variable, model_name, program,
+    provider_name, query, variable,
 };
 use super::section::{Section, Source};
+use crate::policy::process_pattern::ProgramPattern;
 use crate::providers::builtin;
 use crate::providers::pattern::PathPattern;
 use crate::providers::row::{Database, LiveRule, Provider, WorkingFolder};
@@ -33,7 +35,17 @@ pub(super) struct ProviderRow {
     live: Option<Vec<LiveRule>>,
     resume: Option<Vec<String>>,
     fork: Option<Vec<String>>,
+    processes: Processes,
     complete: Option<bool>,
+}
+
+/// What a row says of the CLI's processes.
+#[derive(Debug, Clone, Default)]
+struct Processes {
+    cli: Option<Vec<ProgramPattern>>,
+    helpers: Option<Vec<ProgramPattern>>,
+    session_variables: Option<Vec<String>>,
+    marks: Option<Vec<String>>,
 }
 
 impl ProviderRow {
@@ -68,6 +80,7 @@ impl ProviderRow {
             live: live(&mut section),
             resume: command(&mut section, "resume"),
             fork: command(&mut section, "fork"),
+            processes: processes(&mut section),
             complete: section.boolean("complete"),
         };
         if section.problems.is_empty() { Ok(row) } else { Err(section.problems) }
@@ -98,6 +111,10 @@ pub(super) fn apply_row(row: &ProviderRow, path: &Path, base: Option<&Provider>)
     replace(&mut provider.live, row.live);
     replace(&mut provider.resume, row.resume);
     replace(&mut provider.fork, row.fork);
+    replace(&mut provider.processes.cli, row.processes.cli);
+    replace(&mut provider.processes.helpers, row.processes.helpers);
+    replace(&mut provider.processes.session_variables, row.processes.session_variables);
+    replace(&mut provider.processes.marks, row.processes.marks);
     replace(&mut provider.complete, row.complete);
     provider.database = row.database.or(provider.database);
     Ok(provider)
@@ -184,10 +201,12 @@ fn working_folder(section: &mut Section<'_>) -> Option<WorkingFolder> {
 fn live(section: &mut Section<'_>) -> Option<Vec<LiveRule>> {
     let mut inner = section.section("live")?;
     inner.refuse_unknown(&names_within("live."));
-    let kinds: [(&str, Id, Rule); 3] = [
+    let kinds: [(&str, Id, Rule); 5] = [
         ("records", Id::Allowed, LiveRule::Records),
         ("held_lock", Id::Required, LiveRule::HeldLock),
         ("pid_file", Id::Required, LiveRule::PidFile),
+        ("roster", Id::Allowed, LiveRule::Roster),
+        ("daemon", Id::Allowed, LiveRule::DaemonPid),
     ];
     let mut rules = Vec::new();
     for (key, id, rule) in kinds {
@@ -198,6 +217,24 @@ fn live(section: &mut Section<'_>) -> Option<Vec<LiveRule>> {
     }
     section.problems.append(&mut inner.problems);
     Some(rules)
+}
+
+fn processes(section: &mut Section<'_>) -> Processes {
+    let Some(mut inner) = section.section("processes") else { return Processes::default() };
+    inner.refuse_unknown(&names_within("processes."));
+    let processes = Processes {
+        cli: one_or_many(&mut inner, "cli", program),
+        helpers: one_or_many(&mut inner, "helpers", helper),
+        session_variables: one_or_many(&mut inner, "session_variables", variable),
+        marks: one_or_many(&mut inner, "marks", variable),
+    };
+    section.problems.append(&mut inner.problems);
+    processes
+}
+
+fn one_or_many<T>(section: &mut Section<'_>, key: &str, check: fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+    let list = section.one_or_many(key);
+    section.checked(key, list, each(check))
 }
 
 /// An argument vector; empty when the CLI has no such command.
@@ -211,7 +248,7 @@ mod tests {
     use super::*;
     use crate::config::file::ConfigFile;
     use crate::config::provider_keys::KEYS;
-    use crate::providers::row::Home;
+    use crate::providers::row::{Home, ProcessRules};
 
     /// The built-in Claude row as a user would write it.
     const CLAUDE: &str = include_str!("../../tests/fixtures/claude-row.toml");
@@ -245,9 +282,9 @@ mod tests {
 
     #[test]
     fn the_claude_row_written_as_a_user_row_is_the_same_provider() {
-        // What a CLI deletes itself is only known of those that are built in.
-        let own_cleanup = claude().own_cleanup;
-        assert_eq!(Provider { own_cleanup, ..provider(CLAUDE, None) }, claude());
+        // What a CLI deletes itself is only known of those that are built in; its processes have too many patterns.
+        let Provider { processes, own_cleanup, .. } = claude();
+        assert_eq!(Provider { processes, own_cleanup, ..provider(CLAUDE, None) }, claude());
         assert_eq!(provider(CLAUDE, Some(&claude())), claude());
     }
 
@@ -268,6 +305,13 @@ mod tests {
             held_lock = "locks/{id}.lock"
             pid_file = "state/{id}/inuse.*.lock"
             open_transcript = true
+            roster = "daemon/roster.json"
+            daemon = "daemon/*.pid"
+            [provider.processes]
+            cli = ["mycli", "node */bin/mycli"]
+            helpers = "* */mycli/*"
+            session_variables = ["MYCLI_ID"]
+            marks = ["MYCLI"]
         "#;
         let mycli = provider(text, None);
         assert_eq!(mycli.models, ["mycli"]);
@@ -285,9 +329,19 @@ mod tests {
                 LiveRule::Records(pattern("b/*.json")),
                 LiveRule::HeldLock(pattern("locks/{id}.lock")),
                 LiveRule::PidFile(pattern("state/{id}/inuse.*.lock")),
+                LiveRule::Roster(pattern("daemon/roster.json")),
+                LiveRule::DaemonPid(pattern("daemon/*.pid")),
                 LiveRule::OpenTranscript,
             ]
         );
+        let program = |text| ProgramPattern::parse(text).unwrap();
+        let expected = ProcessRules {
+            cli: vec![program("mycli"), program("node */bin/mycli")],
+            helpers: vec![program("* */mycli/*")],
+            session_variables: vec!["MYCLI_ID".to_owned()],
+            marks: vec!["MYCLI".to_owned()],
+        };
+        assert_eq!(mycli.processes, expected);
         assert!(!mycli.complete);
     }
 
@@ -296,6 +350,14 @@ mod tests {
         let moved = provider("[[provider]]\nname = \"claude\"\nhome = \"/srv/claude\"\n", Some(&claude()));
         let home = Home { default: PathBuf::from("/srv/claude"), ..claude().home };
         assert_eq!(moved, Provider { home, ..claude() });
+    }
+
+    #[test]
+    fn what_a_row_says_of_processes_replaces_that_alone() {
+        let text = "[[provider]]\nname = \"claude\"\nprocesses.cli = \"my-claude\"\nprocesses.helpers = []\n";
+        let changed = provider(text, Some(&claude())).processes;
+        let cli = vec![ProgramPattern::parse("my-claude").unwrap()];
+        assert_eq!(changed, ProcessRules { cli, helpers: Vec::new(), ..claude().processes });
     }
 
     #[test]
@@ -346,6 +408,17 @@ mod tests {
             ("live = { record = \"sessions/*.json\" }", "live.record: unknown key; did you mean `records`?"),
             ("live = { held_lock = \"locks/x.lock\" }", "live.held_lock: \"locks/x.lock\" does not hold {id}"),
             ("live = true", "must be a table"),
+            ("processes = true", "must be a table"),
+            ("processes = { cli = [\"* */mycli\"] }", "processes.cli: \"* */mycli\" would take every program"),
+            ("processes = { cli = [\"*/* x\"] }", "its first word must name one"),
+            ("processes = { cli = [\"\"] }", "provider x: processes.cli: a pattern begins with a program"),
+            ("processes = { helpers = [\"** x\"] }", "the first word is the program"),
+            ("processes = { helpers = [\"x **\"] }", "it does not end with `**`"),
+            ("processes = { helpers = 1 }", "processes.helpers: must be a text"),
+            ("processes = { marks = [\"A=1\"] }", "processes.marks: \"A=1\" is no name of an environment variable"),
+            ("processes = { session_variables = [\"\"] }", "processes.session_variables: \"\" is no name"),
+            ("processes = { mark = [\"A\"] }", "processes.mark: unknown key; did you mean `marks`?"),
+            ("live = { roster = \"/x\" }", "live.roster"),
             ("resume = [\"x\", \"{prompt}\"]", "no element holds {id}"),
             ("resume = [\"x\", \"{id}\"]", "the last element must end with {prompt}"),
             ("resume = [\"x\", \"{id}\", \"{prompt}!\"]", "the last element must end with {prompt}"),

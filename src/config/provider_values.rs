@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::policy::process_pattern::ProgramPattern;
+
 /// A check of one element as a check of the whole list.
 pub(super) fn each<T>(check: fn(&str) -> Result<T, String>) -> impl FnOnce(Vec<String>) -> Result<Vec<T>, String> {
     move |list| list.iter().map(|text| check(text)).collect()
@@ -42,14 +44,38 @@ pub(super) fn home_folder(text: &str) -> Result<PathBuf, String> {
 /// `VAR`, or `VAR/suffix`.
 pub(super) fn home_variable(text: &str) -> Result<(String, String), String> {
     let (variable, suffix) = text.split_once('/').unwrap_or((text, ""));
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if variable.is_empty() || variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.bytes().all(fits) {
+    if !is_variable(variable) {
         return Err(format!("{text:?} does not begin with the name of an environment variable"));
     }
     if text.contains('/') {
         below(suffix)?;
     }
     Ok((variable.to_owned(), suffix.to_owned()))
+}
+
+/// `VAR`.
+pub(super) fn variable(text: &str) -> Result<String, String> {
+    if is_variable(text) { Ok(text.to_owned()) } else { Err(format!("{text:?} is no name of an environment variable")) }
+}
+
+fn is_variable(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(fits)
+}
+
+/// A pattern for the command line of what a CLI starts.
+pub(super) fn helper(text: &str) -> Result<ProgramPattern, String> {
+    ProgramPattern::parse(text)
+}
+
+/// A pattern for the command line of the CLI itself.
+pub(super) fn program(text: &str) -> Result<ProgramPattern, String> {
+    let pattern = ProgramPattern::parse(text)?;
+    if pattern.names_program() {
+        Ok(pattern)
+    } else {
+        Err(format!("{text:?} would take every program for the CLI: its first word must name one"))
+    }
 }
 
 /// A relative path that does not lead out of its folder.

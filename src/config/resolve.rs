@@ -1,4 +1,4 @@
-//! Flags over environment over the user's file over the machine's file over defaults.
+//! Flags over environment over the user's file over the machine's file over the janitor's settings over defaults.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use super::dirs::Dirs;
 use super::environment::Environment;
 use super::file::{ConfigFile, RawValue};
+use super::janitor::{Janitor, JanitorValue};
 use super::origin::Origin;
 use super::problem::{Problem, Problems, nearest};
 use super::provider_row::apply_row;
-use super::setting::{SETTINGS, Setting, Settings, Store, VARIABLE_PREFIX};
+use super::setting::{ProcessesSettings, SETTINGS, Setting, Settings, Store, VARIABLE_PREFIX};
 use crate::providers::row::Provider;
 
 /// The resolved configuration and where each part of it came from.
@@ -21,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) values: Vec<Value>,
     /// The origin of each of `settings.providers`; [`Origin::Default`] is an unchanged built-in row.
     pub(crate) provider_origins: Vec<Origin>,
+    /// What is wrong with the janitor's file and variables. Only who follows the settings of processes minds.
+    pub(crate) janitor_problems: Vec<Problem>,
 }
 
 /// One effective value.
@@ -81,7 +84,8 @@ pub(crate) fn check(
     named: Option<&Path>,
     built_in: Vec<Provider>,
 ) -> (Vec<(PathBuf, bool)>, Vec<Problem>) {
-    let (_, mut problems, files) = gather(dirs, environment, named, &[], built_in);
+    let (config, mut problems, files) = gather(dirs, environment, named, &[], built_in);
+    problems.extend(config.janitor_problems);
     problems.extend(misspelt_variables(environment));
     (files, problems)
 }
@@ -98,21 +102,28 @@ fn gather(
         Some(path) => vec![ConfigFile::read(path, true)],
         None => vec![ConfigFile::read(&dirs.system_config, false), ConfigFile::read(&dirs.user_config, false)],
     };
-    resolve(files, dirs, environment, flags, built_in)
+    resolve(files, Janitor::read(dirs, environment), dirs, environment, flags, built_in)
 }
 
 /// What these files, variables and flags come to.
 fn resolve(
     mut files: Vec<ConfigFile>,
+    janitor: Janitor,
     dirs: &Dirs,
     environment: &Environment,
     flags: &[Override],
     built_in: Vec<Provider>,
 ) -> (Config, Vec<Problem>, Vec<(PathBuf, bool)>) {
-    let looked_for = files.iter().map(|file| (file.path.clone(), file.present)).collect();
+    let looked_for = files.iter().map(|file| (file.path.clone(), file.present)).chain(janitor.file.clone()).collect();
     let mut problems: Vec<Problem> = files.iter_mut().flat_map(|file| std::mem::take(&mut file.problems)).collect();
     let provider_origins = vec![Origin::Default; built_in.len()];
-    let mut config = Config { settings: Settings::unset(built_in), values: Vec::new(), provider_origins };
+    let mut config = Config {
+        settings: Settings::unset(built_in),
+        values: Vec::new(),
+        provider_origins,
+        janitor_problems: janitor.problems,
+    };
+    config.settings.processes.registry = janitor.registry;
     for file in &files {
         config.apply_rows(file, &mut problems);
     }
@@ -120,7 +131,7 @@ fn resolve(
         config.apply_setting(
             setting,
             dirs,
-            candidates(setting, environment, &files, flags, &mut problems),
+            candidates(setting, environment, &files, &janitor.values, flags, &mut problems),
             &mut problems,
         );
     }
@@ -144,11 +155,17 @@ fn candidates(
     setting: &Setting,
     environment: &Environment,
     files: &[ConfigFile],
+    janitor: &[JanitorValue],
     flags: &[Override],
     problems: &mut Vec<Problem>,
 ) -> Vec<Candidate> {
     let text = |text: &str| RawValue::Text(text.to_owned());
     let mut found = vec![Candidate { origin: Origin::Default, line: None, value: text(setting.default) }];
+    found.extend(janitor.iter().filter(|value| value.key == setting.key).map(|value| Candidate {
+        origin: value.origin.clone(),
+        line: None,
+        value: RawValue::Text(value.text.clone()),
+    }));
     for file in files {
         found.extend(file.values.iter().filter(|value| value.setting.key == setting.key).map(|value| Candidate {
             origin: Origin::File(file.path.clone()),
@@ -200,6 +217,15 @@ impl Config {
         self.values.extend(winner);
     }
 
+    /// The settings of processes, for everything that may end one.
+    ///
+    /// # Errors
+    /// What is wrong with the janitor's file and variables: what they were meant to say may be the stricter rule.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the commands of processes ask"))]
+    pub(crate) fn processes(&self) -> Result<&ProcessesSettings, Problems> {
+        Problems::none_or(self.janitor_problems.clone(), &self.settings.processes)
+    }
+
     /// What this environment sets of what a run does: key, value and variable.
     pub(crate) fn values_of_environment(&self) -> Vec<(String, String, String)> {
         let values = self.values.iter().filter(|value| !value.key.starts_with("output."));
@@ -247,7 +273,7 @@ pub(super) fn objections(dirs: &Dirs, path: &Path, text: &str, built_in: Vec<Pro
     if path == dirs.user_config {
         files.insert(0, ConfigFile::read(&dirs.system_config, false));
     }
-    resolve(files, dirs, &Environment::default(), &[], built_in).1
+    resolve(files, Janitor::default(), dirs, &Environment::default(), &[], built_in).1
 }
 
 /// Checks and stores one value; gives back how it is shown, or what is wrong with it.
@@ -271,7 +297,7 @@ fn store(
                 Origin::Environment(_) | Origin::Flag(_) => PathBuf::from(&text),
             };
             if text.is_empty() && setting.default.is_empty() {
-                store(settings, PathBuf::new());
+                store(settings, PathBuf::new())?;
                 return Ok(text);
             }
             if text.is_empty() {
@@ -286,7 +312,7 @@ fn store(
                 return Err(format!("{text:?} must be absolute or begin with `~/`"));
             }
             let shown = path.display().to_string();
-            store(settings, path);
+            store(settings, path)?;
             Ok(shown)
         }
         (Store::List(store), value) => {
@@ -296,7 +322,7 @@ fn store(
             };
             let list: Vec<String> = list.into_iter().filter(|element| !element.is_empty()).collect();
             let shown = list.join(", ");
-            store(settings, list);
+            store(settings, list)?;
             Ok(shown)
         }
         (Store::Flag(store), RawValue::Text(text)) => {

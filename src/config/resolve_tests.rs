@@ -7,7 +7,7 @@ use std::time::Duration;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 
 use super::*;
-use crate::policy::choices::{ActivitySource, MissingPolicy};
+use crate::policy::choices::{ActivitySource, CleanupMode, MissingPolicy};
 use crate::policy::duration::Limit;
 
 /// A home of its own, with files and variables.
@@ -153,6 +153,72 @@ fn a_bad_value_names_key_origin_value_and_a_right_example() {
         assert!(problems.starts_with(&format!("flag --flag: {key}: {text:?}: ")), "{problems}");
         assert!(problems.contains("; write for example `--flag "), "{problems}");
     }
+}
+
+#[test]
+fn settings_of_processes_are_read_from_a_file() {
+    let world = World::new().user(
+        "[processes]\nenabled = true\nsessions = \"~/s\"\nroot = \"/mnt\"\nmin_age = \"1h\"\nstale = \"2m\"\n\
+         heartbeat_interval = \"30s\"\ngrace = \"1s\"\nretention = \"never\"\nmax = \"100000\"\nmode = \"auto\"\n\
+         dry_run = false\nclean_on_start = true\nnotify = false\nsubreapers = [\"tini\", \"/usr/bin/conmon\"]\n",
+    );
+    let expected = ProcessesSettings {
+        enabled: true,
+        sessions: Some(world.folder.path().join("s")),
+        registry: None,
+        root: PathBuf::from("/mnt"),
+        min_age: Duration::from_secs(3_600),
+        stale: Duration::from_secs(120),
+        heartbeat_interval: Duration::from_secs(30),
+        grace: Duration::from_secs(1),
+        retention: Limit::Never,
+        max: 100_000,
+        mode: CleanupMode::Auto,
+        dry_run: false,
+        clean_on_start: true,
+        notify: false,
+        subreapers: vec!["tini".to_owned(), "/usr/bin/conmon".to_owned()],
+    };
+    assert_eq!(world.load(&[]).unwrap().processes(), Ok(&expected));
+}
+
+#[test]
+fn wrong_settings_of_processes_are_refused() {
+    let wrong = [
+        ("processes.enabled", "yes"),
+        ("processes.sessions", "relative"),
+        ("processes.root", "relative"),
+        ("processes.root", ""),
+        ("processes.min_age", "0m"),
+        ("processes.min_age", "never"),
+        ("processes.stale", "0s"),
+        ("processes.heartbeat_interval", "0s"),
+        ("processes.grace", "0s"),
+        ("processes.grace", "5"),
+        ("processes.retention", "0d"),
+        ("processes.max", "0"),
+        ("processes.max", "100001"),
+        ("processes.max", "-1"),
+        ("processes.max", "+1"),
+        ("processes.max", "1.5"),
+        ("processes.max", ""),
+        ("processes.max", "all"),
+        ("processes.mode", "Auto"),
+        ("processes.dry_run", "0"),
+        ("processes.clean_on_start", ""),
+        ("processes.notify", "on"),
+        ("processes.subreapers", "tini,bin/conmon"),
+    ];
+    for (key, text) in wrong {
+        let problems = World::new().load(&[Override::text(key, text, "--flag")]).unwrap_err().to_string();
+        assert!(problems.starts_with(&format!("flag --flag: {key}: ")), "{problems}");
+    }
+    // A relative folder is wrong in a variable too, unlike the map's: hooks run in every folder.
+    for variable in ["SESSION_SWEEP_PROCESSES_SESSIONS", "SESSION_SWEEP_PROCESSES_ROOT"] {
+        let problems = World::new().variable(variable, "x").load(&[]).unwrap_err().to_string();
+        assert!(problems.contains("\"x\" is not an absolute path"), "{problems}");
+    }
+    assert_eq!(World::new().variable("SESSION_SWEEP_PROCESSES_MAX", "1").load(&[]).unwrap().settings.processes.max, 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstream::ColorChoice;
 
 use crate::policy::bridge_url::BridgeUrl;
-use crate::policy::choices::{ActivitySource, MissingPolicy};
+use crate::policy::choices::{ActivitySource, CleanupMode, MissingPolicy};
 use crate::policy::duration::{InvalidDuration, Limit, parse_duration, parse_wait};
 use crate::providers::row::Provider;
 
@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) bridge: BridgeSettings,
     /// The registry of numbered sessions.
     pub(crate) registry: RegistrySettings,
+    /// Processes that CLIs left behind.
+    pub(crate) processes: ProcessesSettings,
     /// When output is coloured.
     pub(crate) color: ColorChoice,
     /// Every provider: the built-in ones, changed by and followed by the rows of the files.
@@ -76,6 +78,41 @@ pub(crate) struct RegistrySettings {
     pub(crate) wait: Duration,
 }
 
+/// Processes that CLIs left behind, and the janitor's records of sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProcessesSettings {
+    /// Whether `sweep` and `audit` look at processes.
+    pub(crate) enabled: bool,
+    /// The folder of the janitor's records; `None`: `sessions` in Claude Code's home.
+    pub(crate) sessions: Option<PathBuf>,
+    /// The janitor's list of its records; `None`: `registry.jsonl` among them. Only a variable of the janitor names it.
+    pub(crate) registry: Option<PathBuf>,
+    /// What stands in the place of `/` where processes are looked up.
+    pub(crate) root: PathBuf,
+    /// Younger processes and records are never cleaned up.
+    pub(crate) min_age: Duration,
+    /// How old the heartbeat of a tracked session gets before it counts as stale.
+    pub(crate) stale: Duration,
+    /// Signs of life closer together than this are not written.
+    pub(crate) heartbeat_interval: Duration,
+    /// How long a process has to end by itself before it is killed.
+    pub(crate) grace: Duration,
+    /// How long the records of completed sessions are kept.
+    pub(crate) retention: Limit,
+    /// How many processes one run ends at most.
+    pub(crate) max: usize,
+    /// Whether somebody is asked first.
+    pub(crate) mode: CleanupMode,
+    /// Whether a clean-up that is not told otherwise only shows.
+    pub(crate) dry_run: bool,
+    /// Whether the start of a session cleans up first.
+    pub(crate) clean_on_start: bool,
+    /// Whether the desktop is told when something was ended.
+    pub(crate) notify: bool,
+    /// Programs that adopt orphans besides process 1 and `systemd --user`.
+    pub(crate) subreapers: Vec<String>,
+}
+
 /// One setting. `section.name` in its key is `name` under `[section]` in a file.
 #[derive(Debug)]
 pub(crate) struct Setting {
@@ -99,22 +136,25 @@ pub(super) enum Store {
     /// One text; the function says what is wrong with it.
     Text(fn(&mut Settings, &str) -> Result<(), String>),
     /// A path, in which `~` has been expanded.
-    Path(fn(&mut Settings, PathBuf)),
+    Path(fn(&mut Settings, PathBuf) -> Result<(), String>),
     /// A list of texts; comma-separated in the environment.
-    List(fn(&mut Settings, Vec<String>)),
+    List(fn(&mut Settings, Vec<String>) -> Result<(), String>),
     /// `true` or `false`.
     Flag(fn(&mut Settings, bool)),
 }
 
 /// All settings, in the order in which they are shown.
-pub(crate) static SETTINGS: [Setting; 19] = [
+pub(crate) static SETTINGS: [Setting; 33] = [
     Setting {
         key: "map.dir",
         other_variable: Some("CLAUDE_SESSION_DIR"),
         default: "/tmp/claude_sessions",
         example: "/var/lib/bridge/sessions",
         doc: "Folder of the bridge's `session_map.json`; in a file absolute or below `~`.",
-        store: Store::Path(|settings, path| settings.map_dir = path),
+        store: Store::Path(|settings, path| {
+            settings.map_dir = path;
+            Ok(())
+        }),
     },
     Setting {
         key: "map.idle",
@@ -170,7 +210,10 @@ pub(crate) static SETTINGS: [Setting; 19] = [
         default: "",
         example: "claude,codex",
         doc: "Model names to look at (a list; comma-separated in the environment); empty: all.",
-        store: Store::List(|settings, list| settings.models = list),
+        store: Store::List(|settings, list| {
+            settings.models = list;
+            Ok(())
+        }),
     },
     Setting {
         key: "map.post_prune",
@@ -210,6 +253,7 @@ pub(crate) static SETTINGS: [Setting; 19] = [
         doc: "A file whose text is sent to the bridge as bearer token; in a file absolute or below `~`.",
         store: Store::Path(|settings, path| {
             settings.bridge.token_file = Some(path).filter(|path| !path.as_os_str().is_empty());
+            Ok(())
         }),
     },
     Setting {
@@ -234,7 +278,10 @@ pub(crate) static SETTINGS: [Setting; 19] = [
         default: "$XDG_STATE_HOME/session-sweep/registry",
         example: "/srv/coordination",
         doc: "Folder of the registry of numbered sessions, `claude_sessions.json`; in a file absolute or below `~`.",
-        store: Store::Path(|settings, path| settings.registry.base = path),
+        store: Store::Path(|settings, path| {
+            settings.registry.base = path;
+            Ok(())
+        }),
     },
     Setting {
         key: "registry.enabled",
@@ -269,6 +316,134 @@ pub(crate) static SETTINGS: [Setting; 19] = [
         store: Store::Text(|settings, text| wait(text).map(|wait| settings.registry.wait = wait)),
     },
     Setting {
+        key: "processes.enabled",
+        other_variable: None,
+        default: "false",
+        example: "true",
+        doc: "Whether `sweep` and `audit` look at processes that CLIs left behind.",
+        store: Store::Flag(|settings, enabled| settings.processes.enabled = enabled),
+    },
+    Setting {
+        key: "processes.sessions",
+        other_variable: None,
+        default: "",
+        example: "~/.claude/sessions",
+        doc: "Folder of the janitor's records of sessions, absolute; empty: `sessions` in Claude Code's home.",
+        store: Store::Path(|settings, path| {
+            let named = !path.as_os_str().is_empty();
+            settings.processes.sessions = named.then(|| absolute(path)).transpose()?;
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "processes.root",
+        other_variable: None,
+        default: "/",
+        example: "/",
+        doc: "Where `proc`, `sys/fs/cgroup` and `run/systemd/sessions` are looked up, absolute; only processes that are the same in `/proc` are ever ended.",
+        store: Store::Path(|settings, path| absolute(path).map(|root| settings.processes.root = root)),
+    },
+    Setting {
+        key: "processes.min_age",
+        other_variable: None,
+        default: "10m",
+        example: "10m",
+        doc: "Processes and records that are younger than this are never cleaned up.",
+        store: Store::Text(|settings, text| duration(text).map(|min_age| settings.processes.min_age = min_age)),
+    },
+    Setting {
+        key: "processes.stale",
+        other_variable: None,
+        default: "5m",
+        example: "5m",
+        doc: "How old the heartbeat of a tracked session gets before it counts as stale.",
+        store: Store::Text(|settings, text| duration(text).map(|stale| settings.processes.stale = stale)),
+    },
+    Setting {
+        key: "processes.heartbeat_interval",
+        other_variable: None,
+        default: "1m",
+        example: "1m",
+        doc: "Signs of life of a session that are closer together than this are not written.",
+        store: Store::Text(|settings, text| {
+            duration(text).map(|heartbeat_interval| settings.processes.heartbeat_interval = heartbeat_interval)
+        }),
+    },
+    Setting {
+        key: "processes.grace",
+        other_variable: None,
+        default: "5s",
+        example: "5s",
+        doc: "How long a process has after SIGTERM before it gets SIGKILL.",
+        store: Store::Text(|settings, text| duration(text).map(|grace| settings.processes.grace = grace)),
+    },
+    Setting {
+        key: "processes.retention",
+        other_variable: None,
+        default: "7d",
+        example: "7d",
+        doc: "How long the records of completed sessions are kept; `never` removes none.",
+        store: Store::Text(|settings, text| limit(text).map(|retention| settings.processes.retention = retention)),
+    },
+    Setting {
+        key: "processes.max",
+        other_variable: None,
+        default: "20",
+        example: "20",
+        doc: "How many orphans one run ends at most, from 1 to 100000.",
+        store: Store::Text(|settings, text| count(text).map(|max| settings.processes.max = max)),
+    },
+    Setting {
+        key: "processes.mode",
+        other_variable: None,
+        default: "interactive",
+        example: "auto",
+        doc: "Whether orphans are ended only after a question (`interactive`) or without one (`auto`).",
+        store: Store::Text(|settings, text| {
+            text.parse::<CleanupMode>()
+                .map(|mode| settings.processes.mode = mode)
+                .map_err(|invalid| invalid.to_string())
+        }),
+    },
+    Setting {
+        key: "processes.dry_run",
+        other_variable: None,
+        default: "true",
+        example: "false",
+        doc: "Whether `processes clean` without a flag only shows what it would do.",
+        store: Store::Flag(|settings, dry_run| settings.processes.dry_run = dry_run),
+    },
+    Setting {
+        key: "processes.clean_on_start",
+        other_variable: None,
+        default: "false",
+        example: "true",
+        doc: "Whether `processes register`, at the start of a session, cleans up first.",
+        store: Store::Flag(|settings, clean_on_start| settings.processes.clean_on_start = clean_on_start),
+    },
+    Setting {
+        key: "processes.notify",
+        other_variable: None,
+        default: "true",
+        example: "false",
+        doc: "Whether a desktop notice tells that something was ended, where there is `notify-send`.",
+        store: Store::Flag(|settings, notify| settings.processes.notify = notify),
+    },
+    Setting {
+        key: "processes.subreapers",
+        other_variable: None,
+        default: "",
+        example: "tini,/usr/bin/conmon",
+        doc: "Programs (a name or an absolute path each) that adopt orphans, besides process 1 and `systemd --user`.",
+        store: Store::List(|settings, list| {
+            if let Some(program) = list.iter().find(|program| !program.starts_with('/') && program.contains('/')) {
+                return Err(format!("{program:?} is neither a name nor an absolute path"));
+            }
+            settings.processes.subreapers = list;
+            Ok(())
+        }),
+    },
+    Setting {
         key: "output.color",
         other_variable: None,
         default: "auto",
@@ -295,6 +470,16 @@ fn wait(text: &str) -> Result<Duration, String> {
     Ok(limit.duration().unwrap_or(Duration::ZERO))
 }
 
+fn absolute(path: PathBuf) -> Result<PathBuf, String> {
+    if path.is_absolute() { Ok(path) } else { Err(format!("{:?} is not an absolute path", path.to_string_lossy())) }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let count = text.parse().ok().filter(|count| is_number && (1..=100_000).contains(count));
+    count.ok_or_else(|| "not a whole number from 1 to 100000".to_owned())
+}
+
 fn limit(text: &str) -> Result<Limit, String> {
     text.parse().map_err(|invalid: InvalidDuration| invalid.reason().to_owned())
 }
@@ -318,6 +503,23 @@ impl Settings {
                 timeout: Limit::Never,
                 prune_heartbeats: Limit::Never,
                 wait: Duration::ZERO,
+            },
+            processes: ProcessesSettings {
+                enabled: false,
+                sessions: None,
+                registry: None,
+                root: PathBuf::new(),
+                min_age: Duration::ZERO,
+                stale: Duration::ZERO,
+                heartbeat_interval: Duration::ZERO,
+                grace: Duration::ZERO,
+                retention: Limit::Never,
+                max: 0,
+                mode: CleanupMode::Interactive,
+                dry_run: true,
+                clean_on_start: false,
+                notify: false,
+                subreapers: Vec::new(),
             },
             color: ColorChoice::Never,
             providers,

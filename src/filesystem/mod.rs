@@ -16,6 +16,7 @@ mod own;
 pub(crate) mod proc;
 mod regular;
 mod remove;
+mod remove_folder;
 mod replace;
 mod sidecar;
 mod snapshot;
@@ -34,6 +35,7 @@ pub(crate) use own::{Created, create, create_unflushed, write_own, write_unflush
 pub(crate) use regular::read_regular;
 pub(crate) use remove::remove_file;
 pub(crate) use remove::remove_unchanged;
+pub(crate) use remove_folder::{FolderRemoval, remove_folder, remove_unfinished_folder};
 pub(crate) use replace::{HOLD, Prepared, Replaced};
 pub(crate) use snapshot::{Snapshot, SnapshotError};
 pub(crate) use temporary::{discard_leftovers, has_leftovers, remove_leftovers};

@@ -155,6 +155,15 @@ pub(crate) fn discard_leftovers(folder: &Path, names: &[&OsStr]) -> Result<usize
     Ok(removed)
 }
 
+/// The same in a folder that is open for listing.
+pub(super) fn discard_leftovers_in(folder: &OwnedFd, names: &[&OsStr]) -> io::Result<usize> {
+    let mut removed = 0;
+    for (_, name) in leftovers_in(folder, names)? {
+        removed += usize::from(remove_own(folder.as_fd(), &name)?);
+    }
+    Ok(removed)
+}
+
 /// Whether runs that were killed left something beside any of `filenames` in `folder`.
 pub(crate) fn has_leftovers(folder: &Path, filenames: &[&OsStr]) -> Result<bool, FileError> {
     Ok(!leftovers(folder, filenames)?.1.is_empty())
@@ -167,20 +176,25 @@ type Leftover<'f> = (&'f OsStr, OsString);
 fn leftovers<'f>(folder: &Path, filenames: &[&'f OsStr]) -> Result<(OwnedFd, Vec<Leftover<'f>>), FileError> {
     let failed = |error: Errno| FileError::io(folder, "look for leftovers in")(error);
     let fd = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let found = leftovers_in(&fd, filenames).map_err(failed)?;
+    Ok((fd, found))
+}
+
+fn leftovers_in<'f>(folder: &OwnedFd, filenames: &[&'f OsStr]) -> rustix::io::Result<Vec<Leftover<'f>>> {
     let mut found = Vec::new();
-    for entry in Dir::read_from(&fd).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         let target = filenames.iter().find_map(|target| Some((*target, pid_in(name, target)?)));
         match target {
             Some((_, pid)) if is_alive(pid) => {
-                log::debug!("{} belongs to the living process {pid}", folder.join(name).display());
+                log::debug!("{} belongs to the living process {pid}", name.display());
             }
             Some((target, _)) => found.push((target, name.to_owned())),
             None => {}
         }
     }
-    Ok((fd, found))
+    Ok(found)
 }
 
 /// Removes one leftover if it is a file of ours and its target is there.

@@ -1,4 +1,4 @@
-//! What the user chose for the session map, beyond thresholds.
+//! What the user chose, beyond thresholds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,6 +26,15 @@ pub(crate) enum ActivitySource {
     Content,
 }
 
+/// Whether somebody is asked before left-behind processes are ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CleanupMode {
+    /// Nothing is ended that nobody agreed to.
+    Interactive,
+    /// Nobody is asked.
+    Auto,
+}
+
 /// Why a text is no [`MissingPolicy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}: write for example keep, prune or after:24h", self.reason())]
@@ -40,6 +49,11 @@ pub(crate) enum InvalidMissingPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("known are mtime and content")]
 pub(crate) struct InvalidActivitySource;
+
+/// A text that is neither `interactive` nor `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("known are interactive and auto")]
+pub(crate) struct InvalidCleanupMode;
 
 impl InvalidMissingPolicy {
     /// What is wrong, without an example of what is right.
@@ -97,6 +111,27 @@ impl fmt::Display for ActivitySource {
     }
 }
 
+impl FromStr for CleanupMode {
+    type Err = InvalidCleanupMode;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCleanupMode> {
+        match text {
+            "interactive" => Ok(Self::Interactive),
+            "auto" => Ok(Self::Auto),
+            _ => Err(InvalidCleanupMode),
+        }
+    }
+}
+
+impl fmt::Display for CleanupMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interactive => "interactive",
+            Self::Auto => "auto",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +154,15 @@ mod tests {
             assert_eq!(text.parse::<ActivitySource>().unwrap().to_string(), text);
         }
         assert!("ctime".parse::<ActivitySource>().is_err());
+    }
+
+    #[test]
+    fn cleanup_modes_are_read_and_shown() {
+        for text in ["interactive", "auto"] {
+            assert_eq!(text.parse::<CleanupMode>().unwrap().to_string(), text);
+        }
+        for text in ["", "Auto", "automatic", " auto", "off"] {
+            assert_eq!(text.parse::<CleanupMode>(), Err(InvalidCleanupMode), "{text:?}");
+        }
     }
 }

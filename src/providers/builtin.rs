@@ -7,6 +7,7 @@
 //! `--settings={…}` and `--mcp-config={…}` did). So it follows `--`, or is joined to its own option where the CLI takes
 //! nothing after `--` for a prompt (Gemini CLI, Qwen Code, Copilot CLI).
 
+use super::builtin_processes as processes;
 use super::own_cleanup::OwnCleanup;
 use super::pattern::PathPattern;
 use super::row::{Database, Hazard, Home, LiveRule, Provider, WorkingFolder};
@@ -24,7 +25,11 @@ fn claude() -> Provider {
         transcripts: patterns(&["projects/*/{id}.jsonl"]),
         subagents: patterns(&["projects/*/{id}/subagents/agent-*.jsonl", "projects/*/agent-*.jsonl"]),
         working_folder: WorkingFolder::Field(texts(&["cwd"])),
-        live: vec![LiveRule::Records(pattern("sessions/*.json"))],
+        live: vec![
+            LiveRule::Records(pattern("sessions/*.json")),
+            // Seen in 2.1.328; workers of a daemon that was killed stay in it (anthropics/claude-code issue 78454).
+            LiveRule::Roster(pattern("daemon/roster.json")),
+        ],
         resume: texts(&["claude", "-p", "--output-format", "json", "--resume", "{id}", "--", "{prompt}"]),
         fork: texts(&[
             "claude",
@@ -43,6 +48,7 @@ fn claude() -> Provider {
             key: "cleanupPeriodDays".to_owned(),
             default_days: 30,
         }),
+        processes: processes::claude(),
         ..row("claude")
     }
 }
@@ -64,9 +70,15 @@ fn codex() -> Provider {
         ]),
         subagent_field: texts(&["payload", "parent_thread_id"]),
         working_folder: WorkingFolder::Field(texts(&["payload", "cwd"])),
-        live: vec![LiveRule::HeldLock(pattern("thread-writer-locks/{id}.lock")), LiveRule::OpenTranscript],
+        live: vec![
+            LiveRule::HeldLock(pattern("thread-writer-locks/{id}.lock")),
+            LiveRule::OpenTranscript,
+            // `daemon.pid` in 0.169; `app-server.pid` and `app-server-updater.pid` in 0.152.
+            LiveRule::DaemonPid(pattern("app-server-daemon/*.pid")),
+        ],
         resume: texts(&["codex", "exec", "--skip-git-repo-check", "--json", "resume", "{id}", "--", "{prompt}"]),
         hazards: vec![Hazard::Archived],
+        processes: processes::codex(),
         ..row("codex")
     }
 }
@@ -82,6 +94,7 @@ fn gemini() -> Provider {
         resume: texts(&["gemini", "-o", "json", "--resume", "{id}", "--prompt={prompt}"]),
         hazards: vec![Hazard::GeminiRetention],
         own_cleanup: Some(OwnCleanup::GeminiRetention),
+        processes: processes::gemini(),
         ..row("gemini")
     }
 }
@@ -98,6 +111,7 @@ fn qwen() -> Provider {
         live_home: Some(home(&["QWEN_HOME"], ".qwen")),
         resume: texts(&["qwen", "-o", "json", "-r", "{id}", "--prompt={prompt}"]),
         fork: texts(&["qwen", "-o", "json", "--fork-session", "-r", "{id}", "--prompt={prompt}"]),
+        processes: processes::qwen(),
         ..row("qwen")
     }
 }
@@ -117,6 +131,7 @@ fn opencode() -> Provider {
                 .to_owned(),
         }),
         resume: texts(&["opencode", "run", "--format", "json", "-s", "{id}", "--", "{prompt}"]),
+        processes: processes::opencode(),
         ..row("opencode")
     }
 }
@@ -130,6 +145,7 @@ fn copilot() -> Provider {
         working_folder: WorkingFolder::Field(texts(&["data", "context", "cwd"])),
         live: vec![LiveRule::PidFile(pattern("session-state/{id}/inuse.*.lock"))],
         resume: texts(&["copilot", "--output-format", "json", "--resume={id}", "--prompt={prompt}"]),
+        processes: processes::copilot(),
         ..row("copilot")
     }
 }
@@ -142,6 +158,7 @@ fn cursor() -> Provider {
         transcripts: patterns(&["chats/*/{id}/store.db", "projects/*/agent-transcripts/{id}.jsonl"]),
         resume: texts(&["cursor-agent", "-p", "--resume", "{id}", "--", "{prompt}"]),
         complete: false,
+        processes: processes::cursor(),
         ..row("cursor")
     }
 }
@@ -154,6 +171,7 @@ fn amp() -> Provider {
         transcripts: patterns(&["threads/{id}.json"]),
         resume: texts(&["amp", "threads", "continue", "{id}", "--execute={prompt}"]),
         complete: false,
+        processes: processes::amp(),
         ..row("amp")
     }
 }
@@ -170,6 +188,7 @@ fn goose() -> Provider {
         }),
         resume: texts(&["goose", "run", "--resume", "--session-id", "{id}", "--text={prompt}"]),
         complete: false,
+        processes: processes::goose(),
         ..row("goose")
     }
 }
@@ -191,12 +210,13 @@ pub(crate) fn row(name: &str) -> Provider {
         resume: Vec::new(),
         fork: Vec::new(),
         hazards: Vec::new(),
+        processes: super::row::ProcessRules::default(),
         own_cleanup: None,
         complete: true,
     }
 }
 
-fn texts(items: &[&str]) -> Vec<String> {
+pub(super) fn texts(items: &[&str]) -> Vec<String> {
     items.iter().map(|&item| item.to_owned()).collect()
 }
 

@@ -46,6 +46,25 @@ fn the_page_lists_every_rows_command() {
 }
 
 #[test]
+fn the_page_lists_every_rows_programs_and_variables() {
+    let cells = table("### Which processes are theirs");
+    let listed: Vec<_> = cells.iter().map(|cells| format!("| {} |", cells.join(" | "))).collect();
+    let code = |items: Vec<String>| match items.as_slice() {
+        [] => "none".to_owned(),
+        items => items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", "),
+    };
+    let row = |provider: &super::Provider| {
+        let rules = &provider.processes;
+        let programs = rules.cli.iter().map(ToString::to_string);
+        let programs = programs.filter(|text| !text.starts_with("nodejs ") && !text.starts_with("bun ")).collect();
+        let [session, marks] = [&rules.session_variables, &rules.marks].map(|variables| code(variables.clone()));
+        format!("| {} | {} | {session} | {marks} |", provider.name, code(programs))
+    };
+    let rows: Vec<_> = builtin::rows().iter().map(row).collect();
+    assert_eq!(listed, rows, "docs/providers.md must hold:\n{}", rows.join("\n"));
+}
+
+#[test]
 fn the_page_says_of_every_row_whether_all_its_places_are_known() {
     for (cells, row) in table("## Built in").iter().zip(builtin::rows()) {
         assert_eq!(cells[2].starts_with("observed: "), row.complete, "{}", row.name);

@@ -4,6 +4,7 @@
 //! "not found" is told apart from "could not look"; nothing here writes.
 
 pub(crate) mod builtin;
+mod builtin_processes;
 pub(crate) mod conversation;
 pub(crate) mod database;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::own_cleanup::OwnCleanup;
 use super::pattern::PathPattern;
+use crate::policy::process_pattern::{CommandLine, ProgramPattern};
 
 /// One AI coding CLI.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,8 @@ pub(crate) struct Provider {
     pub(crate) fork: Vec<String>,
     /// What is known to go wrong when a session of this CLI is resumed.
     pub(crate) hazards: Vec<Hazard>,
+    /// Which processes are the CLI's own, and which it starts.
+    pub(crate) processes: ProcessRules,
     /// What the CLI deletes of its sessions by itself, if anything.
     pub(crate) own_cleanup: Option<OwnCleanup>,
     /// Whether these patterns cover every place in which the CLI keeps a session. Where that is unproven a session that
@@ -89,6 +92,56 @@ pub(crate) enum LiveRule {
     PidFile(PathPattern),
     /// The process that has a session open holds its transcript open.
     OpenTranscript,
+    /// A JSON file in which a daemon lists itself and its workers, each with pid, start and session
+    /// (`daemon/roster.json`).
+    Roster(PathPattern),
+    /// A JSON file with the pid and the start of a daemon that may serve several sessions (`app-server-daemon/daemon.pid`).
+    DaemonPid(PathPattern),
+}
+
+/// How a CLI's processes are known. It is what a process says of itself, so it nominates and never decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ProcessRules {
+    /// The CLI itself.
+    pub(crate) cli: Vec<ProgramPattern>,
+    /// What it starts and may leave behind: shells, servers, sandboxes. Others start such programs, too.
+    pub(crate) helpers: Vec<ProgramPattern>,
+    /// Variables in which it tells what it starts its session's id.
+    pub(crate) session_variables: Vec<String>,
+    /// Variables that show what it starts that it did. People may set some of them as well.
+    pub(crate) marks: Vec<String>,
+}
+
+/// What a process is to a CLI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The CLI itself.
+    Cli,
+    /// Something that it may have started.
+    Helper,
+}
+
+#[cfg_attr(not(test), expect(dead_code, reason = "for the commands that look at processes"))]
+impl ProcessRules {
+    /// What a process is by its command line. Helpers are described more closely: `codex mcp-server` is a server, though
+    /// its program is the CLI.
+    pub(crate) fn part(&self, process: &CommandLine<'_>) -> Option<Part> {
+        let is = |patterns: &[ProgramPattern]| patterns.iter().any(|pattern| pattern.matches(process));
+        if is(&self.helpers) {
+            return Some(Part::Helper);
+        }
+        is(&self.cli).then_some(Part::Cli)
+    }
+
+    /// Every variable that shows that the CLI started a process.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.session_variables.iter().chain(&self.marks).map(String::as_str)
+    }
+
+    /// Whether a process of this short name can be one of them; where not, its command line need not be read.
+    pub(crate) fn may_match_comm(&self, comm: &[u8]) -> bool {
+        self.cli.iter().chain(&self.helpers).any(|pattern| pattern.may_match_comm(comm))
+    }
 }
 
 /// What is known to go wrong when a session is resumed.

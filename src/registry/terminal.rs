@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::filesystem::proc::{Proc, Process};
+use crate::filesystem::proc::{Proc, Process, terminal_name};
 use crate::policy::session_id::SessionId;
 
 /// Variables in which CLIs tell what they start their own session's id: Claude Code since 2.1.132, Codex since 0.93.
@@ -238,22 +238,9 @@ fn passing_session(proc: &Proc, ancestors: &[Process]) -> Option<u32> {
 
 /// A process's controlling terminal, and the leader of its session.
 fn tty(proc: &Proc, process: &Process, boot: &str) -> Option<(Terminal, ProcessKey)> {
-    let label = (process.terminal != 0).then(|| device_name(process.terminal))?;
+    let label = (process.terminal != 0).then(|| terminal_name(process.terminal))?;
     let leader = ProcessKey::of(&proc.process(process.session).ok()??, boot);
     Some((Terminal { key: Key::Tty(leader.clone()), label, process: Some(leader.clone()) }, leader))
-}
-
-/// What a terminal's device is called (the kernel's `Documentation/admin-guide/devices.txt`).
-fn device_name(device: u32) -> String {
-    // As the kernel encodes a device number for programs.
-    let (major, minor) = ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xf_ff00));
-    match (major, minor) {
-        (136..=143, _) => format!("/dev/pts/{}", (major - 136) * 256 + minor),
-        (4, 64..) => format!("/dev/ttyS{}", minor - 64),
-        (4, _) => format!("/dev/tty{minor}"),
-        (5, 1) => "/dev/console".to_owned(),
-        _ => format!("tty {major}:{minor}"),
-    }
 }
 
 fn cli_session(cli: &str, id: &str, process: ProcessKey) -> Option<Terminal> {
@@ -275,20 +262,6 @@ fn tmux(proc: &Proc, server: &str, pane: &str, boot: &str) -> Option<Terminal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn devices_have_their_names() {
-        for (device, name) in [
-            (0x8803, "/dev/pts/3"),
-            (0x8901, "/dev/pts/257"),
-            (0x401, "/dev/tty1"),
-            (0x440, "/dev/ttyS0"),
-            (0x501, "/dev/console"),
-            (0xcc40, "tty 204:64"),
-        ] {
-            assert_eq!(device_name(device), name, "{device:x}");
-        }
-    }
 
     #[test]
     fn a_terminal_ends_with_the_process_that_it_is_known_by() {

@@ -25,6 +25,7 @@ mod machine;
 mod numbered;
 mod plugin;
 mod post_prune;
+mod processes_config;
 mod provider_rows;
 mod prune;
 mod real_trees;

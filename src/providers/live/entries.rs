@@ -102,3 +102,17 @@ pub(super) fn first_number(path: &Path) -> Option<u32> {
     let digits = name[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&name[start..start + digits]).ok()?.parse().ok()
 }
+
+/// Whether a name is the number of a process: `1415.json`, `pid-7.json`, `7-0a1b2c3d.json` (Qwen Code).
+pub(super) fn is_named_by_pid(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(OsStr::to_str) else { return false };
+    let (stem, extension) = name.split_once('.').unwrap_or((name, "json"));
+    let number = stem.strip_prefix("pid-").unwrap_or(stem);
+    let number = match number.split_once('-') {
+        Some((number, token)) if token.len() == 8 && token.bytes().all(|byte| byte.is_ascii_hexdigit()) => number,
+        Some(_) => return false,
+        None => number,
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits(number) && number.parse::<u32>().is_ok() && extension.bytes().all(|byte| byte.is_ascii_alphabetic())
+}

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::super::record_time;
-use super::Liveness;
+use super::signs::Standing;
 use crate::filesystem::proc::Proc;
 
 /// Where Linux keeps the id that the first part of a `pidDomain` repeats.
@@ -20,43 +20,109 @@ const MACHINE_ID: &str = "/etc/machine-id";
 /// How much later than its record a process may seem to start: the kernel tells the time of boot in whole seconds.
 pub(super) const START_TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 
+/// How a record names a process.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct WrittenProcess {
+    pub(super) pid: Option<u32>,
+    start: Option<String>,
+    started_at: Option<DateTime<Utc>>,
+    namespace: Option<u64>,
+    machine: Option<String>,
+    pub(super) last_activity: Option<DateTime<Utc>>,
+}
+
+impl WrittenProcess {
+    fn of(value: &Value) -> Self {
+        let time = |names: &[&str]| match field(value, names)? {
+            Value::Number(number) => record_time::from_number(number.as_f64()?),
+            Value::String(text) => record_time::from_text(text),
+            _ => None,
+        };
+        let domain = field(value, &["pidDomain"]).and_then(Value::as_str);
+        Self {
+            pid: pid(value, "pid"),
+            start: field(value, &["procStart", "proc_start"]).map(|start| match start {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            }),
+            started_at: time(&["startedAt", "started_at"]),
+            namespace: field(value, &["pidNs"]).and_then(Value::as_u64).or_else(|| namespace_in(domain?)),
+            machine: domain.and_then(machine_in).map(str::to_owned),
+            last_activity: time(&["updatedAt"]).max(time(&["statusUpdatedAt"])).max(time(&["startedAt"])),
+        }
+    }
+}
+
 /// What a process wrote about itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LiveRecord {
-    pub(super) pid: Option<u32>,
     pub(super) session: String,
-    pub(super) start: Option<String>,
-    pub(super) started_at: Option<DateTime<Utc>>,
-    pub(super) namespace: Option<u64>,
-    pub(super) machine: Option<String>,
-    pub(super) last_activity: Option<DateTime<Utc>>,
+    pub(super) process: WrittenProcess,
 }
 
 impl LiveRecord {
     /// Parses a record; `None` when it is no JSON object that names a session.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(text).ok()?;
-        let field = |names: &[&str]| names.iter().find_map(|name| value.get(name)).filter(|value| !value.is_null());
-        let text = |names: &[&str]| field(names).and_then(Value::as_str);
-        let time = |names: &[&str]| match field(names)? {
-            Value::Number(number) => record_time::from_number(number.as_f64()?),
-            Value::String(text) => record_time::from_text(text),
-            _ => None,
-        };
-        let domain = text(&["pidDomain"]);
+        let session = session(&value)?;
+        Some(Self { session, process: WrittenProcess::of(&value) })
+    }
+}
+
+/// What a daemon wrote about itself and its workers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Roster {
+    pub(super) supervisor: Option<WrittenProcess>,
+    /// With the session of each, if it has one yet.
+    pub(super) workers: Vec<(Option<String>, WrittenProcess)>,
+}
+
+impl Roster {
+    /// Parses a list; `None` when it is no JSON object.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(text).ok()?;
+        let workers = value.as_object()?.get("workers").and_then(Value::as_object);
+        let worker = |worker: &Value| (session(worker), WrittenProcess::of(worker));
         Some(Self {
-            pid: field(&["pid"]).and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok()),
-            session: text(&["sessionId", "session_id"])?.to_owned(),
-            start: field(&["procStart", "proc_start"]).map(|start| match start {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            }),
-            started_at: time(&["startedAt", "started_at"]),
-            namespace: field(&["pidNs"]).and_then(Value::as_u64).or_else(|| namespace_in(domain?)),
-            machine: domain.and_then(machine_in).map(str::to_owned),
-            last_activity: time(&["updatedAt"]).max(time(&["statusUpdatedAt"])).max(time(&["startedAt"])),
+            supervisor: pid(&value, "supervisorPid")
+                .map(|pid| WrittenProcess { pid: Some(pid), ..WrittenProcess::default() }),
+            workers: workers.map(|workers| workers.values().map(worker).collect()).unwrap_or_default(),
         })
     }
+}
+
+/// What a daemon without workers wrote about itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct DaemonRecord {
+    pub(super) pid: u32,
+    pub(super) process: WrittenProcess,
+}
+
+impl DaemonRecord {
+    /// Parses a record; `None` when it is no JSON object that names a process.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(text).ok()?;
+        let mut process = WrittenProcess::of(&value);
+        let pid = process.pid?;
+        if let Some(identity) = field(&value, &["processIdentity"]) {
+            let boot = identity.get("bootId").and_then(Value::as_str);
+            let ticks = identity.get("startTicks").map(|ticks| ticks.as_str().map_or(ticks.to_string(), str::to_owned));
+            process.start = boot.zip(ticks).map(|(boot, ticks)| format!("{boot}:{ticks}")).or(process.start);
+        }
+        Some(Self { pid, process })
+    }
+}
+
+fn field<'v>(value: &'v Value, names: &[&str]) -> Option<&'v Value> {
+    names.iter().find_map(|name| value.get(name)).filter(|value| !value.is_null())
+}
+
+fn pid(value: &Value, name: &str) -> Option<u32> {
+    field(value, &[name]).and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok())
+}
+
+fn session(value: &Value) -> Option<String> {
+    field(value, &["sessionId", "session_id"]).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// The inode number in `linux:<machine id>:pid:[4026531836]`.
@@ -95,20 +161,19 @@ impl<'p> Host<'p> {
         self.boot_time.get_or_init(|| self.proc.boot_time().ok()).is_some_and(|boot| time + START_TOLERANCE < boot)
     }
 
-    /// Whether the process that wrote a record at `time` ended when this machine last did. Our boot says nothing of
-    /// processes elsewhere.
-    pub(super) fn has_ended_with_boot(&self, record: Option<&LiveRecord>, time: DateTime<Utc>) -> bool {
-        let machine = record.and_then(|record| record.machine.as_deref());
-        let may_be_elsewhere = machine.is_some_and(|written| self.machine_id() != Some(written));
+    /// Whether a process of which something was written at `time` ended when this machine last did. Our boot says
+    /// nothing of processes elsewhere.
+    fn has_ended_with_boot(&self, process: &WrittenProcess, time: DateTime<Utc>) -> bool {
+        let may_be_elsewhere = process.machine.as_deref().is_some_and(|written| self.machine_id() != Some(written));
         !may_be_elsewhere && self.is_before_boot(time)
     }
 
     /// Whether a record was written in another pid namespace or on another machine, where its pid means something else.
-    pub(super) fn is_foreign(&self, record: &LiveRecord) -> bool {
+    fn is_foreign(&self, process: &WrittenProcess) -> bool {
         let namespace = self.namespace.get_or_init(|| self.proc.pid_namespace().ok());
         // Machines without an id, or with one that is not ours to read, are not told apart.
-        let machines = || record.machine.as_deref().zip(self.machine_id());
-        record.namespace.zip(*namespace).is_some_and(|(written, own)| written != own)
+        let machines = || process.machine.as_deref().zip(self.machine_id());
+        process.namespace.zip(*namespace).is_some_and(|(written, own)| written != own)
             || machines().is_some_and(|(written, own)| written != own)
     }
 
@@ -118,26 +183,36 @@ impl<'p> Host<'p> {
         self.machine.get_or_init(id).as_deref().filter(|id| !id.is_empty())
     }
 
-    /// What a record proves. `written` is the time of its file, for records that do not tell when the process started.
-    pub(super) fn verdict(&self, record: &LiveRecord, pid: u32, written: DateTime<Utc>) -> Option<Liveness> {
-        let started_at = record.started_at.unwrap_or(written);
-        if self.is_foreign(record) {
-            return (!self.has_ended_with_boot(Some(record), started_at)).then(|| Liveness::Unverifiable {
-                reason: format!("process {pid} of another container or machine has recorded it"),
-            });
+    /// What became of a process. `written` is the time of the file, for those that do not tell when it started;
+    /// `subject` is what the process has recorded, for messages.
+    pub(super) fn standing(
+        &self,
+        process: &WrittenProcess,
+        pid: u32,
+        written: DateTime<Utc>,
+        subject: &str,
+    ) -> Standing {
+        let started_at = process.started_at.unwrap_or(written);
+        if self.is_foreign(process) {
+            let gone = matches!(self.proc.start_ticks(pid), Ok(None));
+            if self.has_ended_with_boot(process, started_at) || gone && self.has_ended_with_boot(process, written) {
+                return Standing::Gone;
+            }
+            let reason = format!("process {pid} of another container or machine has recorded {subject}");
+            return Standing::Unverifiable(reason);
         }
-        match self.same_process(record, pid, started_at) {
-            Ok(true) => Some(Liveness::Live { pid, last_activity: record.last_activity }),
-            Ok(false) => None,
-            Err(error) => Some(Liveness::Unverifiable {
-                reason: format!("process {pid} has recorded it and could not be examined: {error}"),
-            }),
+        match self.is_same(process, pid, started_at) {
+            Ok(true) => Standing::Live,
+            Ok(false) => Standing::Gone,
+            Err(error) => Standing::Unverifiable(format!(
+                "process {pid} has recorded {subject} and could not be examined: {error}"
+            )),
         }
     }
 
-    fn same_process(&self, record: &LiveRecord, pid: u32, started_at: DateTime<Utc>) -> std::io::Result<bool> {
+    fn is_same(&self, process: &WrittenProcess, pid: u32, started_at: DateTime<Utc>) -> std::io::Result<bool> {
         let Some(ticks) = self.proc.start_ticks(pid)? else { return Ok(false) };
-        let written = record.start.as_deref().unwrap_or_default();
+        let written = process.start.as_deref().unwrap_or_default();
         if let Ok(written) = written.parse::<u64>() {
             return Ok(written == ticks);
         }

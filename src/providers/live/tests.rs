@@ -1,7 +1,11 @@
-use super::super::row::{Home, WorkingFolder};
+use super::super::builtin;
+use super::super::pattern::PathPattern;
+use super::super::row::LiveRule;
 use super::*;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -59,24 +63,7 @@ impl World {
     }
 
     fn look_in(&self, rule: LiveRule, proc: &Proc) -> LiveSessions {
-        let provider = Provider {
-            name: "test".to_owned(),
-            models: Vec::new(),
-            home: Home::default(),
-            transcripts: Vec::new(),
-            subagents: Vec::new(),
-            id_field: Vec::new(),
-            database: None,
-            working_folder: WorkingFolder::Unknown,
-            live: vec![rule],
-            resume: Vec::new(),
-            fork: Vec::new(),
-            hazards: Vec::new(),
-            own_cleanup: None,
-            live_home: None,
-            subagent_field: Vec::new(),
-            complete: true,
-        };
+        let provider = Provider { live: vec![rule], ..builtin::row("test") };
         LiveSessions::gather(&provider, self.folder.path(), &|id| id == ID, proc)
     }
 }

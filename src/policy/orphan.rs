@@ -1,0 +1,405 @@
+//! Whether a process was left behind by an AI coding CLI whose session is over.
+//!
+//! Only what is proven counts. [`ROWS`] is the whole rule: each row may object, and a process that no row objects to is
+//! orphaned. A row that is taken out must turn a test red (`tests/mutate-guards`).
+
+use std::fmt;
+use std::time::Duration;
+
+use super::duration::format_age;
+
+/// What becomes of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    /// Its session is provably over: the only one that is ever ended.
+    Orphaned,
+    /// It cannot be told; it is left alone.
+    Unknown,
+    /// Somebody has it.
+    Owned,
+    /// It runs no more: there is nothing to end.
+    Gone,
+}
+
+impl Verdict {
+    /// The name in JSON and in tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Orphaned => "orphaned",
+            Self::Unknown => "unknown",
+            Self::Owned => "owned",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// From when on what counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Younger processes are left alone.
+    pub(crate) min_age: Duration,
+    /// How long a tracked session may go without a sign of life.
+    pub(crate) stale: Duration,
+}
+
+/// What a process is to the run that looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relation {
+    /// This very process.
+    Itself,
+    /// A process that started this one, or started one that did.
+    Ancestor,
+    /// A process that this one started.
+    Descendant,
+    /// One of the same terminal session (field 6 of `/proc/<pid>/stat`).
+    Session,
+}
+
+/// Where a process belongs, by its control group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// None that says anything.
+    None,
+    /// A unit of systemd that somebody starts and stops.
+    Service(String),
+    /// A container that this run is not in itself.
+    Container(String),
+    /// A login, a window or a command that somebody started.
+    Scope { name: String, state: Scope },
+}
+
+/// Whether somebody still has a scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Somebody has.
+    Open,
+    /// Nobody has; what is in it was left behind.
+    Closed,
+    /// It cannot be told, for this reason.
+    Unknown(String),
+}
+
+/// Who holds a process: the nearest that matters of its parent, the parent's parent, and so on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Parent {
+    /// It was adopted by pid 1, this user's `systemd --user` or a declared subreaper: whoever started it has ended.
+    Adopter(ProcessName),
+    /// An AI coding CLI.
+    Cli(ProcessName),
+    /// tmux, screen and the like.
+    Multiplexer(ProcessName),
+    /// An editor.
+    Editor(ProcessName),
+    /// A login shell.
+    LoginShell(ProcessName),
+    /// A process at a terminal.
+    AtTerminal(ProcessName),
+    /// Some other process that runs.
+    Other(ProcessName),
+    /// It is outside of what can be seen, or ended this very moment.
+    Unseen(u32),
+}
+
+/// A process for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProcessName {
+    pub(crate) pid: u32,
+    /// What it calls itself.
+    pub(crate) name: String,
+}
+
+/// What the records that the CLIs keep of their own processes say of this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Vendor {
+    /// Nothing.
+    Silent,
+    /// It runs a session.
+    Live(String),
+    /// It belongs to a CLI's daemon, which runs and would start it anew.
+    Worker { daemon: u32 },
+    /// Something that could not be checked or read may name it.
+    Unknown(String),
+}
+
+/// What is known of the session that a process belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    /// The process that the session's record names: the CLI.
+    pub(crate) owner: Owner,
+    /// Of a tracked session; `None` for one that only the CLI's own record names.
+    pub(crate) heartbeat: Option<Heartbeat>,
+    /// Its record says that it has ended.
+    pub(crate) is_completed: bool,
+}
+
+/// What became of the process that a record names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// It is the process in question.
+    Itself,
+    /// It runs.
+    Runs(u32),
+    /// It runs, and said this very moment that the session ends.
+    Ends(u32),
+    /// There is none of this number any more, or not since this boot.
+    Gone(u32),
+    /// The number is another process's by now.
+    Reused(u32),
+    /// It cannot be told, for this reason.
+    Unknown(String),
+}
+
+/// A tracked session's last sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heartbeat {
+    /// So long ago.
+    Ago(Duration),
+    /// It cannot be read, or lies in the future.
+    Unknown(String),
+}
+
+/// Everything that decides about one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) relation: Option<Relation>,
+    /// Whose it is, where not this user's; an error text where that cannot be read.
+    pub(crate) other_user: Result<Option<u32>, String>,
+    /// Why its number means something else here: another pid namespace. An error text where that cannot be read.
+    pub(crate) elsewhere: Result<Option<String>, String>,
+    /// An error text where the file that it runs cannot be read.
+    pub(crate) executable: Result<(), String>,
+    /// How long it has run; `None` where it would have started in the future.
+    pub(crate) age: Option<Duration>,
+    pub(crate) group: Result<Group, String>,
+    /// Its controlling terminal, which is open as long as it has one.
+    pub(crate) terminal: Option<String>,
+    pub(crate) parent: Parent,
+    pub(crate) vendor: Vendor,
+    /// A process below it that must not be ended, and why.
+    pub(crate) shelters: Option<(u32, String)>,
+    /// Something shows that a CLI started it, or it is one.
+    pub(crate) is_of_cli: bool,
+    pub(crate) session: Option<Session>,
+}
+
+/// One reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reason {
+    /// The row's name.
+    pub(crate) row: &'static str,
+    pub(crate) text: String,
+}
+
+/// A verdict with everything that speaks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) verdict: Verdict,
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// What may be objected to calling a process orphaned.
+struct Row {
+    name: &'static str,
+    object: fn(&Facts, &Limits) -> Option<Objection>,
+}
+
+/// Why a process is not orphaned, and which verdict that makes.
+struct Objection(Verdict, String);
+
+/// Somebody has it.
+fn owned(text: impl Into<String>) -> Option<Objection> {
+    Some(Objection(Verdict::Owned, text.into()))
+}
+
+/// It cannot be told.
+fn unknown(text: impl Into<String>) -> Option<Objection> {
+    Some(Objection(Verdict::Unknown, text.into()))
+}
+
+const fn row(name: &'static str, object: fn(&Facts, &Limits) -> Option<Objection>) -> Row {
+    Row { name, object }
+}
+
+/// The rule. Each row stands on a line of its own, which `tests/mutate-guards` takes out.
+#[rustfmt::skip]
+static ROWS: &[Row] = &[
+    row("itself", |facts, _| is(facts, Relation::Itself, "it is this very run")),
+    row("ancestor", |facts, _| is(facts, Relation::Ancestor, "it started this run")),
+    row("descendant", |facts, _| is(facts, Relation::Descendant, "this run started it")),
+    row("own-session", |facts, _| is(facts, Relation::Session, "it is in this run's own terminal session")),
+    row("other-user", |facts, _| other_user(facts)),
+    row("user-unknown", |facts, _| facts.other_user.as_ref().err().and_then(|why| unknown(format!("whose it is cannot be told: {why}")))),
+    row("elsewhere", |facts, _| facts.elsewhere.as_ref().ok()?.as_ref().and_then(|why| unknown(why.clone()))),
+    row("namespace-unknown", |facts, _| facts.elsewhere.as_ref().err().and_then(|why| unknown(format!("where it lives cannot be told: {why}")))),
+    row("executable-unknown", |facts, _| facts.executable.as_ref().err().and_then(|why| unknown(format!("what it runs cannot be told: {why}")))),
+    row("young", |facts, limits| young(facts, limits)),
+    row("age-unknown", |facts, _| if facts.age.is_none() { unknown("it would have started in the future") } else { None }),
+    row("service", |facts, _| service(facts)),
+    row("container", |facts, _| container(facts)),
+    row("group-unknown", |facts, _| facts.group.as_ref().err().and_then(|why| unknown(format!("its control group cannot be read: {why}")))),
+    row("terminal", |facts, _| facts.terminal.as_ref().and_then(|terminal| owned(format!("it is at {terminal}, which is open")))),
+    row("live-cli", |facts, _| if let Parent::Cli(by) = &facts.parent { owned(format!("{by} runs, an AI CLI that started it")) } else { None }),
+    row("multiplexer", |facts, _| if let Parent::Multiplexer(by) = &facts.parent { owned(format!("it is inside {by}")) } else { None }),
+    row("editor", |facts, _| if let Parent::Editor(by) = &facts.parent { owned(format!("{by} started it, an editor")) } else { None }),
+    row("login-shell", |facts, _| if let Parent::LoginShell(by) = &facts.parent { owned(format!("{by} started it, a login shell")) } else { None }),
+    row("at-terminal", |facts, _| if let Parent::AtTerminal(by) = &facts.parent { owned(format!("{by} started it, which is at a terminal")) } else { None }),
+    row("vendor", |facts, _| if let Vendor::Live(what) = &facts.vendor { owned(what.clone()) } else { None }),
+    row("daemon", |facts, _| if let Vendor::Worker { daemon } = facts.vendor { owned(format!("it is a worker of the CLI's daemon, process {daemon}, which would start it anew: end that one if need be")) } else { None }),
+    row("vendor-unknown", |facts, _| if let Vendor::Unknown(why) = &facts.vendor { unknown(why.clone()) } else { None }),
+    row("parent", |facts, limits| parent(facts, limits)),
+    row("shelters", |facts, _| facts.shelters.as_ref().and_then(|(pid, why)| owned(format!("it started process {pid}, which must not be ended: {why}")))),
+    row("owner", |facts, _| owner(facts)),
+    row("origin", |facts, _| if facts.is_of_cli { None } else { unknown("nothing shows that an AI CLI started it") }),
+    row("session", |facts, _| session(facts)),
+    row("heartbeat", |facts, limits| heartbeat(facts, limits)),
+];
+
+/// The names of all rows, in order.
+#[cfg(test)]
+pub(crate) fn rows() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.name)
+}
+
+/// Decides one process that runs.
+pub(crate) fn judge(facts: &Facts, limits: &Limits) -> Judgement {
+    let mut verdict = Verdict::Orphaned;
+    let mut reasons = Vec::new();
+    for row in ROWS {
+        if let Some(Objection(weight, text)) = (row.object)(facts, limits) {
+            verdict = verdict.max(weight);
+            reasons.push((weight, Reason { row: row.name, text }));
+        }
+    }
+    if verdict == Verdict::Orphaned {
+        return Judgement { verdict, reasons: evidence(facts) };
+    }
+    // What decides comes first.
+    reasons.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    Judgement { verdict, reasons: reasons.into_iter().map(|(_, reason)| reason).collect() }
+}
+
+/// What shows that a session is over, for people.
+fn evidence(facts: &Facts) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let mut say = |row, text: String| reasons.push(Reason { row, text });
+    if let Parent::Adopter(by) = &facts.parent {
+        say("parent", format!("whoever started it has ended: {by} adopted it"));
+    }
+    say("terminal", "it has no terminal".to_owned());
+    if let Some(session) = &facts.session {
+        match session.owner {
+            Owner::Gone(pid) => say("owner", format!("its session {} is over: process {pid} is gone", session.id)),
+            Owner::Reused(pid) => {
+                say(
+                    "owner",
+                    format!("its session {} is over: the number {pid} is another process's by now", session.id),
+                );
+            }
+            Owner::Ends(pid) => say("owner", format!("process {pid} ends its session {}", session.id)),
+            Owner::Itself | Owner::Runs(_) | Owner::Unknown(_) => {}
+        }
+        if let Some(Heartbeat::Ago(age)) = session.heartbeat {
+            say("heartbeat", format!("the last sign of life was {} ago", format_age(age)));
+        }
+    }
+    if let Ok(Group::Scope { name, state: Scope::Closed }) = &facts.group {
+        say("session", format!("nobody has {name} any more"));
+    }
+    reasons
+}
+
+fn is(facts: &Facts, relation: Relation, text: &str) -> Option<Objection> {
+    if facts.relation == Some(relation) { owned(text) } else { None }
+}
+
+fn other_user(facts: &Facts) -> Option<Objection> {
+    let user = facts.other_user.as_ref().ok()?.as_ref()?;
+    owned(format!("it is user {user}'s"))
+}
+
+fn young(facts: &Facts, limits: &Limits) -> Option<Objection> {
+    let age = facts.age.filter(|age| *age < limits.min_age)?;
+    owned(format!("it started {} ago, less than {}", format_age(age), format_age(limits.min_age)))
+}
+
+fn service(facts: &Facts) -> Option<Objection> {
+    let Ok(Group::Service(name)) = &facts.group else { return None };
+    owned(format!("it belongs to {name}"))
+}
+
+fn container(facts: &Facts) -> Option<Objection> {
+    let Ok(Group::Container(name)) = &facts.group else { return None };
+    owned(format!("it is in the container {name}"))
+}
+
+/// Only who was adopted has lost whoever started it.
+fn parent(facts: &Facts, limits: &Limits) -> Option<Objection> {
+    match &facts.parent {
+        Parent::Unseen(pid) => unknown(format!("its parent, process {pid}, cannot be seen")),
+        Parent::Other(by) => {
+            let is_stale = facts.session.as_ref().is_some_and(|session| {
+                session.owner == Owner::Itself
+                    && matches!(session.heartbeat, Some(Heartbeat::Ago(age)) if age > limits.stale)
+            });
+            let text = format!("{by} started it and runs");
+            if is_stale { unknown(format!("its session's heartbeat is stale, and {text}")) } else { owned(text) }
+        }
+        Parent::Adopter(_)
+        | Parent::Cli(_)
+        | Parent::Multiplexer(_)
+        | Parent::Editor(_)
+        | Parent::LoginShell(_)
+        | Parent::AtTerminal(_) => None,
+    }
+}
+
+/// What a session started goes on with it.
+fn owner(facts: &Facts) -> Option<Objection> {
+    let session = facts.session.as_ref()?;
+    match &session.owner {
+        Owner::Runs(pid) => owned(format!("its session {} runs: process {pid}", session.id)),
+        Owner::Unknown(why) => unknown(format!("whether its session {} runs cannot be told: {why}", session.id)),
+        Owner::Itself | Owner::Ends(_) | Owner::Gone(_) | Owner::Reused(_) => None,
+    }
+}
+
+/// Somebody must be known to have gone: the process of its session's record, or the scope that it was started in.
+fn session(facts: &Facts) -> Option<Objection> {
+    let owner = facts.session.as_ref().map(|session| &session.owner);
+    let is_over = matches!(owner, Some(Owner::Gone(_) | Owner::Reused(_) | Owner::Ends(_)));
+    match &facts.group {
+        _ if is_over => None,
+        Ok(Group::Scope { state: Scope::Closed, .. }) | Err(_) => None,
+        Ok(Group::Scope { name, state: Scope::Open }) => unknown(format!("{name} is not closed")),
+        Ok(Group::Scope { name, state: Scope::Unknown(why) }) => {
+            unknown(format!("whether {name} is closed cannot be told: {why}"))
+        }
+        Ok(Group::None | Group::Service(_) | Group::Container(_)) => {
+            unknown("no record and no login scope shows that its session is over")
+        }
+    }
+}
+
+fn heartbeat(facts: &Facts, limits: &Limits) -> Option<Objection> {
+    let session = facts.session.as_ref().filter(|session| !session.is_completed)?;
+    match session.heartbeat.as_ref()? {
+        Heartbeat::Ago(age) if *age > limits.stale => None,
+        Heartbeat::Ago(age) => {
+            owned(format!("its session {} gave a sign of life {} ago", session.id, format_age(*age)))
+        }
+        Heartbeat::Unknown(why) => {
+            unknown(format!("when its session {} gave a sign of life cannot be told: {why}", session.id))
+        }
+    }
+}
+
+impl fmt::Display for ProcessName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.pid)
+    }
+}
+
+#[cfg(test)]
+#[path = "orphan_tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+//! Which processes are looked at more closely: those that a record names, and those that look like a CLI's. It decides nothing.
+
+use std::cell::RefCell;
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustc_hash::FxHashMap;
+
+use super::survey::{Scene, Survey};
+use crate::filesystem::proc::{Proc, Stat};
+use crate::policy::process_pattern::CommandLine;
+use crate::providers::Catalogue;
+use crate::providers::live::Standing;
+use crate::providers::row::Part;
+
+/// What a process looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Likeness {
+    /// The provider's place.
+    pub(super) provider: usize,
+    pub(super) part: Part,
+}
+
+/// Tells processes by their command lines, each read once.
+pub(super) struct Programs<'p> {
+    proc: &'p Proc,
+    catalogue: &'p Catalogue,
+    known: RefCell<FxHashMap<u32, Option<Likeness>>>,
+}
+
+impl<'p> Programs<'p> {
+    pub(super) fn new(proc: &'p Proc, catalogue: &'p Catalogue) -> Self {
+        Self { proc, catalogue, known: RefCell::default() }
+    }
+
+    /// Whether a process is a CLI itself.
+    pub(super) fn is_cli(&self, process: &Stat) -> bool {
+        self.may_be_cli(process) && self.likeness(process).is_some_and(|likeness| likeness.part == Part::Cli)
+    }
+
+    /// Whether a process of this name may be a CLI: where not, its command line need not be read.
+    pub(super) fn may_be_cli(&self, process: &Stat) -> bool {
+        let patterns = || self.catalogue.iter().flat_map(|row| &row.provider.processes.cli);
+        process.runs() && patterns().any(|pattern| pattern.may_match_comm(process.name.as_bytes()))
+    }
+
+    /// What a process looks like by its command line.
+    pub(super) fn likeness(&self, process: &Stat) -> Option<Likeness> {
+        if let Some(known) = self.known.borrow().get(&process.pid) {
+            return *known;
+        }
+        let arguments = self.proc.arguments(process.pid).ok().flatten().unwrap_or_default();
+        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let executable = self.proc.executable(process.pid).ok().flatten();
+        let line = CommandLine {
+            comm: process.name.as_bytes(),
+            exe: executable.as_ref().map(|path| path.as_os_str().as_bytes()),
+            argv: &arguments,
+        };
+        let mut rows = self.catalogue.iter().enumerate();
+        let found = rows.find_map(|(provider, row)| {
+            row.provider.processes.part(&line).map(|part| Likeness { provider, part })
+        });
+        self.known.borrow_mut().insert(process.pid, found);
+        found
+    }
+}
+
+/// A process that is looked at more closely.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate<'s> {
+    pub(super) process: &'s Stat,
+    pub(super) likeness: Option<Likeness>,
+}
+
+/// The processes that a record names, this user's CLIs, and what looks like a CLI's helper and was adopted.
+pub(super) fn nominate<'s>(
+    scene: &Scene<'_>,
+    survey: &'s Survey,
+    programs: &Programs<'_>,
+    is_adopter: &dyn Fn(u32) -> bool,
+) -> (Vec<Candidate<'s>>, Vec<String>) {
+    let mut problems = Vec::new();
+    let mut candidates = Vec::new();
+    let recorded = recorded_pids(scene, survey);
+    for process in survey.table.iter().filter(|process| process.runs() && process.pid != 1) {
+        let is_recorded = recorded.contains(&process.pid);
+        let is_adopted = is_adopter(process.parent);
+        if !(is_recorded || is_adopted || programs.may_be_cli(process)) {
+            continue;
+        }
+        match scene.proc.owner(process.pid) {
+            Ok(Some(user)) if user == scene.here.user || is_recorded => {}
+            Ok(_) => continue,
+            Err(error) => {
+                problems.push(format!("process {} cannot be looked at: {error}", process.pid));
+                continue;
+            }
+        }
+        // Whose parent lives is that one's matter, unless it is a CLI itself.
+        let likeness = programs.likeness(process).filter(|likeness| is_adopted || likeness.part == Part::Cli);
+        if is_recorded || likeness.is_some() {
+            candidates.push(Candidate { process, likeness });
+        }
+    }
+    // What a CLI started is shown below it.
+    let pids: rustc_hash::FxHashSet<u32> = candidates.iter().map(|candidate| candidate.process.pid).collect();
+    let is_below = |candidate: &Candidate<'_>| {
+        let mut held = survey.table.ancestors(candidate.process.pid).take_while(|ancestor| !is_adopter(ancestor.pid));
+        !is_adopter(candidate.process.parent) && held.any(|ancestor| pids.contains(&ancestor.pid))
+    };
+    let below: Vec<bool> =
+        candidates.iter().map(|candidate| is_below(candidate) && !recorded.contains(&candidate.process.pid)).collect();
+    let mut below = below.into_iter();
+    candidates.retain(|_| !below.next().unwrap_or_default());
+    (candidates, problems)
+}
+
+/// The processes that run and that records name, the janitor's and the vendors'.
+fn recorded_pids(scene: &Scene<'_>, survey: &Survey) -> rustc_hash::FxHashSet<u32> {
+    use crate::policy::orphan::Owner;
+    let tracked = survey.records.iter().filter_map(|record| match super::sessions::owner_of(record, scene, survey) {
+        Owner::Runs(pid) => Some(pid),
+        _ => None,
+    });
+    let named = survey.named.iter().filter(|(_, named)| named.standing == Standing::Live).map(|(_, named)| named.pid);
+    tracked.chain(named).collect()
+}

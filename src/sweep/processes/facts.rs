@@ -1,0 +1,295 @@
+//! Everything that decides about one candidate, read from /proc and joined with what the records say.
+
+use std::io;
+use std::path::PathBuf;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::candidates::{Candidate, Programs};
+use super::sessions::{by_id, owner_of, tracked};
+use super::survey::{Scene, Survey};
+use crate::filesystem::proc::{Stat, terminal_name};
+use crate::policy::orphan::{Facts, Group, Heartbeat, Owner, Relation, Session, Vendor};
+use crate::processes::group::Groups;
+use crate::processes::parent::Adopters;
+use crate::providers::live::{Role, Standing};
+use crate::providers::row::{LiveRule, Part};
+
+/// Looks closer at candidates.
+pub(super) struct Inspector<'i> {
+    pub(super) scene: &'i Scene<'i>,
+    pub(super) survey: &'i Survey,
+    pub(super) programs: &'i Programs<'i>,
+    pub(super) adopters: &'i Adopters<'i>,
+    groups: Groups,
+    /// What this run is to others.
+    ancestors: FxHashSet<u32>,
+    session: Option<u32>,
+    /// The records of running processes, by pid.
+    tracked: FxHashMap<u32, usize>,
+}
+
+/// What was read of one process.
+#[derive(Debug, Clone)]
+pub(super) struct Inspected {
+    pub(super) facts: Facts,
+    /// The file that it runs.
+    pub(super) executable: Option<PathBuf>,
+    /// Its control groups as the kernel lists them.
+    pub(super) groups: Option<String>,
+    /// The session that it says it is of, whether or not anything else is known of that.
+    pub(super) session: Option<String>,
+}
+
+impl<'i> Inspector<'i> {
+    pub(super) fn new(
+        scene: &'i Scene<'i>,
+        survey: &'i Survey,
+        programs: &'i Programs<'i>,
+        adopters: &'i Adopters<'i>,
+    ) -> Self {
+        let own = scene.here.pid;
+        let own_groups = scene.proc.control_groups(own).ok().flatten().unwrap_or_default();
+        let tracked = survey.records.iter().enumerate().filter_map(|(place, record)| {
+            match owner_of(record, scene, survey) {
+                Owner::Runs(pid) => Some((pid, place)),
+                _ => None,
+            }
+        });
+        Self {
+            groups: Groups::new(&scene.settings.root, &own_groups),
+            ancestors: survey.table.ancestors(own).map(|ancestor| ancestor.pid).collect(),
+            session: survey.table.get(own).map(|process| process.session),
+            tracked: tracked.collect(),
+            scene,
+            survey,
+            programs,
+            adopters,
+        }
+    }
+
+    /// Reads what decides about a candidate; nothing when it is gone.
+    pub(super) fn inspect(&self, candidate: &Candidate<'_>) -> Option<Inspected> {
+        let process = candidate.process;
+        let proc = self.scene.proc;
+        let executable = gone(proc.executable(process.pid))?;
+        let groups = gone(proc.control_groups(process.pid))?;
+        let is_adopter = |pid| self.adopters.has(pid);
+        let group = match &groups {
+            Ok(groups) => Ok(self.groups.of(process.pid, groups, &self.survey.table, &is_adopter)),
+            Err(why) => Err(why.clone()),
+        };
+        let environment = gone(proc.environment(process.pid))?;
+        let (session, said) = self.session_of(process, &environment);
+        let facts = Facts {
+            relation: self.relation(process),
+            other_user: gone(proc.users(process.pid))?
+                .map(|users| (!users.are(self.scene.here.user)).then_some(users.effective)),
+            elsewhere: self.elsewhere(process)?,
+            executable: executable.as_ref().map(|_| ()).map_err(Clone::clone),
+            age: self.scene.here.age(process.start_ticks),
+            group,
+            terminal: (process.terminal != 0).then(|| terminal_name(process.terminal)),
+            parent: self.adopters.parent_of(process, &|process| self.programs.is_cli(process)),
+            vendor: self.vendor(candidate),
+            shelters: None,
+            is_of_cli: self.is_of_cli(candidate, &environment),
+            session,
+        };
+        Some(Inspected { facts, executable: executable.ok(), groups: groups.ok(), session: said })
+    }
+
+    fn relation(&self, process: &Stat) -> Option<Relation> {
+        let own = self.scene.here.pid;
+        if process.pid == own {
+            Some(Relation::Itself)
+        } else if self.ancestors.contains(&process.pid) {
+            Some(Relation::Ancestor)
+        } else if self.survey.table.ancestors(process.pid).any(|ancestor| ancestor.pid == own) {
+            Some(Relation::Descendant)
+        } else {
+            (self.session == Some(process.session)).then_some(Relation::Session)
+        }
+    }
+
+    /// Nothing when the process is gone.
+    fn elsewhere(&self, process: &Stat) -> Option<Result<Option<String>, String>> {
+        let namespace = gone(self.scene.proc.pid_namespace_of(process.pid))?;
+        Some(namespace.and_then(|namespace| match self.scene.here.namespace {
+            None => Err("this run's own pid namespace cannot be read".to_owned()),
+            Some(own) if own == namespace => Ok(None),
+            Some(_) => Ok(Some("it is in another pid namespace".to_owned())),
+        }))
+    }
+
+    /// What the vendors' own files say of a process.
+    fn vendor(&self, candidate: &Candidate<'_>) -> Vendor {
+        let pid = candidate.process.pid;
+        let mut doubt = None;
+        for (place, named) in self.survey.named.iter().filter(|(_, named)| named.pid == pid) {
+            let provider = &self.scene.catalogue.at(*place).provider.name;
+            match (&named.standing, named.role) {
+                (Standing::Gone, _) => {}
+                (Standing::Unverifiable(why), _) => doubt = Some(format!("{provider} names it in {}: {why}", named.path.display())),
+                (Standing::Live, Role::Worker { daemon, daemon_alive: true }) => return Vendor::Worker { daemon },
+                (Standing::Live, Role::Worker { daemon, daemon_alive: false }) => {
+                    doubt = Some(format!("it is a worker of {provider}'s daemon {daemon}, whose next one takes it over"));
+                }
+                (Standing::Live, Role::Daemon) => return Vendor::Live(format!("it is {provider}'s daemon")),
+                (Standing::Live, Role::Session) => {
+                    let session = named.session.as_deref().map_or_else(String::new, |session| format!(", session {session}"));
+                    return Vendor::Live(format!("{provider} has it among its own live processes{session}"));
+                }
+            }
+        }
+        if let Some(open) = self.open_transcript(candidate) {
+            return Vendor::Live(open);
+        }
+        let unread = candidate.likeness.and_then(|likeness| {
+            let provider = &self.scene.catalogue.at(likeness.provider).provider.name;
+            let why = self.survey.vendor_errors.get(&likeness.provider)?;
+            Some(format!("{provider}'s own list of live processes cannot be read: {why}"))
+        });
+        doubt.or(unread).map_or(Vendor::Silent, Vendor::Unknown)
+    }
+
+    /// The transcript that a CLI holds open, where its provider's do.
+    fn open_transcript(&self, candidate: &Candidate<'_>) -> Option<String> {
+        let likeness = candidate.likeness.filter(|likeness| likeness.part == Part::Cli)?;
+        let row = self.scene.catalogue.at(likeness.provider);
+        if !row.provider.live.contains(&LiveRule::OpenTranscript) {
+            return None;
+        }
+        let home = row.home.canonicalize().unwrap_or_else(|_| row.home.clone());
+        let mut found = None;
+        // Who may not look at its files learns nothing, and its parent and scope decide.
+        let _ = self.scene.proc.open_files(candidate.process.pid, |file| {
+            let path = file.path();
+            if path.starts_with(&home) && path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json") {
+                found = Some(format!("it has a session open: {}", path.display()));
+            }
+        });
+        found
+    }
+
+    /// Whether something shows that a CLI started a process, or it is one.
+    fn is_of_cli(&self, candidate: &Candidate<'_>, environment: &Result<Vec<Vec<u8>>, String>) -> bool {
+        let is_cli = candidate.likeness.is_some_and(|likeness| likeness.part == Part::Cli);
+        let rows = || self.scene.catalogue.iter().flat_map(|row| &row.provider.processes.marks);
+        let has_mark = || {
+            let environment = environment.as_ref().ok()?;
+            rows().find(|mark| variable(environment, mark).is_some())
+        };
+        is_cli || self.tracked.contains_key(&candidate.process.pid) || has_mark().is_some()
+    }
+
+    /// The session of a process: that of which it is the CLI, else those of the CLIs that started it. The id besides, also where
+    /// nothing is known of that.
+    fn session_of(&self, process: &Stat, environment: &Result<Vec<Vec<u8>>, String>) -> (Option<Session>, Option<String>) {
+        if let Some(place) = self.tracked.get(&process.pid) {
+            let record = &self.survey.records[*place];
+            let session = Session { owner: Owner::Itself, ..tracked(record, Owner::Itself, self.scene) };
+            let id = Some(session.id.clone());
+            return (Some(session), id);
+        }
+        let own = self.survey.named.iter().find(|(_, named)| named.pid == process.pid && named.standing == Standing::Live);
+        let own = own.and_then(|(_, named)| named.session.clone());
+        let environment = match environment {
+            Ok(environment) => environment,
+            Err(why) => {
+                let owner = Owner::Unknown(format!("its environment cannot be read: {why}"));
+                let session = Session { id: String::new(), owner, heartbeat: None, is_completed: false };
+                return (Some(session), own);
+            }
+        };
+        let names = self.scene.catalogue.iter().flat_map(|row| &row.provider.processes.session_variables);
+        let mut ids: Vec<String> = names.filter_map(|name| variable(environment, name)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        // All of them must be over: a CLI that another one started is the inner one's matter and the outer one's.
+        let sessions = ids.iter().filter_map(|id| by_id(id, self.scene, self.survey));
+        let session = sessions.max_by_key(|session| match &session.owner {
+            Owner::Runs(_) => 3,
+            Owner::Unknown(_) => 2,
+            Owner::Itself | Owner::Ends(_) => 1,
+            Owner::Gone(_) | Owner::Reused(_) => 0,
+        });
+        (session, own.or_else(|| ids.into_iter().next()))
+    }
+
+    /// Who among the processes below must not be ended with an orphan, and why.
+    pub(super) fn sheltered(&self, process: &Stat) -> Option<(u32, String)> {
+        let below = self.survey.table.descendants(process.pid);
+        below.into_iter().filter(|(below, _)| below.runs()).find_map(|(below, _)| {
+            let why = self.why_sheltered(below)?;
+            Some((below.pid, why))
+        })
+    }
+
+    fn why_sheltered(&self, process: &Stat) -> Option<String> {
+        match self.relation(process) {
+            Some(Relation::Session) | None => {}
+            Some(_) => return Some("it belongs to this run".to_owned()),
+        }
+        if process.terminal != 0 {
+            return Some(format!("it is at {}, which is open", terminal_name(process.terminal)));
+        }
+        match self.look_below(process) {
+            // Gone by now.
+            None => None,
+            Some(Err(why)) => Some(format!("it cannot be looked at: {why}")),
+            Some(Ok(why)) => why.map(ToOwned::to_owned),
+        }
+        .or_else(|| {
+            let named = self.survey.named.iter().find(|(_, named)| named.pid == process.pid);
+            let (place, named) = named.filter(|(_, named)| named.standing != Standing::Gone)?;
+            let provider = &self.scene.catalogue.at(*place).provider.name;
+            Some(format!("{provider} names it in {}", named.path.display()))
+        })
+        .or_else(|| {
+            let record = &self.survey.records[*self.tracked.get(&process.pid)?];
+            let fresh = match super::sessions::heartbeat_of(record, self.scene) {
+                Heartbeat::Ago(ago) => ago <= self.scene.settings.stale,
+                Heartbeat::Unknown(_) => true,
+            };
+            fresh.then(|| format!("it runs the session {}", record.session_id.as_str()))
+        })
+    }
+
+    /// What in /proc keeps a process below an orphan from being ended.
+    fn look_below(&self, process: &Stat) -> Option<Result<Option<&'static str>, String>> {
+        let proc = self.scene.proc;
+        let users = gone(proc.users(process.pid))?;
+        let groups = gone(proc.control_groups(process.pid))?;
+        let namespace = gone(proc.pid_namespace_of(process.pid))?;
+        let executable = gone(proc.executable(process.pid))?;
+        let look = || {
+            let is_adopter = |pid| self.adopters.has(pid);
+            let group = self.groups.of(process.pid, &groups?, &self.survey.table, &is_adopter);
+            executable?;
+            Ok(if !users?.are(self.scene.here.user) {
+                Some("it is another user's")
+            } else if Some(namespace?) != self.scene.here.namespace {
+                Some("it is in another pid namespace")
+            } else {
+                match group {
+                    Group::Service(_) => Some("it belongs to a service"),
+                    Group::Container(_) => Some("it is in a container"),
+                    Group::None | Group::Scope { .. } => None,
+                }
+            })
+        };
+        Some(look())
+    }
+}
+
+/// A value that could be read, the reason why not, or nothing where the process is gone.
+fn gone<T>(read: io::Result<Option<T>>) -> Option<Result<T, String>> {
+    read.map_err(|error| error.to_string()).transpose()
+}
+
+/// A variable's value, where it is a text.
+fn variable(environment: &[Vec<u8>], name: &str) -> Option<String> {
+    let value = environment.iter().find_map(|text| text.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    String::from_utf8(value.to_vec()).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,136 @@
+//! Of which session a process is, and what became of the process that stands for that.
+
+use std::time::Duration;
+
+use super::survey::{Scene, Survey, ago};
+use crate::filesystem::proc::Proc;
+use crate::policy::orphan::{Heartbeat, Owner, Session};
+use crate::processes::records::{Record, Source, Time};
+use crate::providers::live::Standing;
+
+/// How exactly the kernel tells when the machine started.
+const START_TOLERANCE: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+
+/// What became of the process that a record names.
+pub(super) fn owner_of(record: &Record, scene: &Scene<'_>, survey: &Survey) -> Owner {
+    let here = scene.here;
+    if let Some(doubt) = &record.doubt {
+        return Owner::Unknown(doubt.clone());
+    }
+    match (&record.hostname, &here.host) {
+        (Some(host), Some(own)) if host == own => {}
+        (Some(host), _) => return Owner::Unknown(format!("it was recorded on the host {host}")),
+        (None, _) => return Owner::Unknown("its record does not say on which host it is".to_owned()),
+    }
+    let Some(pid) = record.pid else { return Owner::Unknown("its record names no process".to_owned()) };
+    let process = survey.table.get(pid).filter(|process| process.runs());
+    let Some(mark) = &record.process else { return owner_without_mark(record, pid, scene, process.is_some()) };
+    match &here.boot_id {
+        None => return Owner::Unknown("this machine's boot id cannot be read".to_owned()),
+        Some(own) if *own != mark.boot_id => return Owner::Gone(pid),
+        Some(_) => {}
+    }
+    if mark.pid_namespace.zip(here.namespace).is_some_and(|(written, own)| written != own) {
+        return Owner::Unknown("it was recorded in another container".to_owned());
+    }
+    match process {
+        Some(process) if process.start_ticks == mark.start_ticks => Owner::Runs(pid),
+        Some(_) => Owner::Reused(pid),
+        None if Proc::is_hidden(pid) => Owner::Unknown(format!("process {pid} cannot be seen")),
+        None => Owner::Gone(pid),
+    }
+}
+
+/// What process-janitor's own hooks wrote: a number, and when the hook ran.
+fn owner_without_mark(record: &Record, pid: u32, scene: &Scene<'_>, runs: bool) -> Owner {
+    if !runs {
+        return if Proc::is_hidden(pid) { Owner::Unknown(format!("process {pid} cannot be seen")) } else { Owner::Gone(pid) };
+    }
+    let (Some(written), Ok(Some(started))) = (record.start_time.at(), scene.proc.start_time(pid)) else {
+        return Owner::Unknown(format!("process {pid} runs, and its record does not say since when it should"));
+    };
+    if started > written + START_TOLERANCE {
+        return Owner::Reused(pid);
+    }
+    Owner::Unknown(format!("process {pid} runs, and its record does not tell it from others of this number"))
+}
+
+/// When a tracked session gave its last sign of life.
+pub(super) fn heartbeat_of(record: &Record, scene: &Scene<'_>) -> Heartbeat {
+    if record.source == Source::Registry {
+        return Heartbeat::Unknown("its record is gone but for the registration".to_owned());
+    }
+    let time = match &record.last_heartbeat {
+        Time::Absent => &record.start_time,
+        time => time,
+    };
+    match time {
+        Time::At(time) => ago(*time, scene.now).map_or_else(Heartbeat::Unknown, Heartbeat::Ago),
+        Time::Absent => Heartbeat::Unknown("its record has none".to_owned()),
+        Time::Unreadable(text) => Heartbeat::Unknown(format!("{text:?} is no time")),
+    }
+}
+
+/// How long ago a session began, and how long ago it said that it ended.
+pub(super) fn age_of(record: &Record, scene: &Scene<'_>) -> Option<Duration> {
+    record.start_time.at().and_then(|time| ago(time, scene.now).ok())
+}
+
+/// How long ago a completed session ended.
+pub(super) fn completed_for(record: &Record, scene: &Scene<'_>) -> Option<Result<Duration, String>> {
+    record.is_completed().then(|| match &record.end_time {
+        Time::At(time) => ago(*time, scene.now),
+        Time::Absent => Err("its record does not say".to_owned()),
+        Time::Unreadable(text) => Err(format!("{text:?} is no time")),
+    })
+}
+
+/// A tracked session as its record has it.
+pub(super) fn tracked(record: &Record, owner: Owner, scene: &Scene<'_>) -> Session {
+    let is_ending = scene.ending == Some(&record.session_id);
+    Session {
+        id: record.session_id.as_str().to_owned(),
+        owner: match owner {
+            Owner::Runs(pid) if is_ending => Owner::Ends(pid),
+            // The number is that of the hook's own shell, which ends at once, whatever the session does.
+            Owner::Gone(pid) | Owner::Reused(pid) if record.process.is_none() => {
+                Owner::Unknown(format!("its record names process {pid}, a hook's, and not the CLI"))
+            }
+            owner => owner,
+        },
+        heartbeat: Some(heartbeat_of(record, scene)),
+        is_completed: record.is_completed() || is_ending,
+    }
+}
+
+/// A session by its id: as its record has it, else as the CLI's own record of the process has.
+pub(super) fn by_id(id: &str, scene: &Scene<'_>, survey: &Survey) -> Option<Session> {
+    if let Some(record) = survey.record(id) {
+        let session = tracked(record, owner_of(record, scene, survey), scene);
+        // A CLI that goes on in another process says so itself.
+        return Some(match vendor_owner(id, survey) {
+            Some(Owner::Runs(pid)) if !matches!(session.owner, Owner::Runs(_) | Owner::Ends(_)) => {
+                Session { owner: Owner::Runs(pid), ..session }
+            }
+            _ => session,
+        });
+    }
+    let owner = vendor_owner(id, survey)?;
+    Some(Session { id: id.to_owned(), owner, heartbeat: None, is_completed: false })
+}
+
+/// What became of a session's process by the vendors' files.
+fn vendor_owner(id: &str, survey: &Survey) -> Option<Owner> {
+    let of_session = survey.named.iter().filter(|(_, named)| named.session.as_deref() == Some(id));
+    let owners = of_session.map(|(_, named)| match &named.standing {
+        Standing::Live => Owner::Runs(named.pid),
+        Standing::Gone => Owner::Gone(named.pid),
+        Standing::Unverifiable(why) => Owner::Unknown(why.clone()),
+    });
+    // Whoever may live counts before whoever is gone.
+    owners.min_by_key(|owner| match owner {
+        Owner::Runs(_) => 0,
+        Owner::Unknown(_) => 1,
+        _ => 2,
+    })
+}
