@@ -106,19 +106,19 @@ fn claude(world: &World) -> Command {
 /// says after each.
 #[track_caller]
 fn live_through(world: &World, inputs: &[&str], version: &str) -> u32 {
-    let mut script = String::new();
-    for (number, name) in inputs.iter().enumerate() {
+    let step = |(number, name): (usize, &&str)| {
         let (input, command) = (recording(version, name), hook(name.split_once('-').map_or(*name, |(event, _)| event)));
         let session = json(&input)["session_id"].as_str().unwrap().to_owned();
-        script += &format!(
+        format!(
             "/bin/sh -c '{command}' <'{}' >out.{number} 2>&1; echo $? >status.{number}\n\
              cp \"$HOME/.claude/sessions/{session}/metadata.json\" record.{number}\n\
              kill -0 $child; echo $? >child.{number}\n",
             input.display()
-        );
-    }
+        )
+    };
+    let steps: String = inputs.iter().enumerate().map(step).collect();
     // What else the session has running goes on meanwhile.
-    script = format!("sleep 60 & child=$!\n{script}kill $child; exit 0\n");
+    let script = format!("sleep 60 & child=$!\n{steps}kill $child; exit 0\n");
     let child = claude(world).arg("-c").arg(script).stdin(Stdio::null()).spawn().unwrap();
     let pid = child.id();
     assert!(child.wait_with_output().unwrap().status.success());
@@ -285,9 +285,9 @@ fn hooks_follow_a_session_that_is_cleared() {
             assert_eq!(record["status"] == "completed", ends, "{version}, {name}: {record}");
         }
         assert_ne!(records[2]["session_id"], records[3]["session_id"], "{version}");
-        for number in 0..5 {
+        for (number, name) in inputs.iter().enumerate().take(5) {
             let status = fs_err::read_to_string(world.root().join(format!("child.{number}"))).unwrap();
-            assert_eq!(status, "0\n", "{version}: ended by {}", inputs[number]);
+            assert_eq!(status, "0\n", "{version}: ended by {name}");
         }
     }
 }
