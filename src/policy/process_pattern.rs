@@ -64,8 +64,8 @@ pub(crate) struct CommandLine<'c> {
 /// A pattern for the command line of a program, as words.
 ///
 /// The first word is the program: a glob (`*` is any text) against the last part of `argv[0]` and of the executable's
-/// path, or against the whole of them where the word holds a `/`. Each further word is a glob against one argument, in
-/// order. Between two words only options may stand; a word `**` allows any arguments there.
+/// path, or against the whole of them where the word holds a `/`. Each further word is such a glob against one argument,
+/// in order. Between two words only options may stand; a word `**` allows any arguments there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProgramPattern {
     words: Vec<String>,
@@ -103,6 +103,11 @@ impl ProgramPattern {
     /// Whether it says anything of the program.
     pub(crate) fn names_program(&self) -> bool {
         self.program().bytes().any(|byte| !matches!(byte, b'*' | b'/'))
+    }
+
+    /// Whether the program alone decides, whatever its arguments.
+    pub(crate) fn is_program_alone(&self) -> bool {
+        self.words.len() == 1
     }
 
     /// Whether a process runs this program.
@@ -145,8 +150,7 @@ impl ProgramPattern {
     }
 
     fn is_started_as(&self, path: &[u8]) -> bool {
-        let program = self.program().as_bytes();
-        glob(program, if program.contains(&b'/') { path } else { last_part(path) })
+        is_word(self.program(), path)
     }
 
     /// The short name is all that is known.
@@ -176,8 +180,7 @@ fn arguments_match(words: &[String], mut arguments: &[&[u8]]) -> bool {
         let Some((argument, following)) = arguments.split_first() else { return false };
         // An option is none of a script's names, though its value may end like one.
         let is_option = argument.starts_with(b"-");
-        if (!is_option || word.starts_with('-')) && glob(word.as_bytes(), argument) && arguments_match(rest, following)
-        {
+        if (!is_option || word.starts_with('-')) && is_word(word, argument) && arguments_match(rest, following) {
             return true;
         }
         if !is_option {
@@ -186,6 +189,11 @@ fn arguments_match(words: &[String], mut arguments: &[&[u8]]) -> bool {
         let value = usize::from(OPTIONS_WITH_VALUE.contains(argument)).min(following.len());
         arguments = &following[value..];
     }
+}
+
+/// Whether a word matches a path or an argument: the whole of it where the word holds a `/`, else its last part.
+fn is_word(word: &str, text: &[u8]) -> bool {
+    glob(word.as_bytes(), if word.contains('/') { text } else { last_part(text) })
 }
 
 /// Whether a name, perhaps cut off as `comm` is, can be one that a glob matches. It may be wrong where there is a `*`.
@@ -342,6 +350,8 @@ mod tests {
             ("a *a*b*", "a | - | a | xxaxxb", true),
             ("a *b*a", "a | - | a | aab", false),
             ("* x", "b | - | anything | x", true),
+            ("node *mcp*", "node | - | node | /h/mcp/bin/gemini", false),
+            ("node *mcp*", "node | - | node | /h/bin/mcp-x.js", true),
         ]);
     }
 

@@ -78,12 +78,18 @@ pub(crate) fn judge(facts: &RecordFacts, limits: &Limits, retention: Option<Dura
     };
     match (age, heartbeat) {
         (None, _) => (Fate::Unknown, format!("{gone}, but since when it exists cannot be told")),
-        (Some(age), _) if *age < limits.min_age => (Fate::Kept, format!("{gone}, but it is only {} old", format_age(*age))),
-        (_, Heartbeat::Unknown(why)) => (Fate::Unknown, format!("{gone}, but its last sign of life cannot be told: {why}")),
+        (Some(age), _) if *age < limits.min_age => {
+            (Fate::Kept, format!("{gone}, but it is only {} old", format_age(*age)))
+        }
+        (_, Heartbeat::Unknown(why)) => {
+            (Fate::Unknown, format!("{gone}, but its last sign of life cannot be told: {why}"))
+        }
         (_, Heartbeat::Ago(ago)) if *ago <= limits.stale => {
             (Fate::Kept, format!("{gone}, but there was a sign of life {} ago", format_age(*ago)))
         }
-        (_, Heartbeat::Ago(ago)) => (Fate::LeftOver, format!("{gone}; the last sign of life was {} ago", format_age(*ago))),
+        (_, Heartbeat::Ago(ago)) => {
+            (Fate::LeftOver, format!("{gone}; the last sign of life was {} ago", format_age(*ago)))
+        }
     }
 }
 
@@ -141,7 +147,11 @@ mod tests {
             (RecordFacts { processes: 1, ..completed(8 * DAY) }, RETENTION, Fate::Kept),
             (RecordFacts { doubt: Some("EACCES".to_owned()), ..completed(8 * DAY) }, RETENTION, Fate::Unknown),
             (RecordFacts { completed: Some(Err("soon".to_owned())), ..left_over() }, RETENTION, Fate::Unknown),
-            (RecordFacts { owner: Owner::Unknown("another host".to_owned()), ..completed(8 * DAY) }, RETENTION, Fate::Expired),
+            (
+                RecordFacts { owner: Owner::Unknown("another host".to_owned()), ..completed(8 * DAY) },
+                RETENTION,
+                Fate::Expired,
+            ),
         ] {
             assert_eq!(judge(&facts, &LIMITS, retention).0, fate, "{facts:?}");
         }

@@ -152,6 +152,7 @@ pub(crate) fn named(process: &Stat) -> ProcessName {
     ProcessName { pid: process.pid, name: name_of(process) }
 }
 
-fn name_of(process: &Stat) -> String {
+/// What a process calls itself.
+pub(crate) fn name_of(process: &Stat) -> String {
     String::from_utf8_lossy(process.name.as_bytes()).into_owned()
 }

@@ -15,14 +15,13 @@ const SHELLS: [&str; 5] = ["bash", "zsh", "sh", "dash", "fish"];
 
 /// Servers of the Model Context Protocol, which every CLI starts, under the names and through the runners that their
 /// documentation has. `npm exec` writes its command over its arguments.
-const SERVERS: [&str; 22] = [
+const SERVERS: [&str; 21] = [
     "mcp-server-*",
     "*-mcp-server",
     "npm exec *mcp*",
     "npm exec @modelcontextprotocol/*",
     "npx *mcp*",
     "npx @modelcontextprotocol/*",
-    "sh mcp-server-*",
     "node *mcp*",
     "node */@modelcontextprotocol/*",
     "bun *mcp*",
@@ -219,6 +218,7 @@ mod tests {
                 "gemini",
                 "node | /usr/bin/node | /usr/bin/node | /usr/lib/node_modules/@google/gemini-cli/bundle/gemini.js",
             ),
+            ("gemini", "node | /usr/bin/node | node | /home/mcp-user/.npm-global/bin/gemini"),
             ("gemini", "bun | /h/.bun/bin/bun | bun | /h/.bun/bin/gemini"),
             ("qwen", "node | /usr/bin/node | node | /usr/local/bin/qwen | -p | x"),
             ("qwen", "node | /usr/bin/node | node | /usr/lib/node_modules/@qwen-code/qwen-code/cli.js"),

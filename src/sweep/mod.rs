@@ -9,6 +9,7 @@ pub(crate) mod evidence;
 mod parallel;
 pub(crate) mod plan;
 pub(crate) mod post_prune;
+pub(crate) mod processes;
 mod recheck;
 pub(crate) mod resolve;
 mod through_bridge;

@@ -15,10 +15,13 @@ const CLAUDE: &str = include_str!("../fixtures/claude-row.toml");
 fn store(world: &mut World, home: &str) -> u32 {
     let project = format!("{home}/projects/-work");
     let line = |id: &str| format!("{{\"type\":\"user\",\"cwd\":\"/work\",\"sessionId\":\"{id}\"}}\n");
-    for (number, minutes) in [(1, 5), (2, 600), (3, 600), (4, 600), (5, 600), (6, 600)] {
+    for (number, minutes) in [(1, 5), (2, 600), (3, 600), (4, 600), (5, 600), (6, 600), (8, 600)] {
         world.file(&format!("{project}/{}.jsonl", id(number)), line(&id(number)), minutes);
     }
     let pid = world.sleeper();
+    let worker = json!({"pid": pid, "sessionId": id(8), "procStart": start_ticks(pid).to_string()});
+    let roster = json!({"supervisorPid": 4_194_304, "workers": {"33333333": worker}});
+    world.file(&format!("{home}/daemon/roster.json"), roster.to_string(), 0);
     let record = json!({"pid": pid, "sessionId": id(3), "procStart": start_ticks(pid).to_string()});
     world.file(&format!("{home}/sessions/{pid}.json"), record.to_string(), 0);
     world.file(&format!("{project}/{}/subagents/agent-0123.jsonl", id(4)), line(&id(4)), 7);
@@ -28,8 +31,8 @@ fn store(world: &mut World, home: &str) -> u32 {
 }
 
 fn map(model: &str) -> String {
-    let ids: Vec<String> = (1..=7).map(id).collect();
-    let chats = ["active", "idle", "in use", "below", "beside", "copy", "missing"];
+    let ids: Vec<String> = (1..=8).map(id).collect();
+    let chats = ["active", "idle", "in use", "below", "beside", "copy", "missing", "working"];
     let entries: Vec<_> = chats.iter().zip(&ids).map(|(chat, id)| (model, *chat, id.as_str())).collect();
     nested(&entries)
 }
@@ -66,6 +69,7 @@ fn the_built_in_claude_row_written_by_a_user_gives_the_same_result() {
         ("beside", "active/keep"),
         ("copy", "active/keep"),
         ("missing", "missing/keep"),
+        ("working", "in-use/keep"),
     ] {
         assert_eq!(verdict(&entries[chat]), expected, "{chat}");
     }
@@ -81,7 +85,8 @@ fn every_key_of_the_claude_row_counts() {
         ("transcripts = [\"projects/*/{id}.jsonl\"]", "transcripts = [\"projects/{id}.jsonl\"]"),
         ("subagents = [\"projects/*/{id}/subagents/agent-*.jsonl\", ", "subagents = ["),
         (", \"projects/*/agent-*.jsonl\"]", "]"),
-        ("live = { records = \"sessions/*.json\" }", "live = {}"),
+        ("records = \"sessions/*.json\", ", ""),
+        (", roster = \"daemon/roster.json\"", ""),
     ] {
         let mut world = World::new();
         store(&mut world, ".claude");

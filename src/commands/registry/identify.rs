@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::arguments::Identify;
-use super::ask::{say, somebody_is_there};
+use crate::commands::ask::{say, somebody_is_there};
 use super::talk::Talk;
 use super::{anchor, claims, clean_up_first};
 use crate::context::Context;

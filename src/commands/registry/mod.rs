@@ -1,7 +1,6 @@
 //! `session-sweep registry`: who works under which number.
 
 pub(super) mod arguments;
-mod ask;
 mod cleanup;
 mod heartbeat;
 mod identify;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::ask::{agrees, ask, say};
+use crate::commands::ask::{agrees, ask, say};
 use super::identify::{PROGRAM, own_number};
 use super::{claims, clean_up_first, rules};
 use crate::context::Context;

@@ -15,7 +15,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 
-use self::signs::{Scope, Signs};
+use self::signs::{Aim, Scope, Signs};
 #[cfg(doc)]
 use super::row::LiveRule;
 use super::row::Provider;
@@ -57,7 +57,7 @@ impl LiveSessions {
     /// Looks for the `wanted` sessions by all rules of a provider but [`LiveRule::OpenTranscript`], which needs the
     /// transcripts ([`OpenFiles`]).
     pub(crate) fn gather(provider: &Provider, home: &Path, wanted: &dyn Fn(&str) -> bool, proc: &Proc) -> Self {
-        let signs = Signs::read(provider, Scope { home, wanted, only_pid_names: false }, proc);
+        let signs = Signs::read(provider, Scope { home, wanted, aim: Aim::Sessions }, proc);
         let mut live = Self { sessions: FxHashMap::default(), errors: signs.errors };
         for sign in signs.found {
             let Some(session) = sign.session else { continue };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::super::row::Provider;
-use super::signs::{Role, Scope, Sign, Signs, Standing};
+use super::signs::{Aim, Role, Scope, Sign, Signs, Standing};
 use crate::filesystem::proc::Proc;
 use crate::policy::session_id::SessionId;
 
@@ -35,7 +35,7 @@ impl NamedProcesses {
     /// Reads the files of all rules of a provider but [`super::LiveRule::OpenTranscript`]. Of the records only those are
     /// opened whose name is the number of a process: `77.json`, `pid-77.json`, `77-0a1b2c3d.json`.
     pub(crate) fn gather(provider: &Provider, home: &Path, proc: &Proc) -> Self {
-        let scope = Scope { home, wanted: &|_| true, only_pid_names: true };
+        let scope = Scope { home, wanted: &|_| true, aim: Aim::Processes };
         let signs = Signs::read(provider, scope, proc);
         Self { processes: signs.found.into_iter().filter_map(NamedProcess::of).collect(), errors: signs.errors }
     }

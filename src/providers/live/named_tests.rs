@@ -328,6 +328,10 @@ fn a_daemon_is_known_by_boot_and_start() {
         world.add("app-server-daemon/daemon.pid", content);
         let named = world.gather("codex");
         assert_eq!((named.processes, named.errors.len()), (Vec::new(), 1), "{content:?}");
+        let rows = builtin::rows();
+        let codex = rows.iter().find(|row| row.name == "codex").unwrap();
+        let live = LiveSessions::gather(codex, world.folder.path(), &|_| true, &world.proc());
+        assert_eq!(live.errors, Vec::<String>::new(), "it would not name a session anyway");
     }
 }
 

@@ -63,9 +63,17 @@ pub(super) struct Scope<'s> {
     pub(super) home: &'s Path,
     /// The sessions that are asked for.
     pub(super) wanted: &'s dyn Fn(&str) -> bool,
-    /// Whether records are opened only where their name is the number of a process: others keep their files, also
-    /// secret ones, in the same folder.
-    pub(super) only_pid_names: bool,
+    pub(super) aim: Aim,
+}
+
+/// What the files are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// Which sessions are open. Daemons' own files, which name none, stay closed: one that cannot be read is no doubt.
+    Sessions,
+    /// Which processes there are. Records are opened only where their name is the number of a process: others keep their
+    /// files, also secret ones, in the same folder.
+    Processes,
 }
 
 /// All that a provider's files say.
@@ -88,8 +96,8 @@ impl Signs {
                 LiveRule::HeldLock(pattern) => signs.held_locks(pattern, scope, proc),
                 LiveRule::PidFile(pattern) => signs.pid_files(pattern, scope, proc),
                 LiveRule::Roster(pattern) => signs.rosters(pattern, scope, &host),
-                LiveRule::DaemonPid(pattern) => signs.daemons(pattern, scope, &host),
-                LiveRule::OpenTranscript => {}
+                LiveRule::DaemonPid(pattern) if scope.aim == Aim::Processes => signs.daemons(pattern, scope, &host),
+                LiveRule::DaemonPid(_) | LiveRule::OpenTranscript => {}
             }
         }
         signs
@@ -97,7 +105,7 @@ impl Signs {
 
     fn records(&mut self, pattern: &PathPattern, scope: Scope<'_>, host: &Host<'_>) {
         for Entry { path, .. } in entries(pattern, scope.home, scope.wanted, &mut self.errors) {
-            if scope.only_pid_names && !is_named_by_pid(&path) {
+            if scope.aim == Aim::Processes && !is_named_by_pid(&path) {
                 continue;
             }
             let named = first_number(&path);

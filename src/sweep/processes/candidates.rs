@@ -43,6 +43,15 @@ impl<'p> Programs<'p> {
         process.runs() && patterns().any(|pattern| pattern.may_match_comm(process.name.as_bytes()))
     }
 
+    /// Whether a process that has ended, and has nothing left but its name, may have been a CLI. What runs scripts may have run
+    /// any.
+    pub(super) fn was_cli(&self, process: &Stat) -> bool {
+        let name = process.name.as_bytes();
+        self.catalogue.iter().any(|row| {
+            row.provider.processes.cli.iter().any(|pattern| pattern.is_program_alone() && pattern.may_match_comm(name))
+        })
+    }
+
     /// What a process looks like by its command line.
     pub(super) fn likeness(&self, process: &Stat) -> Option<Likeness> {
         if let Some(known) = self.known.borrow().get(&process.pid) {
@@ -57,9 +66,8 @@ impl<'p> Programs<'p> {
             argv: &arguments,
         };
         let mut rows = self.catalogue.iter().enumerate();
-        let found = rows.find_map(|(provider, row)| {
-            row.provider.processes.part(&line).map(|part| Likeness { provider, part })
-        });
+        let found =
+            rows.find_map(|(provider, row)| row.provider.processes.part(&line).map(|part| Likeness { provider, part }));
         self.known.borrow_mut().insert(process.pid, found);
         found
     }

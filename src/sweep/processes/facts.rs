@@ -50,12 +50,11 @@ impl<'i> Inspector<'i> {
     ) -> Self {
         let own = scene.here.pid;
         let own_groups = scene.proc.control_groups(own).ok().flatten().unwrap_or_default();
-        let tracked = survey.records.iter().enumerate().filter_map(|(place, record)| {
-            match owner_of(record, scene, survey) {
+        let tracked =
+            survey.records.iter().enumerate().filter_map(|(place, record)| match owner_of(record, scene, survey) {
                 Owner::Runs(pid) => Some((pid, place)),
                 _ => None,
-            }
-        });
+            });
         Self {
             groups: Groups::new(&scene.settings.root, &own_groups),
             ancestors: survey.table.ancestors(own).map(|ancestor| ancestor.pid).collect(),
@@ -130,14 +129,18 @@ impl<'i> Inspector<'i> {
             let provider = &self.scene.catalogue.at(*place).provider.name;
             match (&named.standing, named.role) {
                 (Standing::Gone, _) => {}
-                (Standing::Unverifiable(why), _) => doubt = Some(format!("{provider} names it in {}: {why}", named.path.display())),
+                (Standing::Unverifiable(why), _) => {
+                    doubt = Some(format!("{provider} names it in {}: {why}", named.path.display()))
+                }
                 (Standing::Live, Role::Worker { daemon, daemon_alive: true }) => return Vendor::Worker { daemon },
                 (Standing::Live, Role::Worker { daemon, daemon_alive: false }) => {
-                    doubt = Some(format!("it is a worker of {provider}'s daemon {daemon}, whose next one takes it over"));
+                    doubt =
+                        Some(format!("it is a worker of {provider}'s daemon {daemon}, whose next one takes it over"));
                 }
                 (Standing::Live, Role::Daemon) => return Vendor::Live(format!("it is {provider}'s daemon")),
                 (Standing::Live, Role::Session) => {
-                    let session = named.session.as_deref().map_or_else(String::new, |session| format!(", session {session}"));
+                    let session =
+                        named.session.as_deref().map_or_else(String::new, |session| format!(", session {session}"));
                     return Vendor::Live(format!("{provider} has it among its own live processes{session}"));
                 }
             }
@@ -165,7 +168,9 @@ impl<'i> Inspector<'i> {
         // Who may not look at its files learns nothing, and its parent and scope decide.
         let _ = self.scene.proc.open_files(candidate.process.pid, |file| {
             let path = file.path();
-            if path.starts_with(&home) && path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json") {
+            if path.starts_with(&home)
+                && path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json")
+            {
                 found = Some(format!("it has a session open: {}", path.display()));
             }
         });
@@ -185,14 +190,19 @@ impl<'i> Inspector<'i> {
 
     /// The session of a process: that of which it is the CLI, else those of the CLIs that started it. The id besides, also where
     /// nothing is known of that.
-    fn session_of(&self, process: &Stat, environment: &Result<Vec<Vec<u8>>, String>) -> (Option<Session>, Option<String>) {
+    fn session_of(
+        &self,
+        process: &Stat,
+        environment: &Result<Vec<Vec<u8>>, String>,
+    ) -> (Option<Session>, Option<String>) {
         if let Some(place) = self.tracked.get(&process.pid) {
             let record = &self.survey.records[*place];
             let session = Session { owner: Owner::Itself, ..tracked(record, Owner::Itself, self.scene) };
             let id = Some(session.id.clone());
             return (Some(session), id);
         }
-        let own = self.survey.named.iter().find(|(_, named)| named.pid == process.pid && named.standing == Standing::Live);
+        let own =
+            self.survey.named.iter().find(|(_, named)| named.pid == process.pid && named.standing == Standing::Live);
         let own = own.and_then(|(_, named)| named.session.clone());
         let environment = match environment {
             Ok(environment) => environment,

@@ -6,8 +6,10 @@
 pub(crate) mod apply;
 mod candidates;
 mod facts;
+mod nearest;
 pub(crate) mod plan;
 mod sessions;
 mod survey;
 
-pub(crate) use survey::{Here, Scene};
+pub(crate) use nearest::nearest_cli;
+pub(crate) use survey::{Here, Scene, of_ticks, sessions_folder};

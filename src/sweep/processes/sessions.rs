@@ -44,7 +44,11 @@ pub(super) fn owner_of(record: &Record, scene: &Scene<'_>, survey: &Survey) -> O
 /// What process-janitor's own hooks wrote: a number, and when the hook ran.
 fn owner_without_mark(record: &Record, pid: u32, scene: &Scene<'_>, runs: bool) -> Owner {
     if !runs {
-        return if Proc::is_hidden(pid) { Owner::Unknown(format!("process {pid} cannot be seen")) } else { Owner::Gone(pid) };
+        return if Proc::is_hidden(pid) {
+            Owner::Unknown(format!("process {pid} cannot be seen"))
+        } else {
+            Owner::Gone(pid)
+        };
     }
     let (Some(written), Ok(Some(started))) = (record.start_time.at(), scene.proc.start_time(pid)) else {
         return Owner::Unknown(format!("process {pid} runs, and its record does not say since when it should"));

@@ -23,6 +23,8 @@ pub(crate) struct Scene<'s> {
     pub(crate) proc: &'s Proc,
     pub(crate) here: &'s Here,
     pub(crate) now: DateTime<Utc>,
+    /// Whether command lines and working folders are read of every process, not only of those that are to be ended.
+    pub(crate) in_detail: bool,
     /// The session that says this very moment that it ends.
     pub(crate) ending: Option<&'s RecordId>,
 }

@@ -1,0 +1,177 @@
+//! `session-sweep processes clean`: end what was left behind.
+
+use anyhow::Result;
+
+use super::arguments::Clean;
+use super::{Look, notice, seen};
+use crate::commands::ask::{agrees, say, somebody_is_there};
+use crate::commands::{UsageError, tell_when_quiet};
+use crate::context::Context;
+use crate::exit::ExitStatus;
+use crate::filesystem::{Lock, make_folder};
+use crate::output::View as _;
+use crate::output::escape::Escaped;
+use crate::output::processes::CleanView;
+use crate::policy::choices::CleanupMode;
+use crate::policy::orphan::Verdict;
+use crate::processes::records::RecordsError;
+use crate::sweep::processes::apply::{Applied, end_orphans, remove_records};
+use crate::sweep::processes::plan::Plan;
+
+const PROGRAM: &str = "session-sweep processes clean";
+
+/// What is to be done with a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Show,
+    Ask,
+    Do,
+}
+
+pub(super) fn run(context: &Context, arguments: &Clean) -> Result<ExitStatus> {
+    let look = Look::new(context)?;
+    let way = way(&look, arguments);
+    if way != Way::Show && context.now != context.started {
+        return Err(UsageError("--at rehearses another time, at which nothing can be ended: add --dry-run".to_owned()).into());
+    }
+    let mut run = Run { plan: look.plan(false)?, applied: None };
+    if way == Way::Ask && run.plan.has_work() && !run.is_agreed(context)? {
+        say("Cleanup cancelled; nothing was ended.");
+        return Ok(ExitStatus::Done);
+    }
+    if way != Way::Show {
+        run.apply(&look, PROGRAM)?;
+    }
+    context.output.show(&run.view(context))?;
+    tell_when_quiet(context.output, run.problems().iter());
+    Ok(run.status())
+}
+
+fn way(look: &Look<'_>, arguments: &Clean) -> Way {
+    let settings = look.settings;
+    match arguments {
+        Clean { dry_run: true, .. } => Way::Show,
+        Clean { auto: true, .. } | Clean { execute: true, yes: true, .. } => Way::Do,
+        Clean { execute: true, .. } => Way::Ask,
+        _ if settings.dry_run => Way::Show,
+        _ if settings.mode == CleanupMode::Auto || arguments.yes => Way::Do,
+        _ => Way::Ask,
+    }
+}
+
+/// A clean-up, done or only planned.
+pub(in crate::commands) struct Run {
+    plan: Plan,
+    applied: Option<Applied>,
+}
+
+impl Run {
+    /// Plans, and does it where there is a `program` to name in the lock, without asking.
+    pub(in crate::commands) fn new(context: &Context, program: Option<&str>) -> Result<Self> {
+        let look = Look::new(context)?;
+        let mut run = Self { plan: look.plan(false)?, applied: None };
+        if let Some(program) = program {
+            run.apply(&look, program)?;
+        }
+        Ok(run)
+    }
+
+    /// The same for `sweep` and `audit`: nothing where processes are not enabled.
+    pub(in crate::commands) fn where_enabled(context: &Context, program: Option<&str>) -> Result<Option<Self>> {
+        if !context.config.settings.processes.enabled {
+            return Ok(None);
+        }
+        Self::new(context, program).map(Some)
+    }
+
+    /// Shows what would be done, and asks.
+    fn is_agreed(&self, context: &Context) -> Result<bool> {
+        if !somebody_is_there() {
+            let why = "nobody is there to be asked; add --yes to do it without asking, or --dry-run to see what it would be";
+            return Err(UsageError(why.to_owned()).into());
+        }
+        self.view(context).text(&mut std::io::stderr(), context.output.style, context.output.verbose)?;
+        agrees("Proceed with cleanup?")
+    }
+
+    fn apply(&mut self, look: &Look<'_>, program: &str) -> Result<()> {
+        if !self.plan.has_work() {
+            self.applied = Some(Applied::default());
+            return Ok(());
+        }
+        let (context, settings) = (look.context, look.settings);
+        make_folder(&context.dirs.state)?;
+        // Two runs at once would each count their own twenty.
+        let path = context.dirs.state.join("processes-clean.lock");
+        let _cleaning = Lock::take(&path, context.lock(program)).map_err(RecordsError::Locked)?;
+        let scene = look.scene(false, None);
+        let (mut applied, fresh) = seen(end_orphans(&self.plan, &scene, settings.max, settings.grace))?;
+        let held = look.records.lock(&look.records_lock(), context.lock(program))?;
+        remove_records(&fresh, &mut applied, &held);
+        if settings.notify {
+            notice::show(context, &applied);
+        }
+        self.applied = Some(applied);
+        Ok(())
+    }
+
+    /// Whether something was or would be done.
+    pub(in crate::commands) fn has_work(&self) -> bool {
+        self.plan.has_work()
+    }
+
+    /// How a run of this alone ends.
+    pub(in crate::commands) fn status(&self) -> ExitStatus {
+        let is_complete = self.applied.as_ref().is_none_or(Applied::is_complete);
+        if is_complete && self.plan.problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial }
+    }
+
+    /// What could not be looked at or done.
+    pub(in crate::commands) fn problems(&self) -> Vec<String> {
+        let mut problems = self.plan.problems.clone();
+        let Some(applied) = &self.applied else { return problems };
+        problems.extend(applied.problems.iter().filter(|problem| !self.plan.problems.contains(problem)).cloned());
+        problems.extend(CleanView::failures(applied));
+        problems
+    }
+
+    /// For the run log: orphans found, processes ended, records removed.
+    pub(in crate::commands) fn totals(&self) -> crate::schedule::runs::ProcessTotals {
+        let applied = self.applied.as_ref();
+        crate::schedule::runs::ProcessTotals {
+            orphaned: self.plan.count(Verdict::Orphaned),
+            unknown: self.plan.count(Verdict::Unknown),
+            ended: applied.map_or(0, Applied::processes_ended),
+            refused: applied.map_or(0, Applied::left),
+            records_removed: applied.map_or(0, Applied::records_removed),
+        }
+    }
+
+    pub(in crate::commands) fn view<'v>(&'v self, context: &'v Context) -> CleanView<'v> {
+        CleanView { now: context.now, dirs: &context.dirs, plan: &self.plan, applied: self.applied.as_ref() }
+    }
+}
+
+/// Cleans up when a session starts, where the settings say so. Nobody can be asked there: what needs a question is only told.
+pub(super) fn at_start(look: &Look<'_>) -> Result<()> {
+    let mut run = Run { plan: look.plan(false)?, applied: None };
+    if !run.plan.has_work() {
+        return Ok(());
+    }
+    if look.settings.mode == CleanupMode::Auto && !look.settings.dry_run {
+        run.apply(look, "session-sweep processes register")?;
+        for problem in run.problems() {
+            log::warn!("{}", Escaped(&problem));
+        }
+        return Ok(());
+    }
+    let count = run.plan.orphaned_count();
+    if count > 0 {
+        let text = format!("{count} left behind by sessions that are over: see `session-sweep processes clean`");
+        log::warn!("{text}");
+        if look.settings.notify {
+            notice::say(look.context, &text);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Does what a plan says: ends what was left behind, then removes the records of sessions that are over.
+
+use std::time::Duration;
+
+use super::plan::{Item, Plan, RecordItem};
+use super::survey::Scene;
+use crate::policy::orphan::Verdict;
+use crate::processes::records::{HeldRecords, Removal};
+use crate::processes::terminate::{End, end_tree};
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    /// One per orphan of the plan, in its order.
+    pub(crate) ends: Vec<TreeEnd>,
+    /// One per record that was to go.
+    pub(crate) removals: Vec<RecordEnd>,
+    /// What could not be looked at when it was looked again.
+    pub(crate) problems: Vec<String>,
+}
+
+/// What became of an orphan and of what it started.
+#[derive(Debug)]
+pub(crate) struct TreeEnd {
+    pub(crate) item: Item,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Nothing was sent to any of them, for this reason.
+    Refused(String),
+    /// What became of each, in the order of [`Item::all`].
+    Done(Vec<End>),
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub(crate) struct RecordEnd {
+    pub(crate) session: String,
+    pub(crate) result: Result<Removal, String>,
+}
+
+impl Applied {
+    /// How many trees are gone for certain.
+    pub(crate) fn ended(&self) -> usize {
+        self.ends.iter().filter(|end| end.is_gone()).count()
+    }
+
+    /// How many were left alone or still run.
+    pub(crate) fn left(&self) -> usize {
+        self.ends.len() - self.ended()
+    }
+
+    /// How many processes ended by a signal of this run.
+    pub(crate) fn processes_ended(&self) -> usize {
+        let by_us = |end: &&End| matches!(end, End::Terminated | End::Killed);
+        self.ends.iter().map(|tree| tree.ends().iter().filter(by_us).count()).sum()
+    }
+
+    /// The memory that they had, in bytes.
+    pub(crate) fn freed(&self) -> u64 {
+        let of_tree = |tree: &TreeEnd| -> u64 {
+            let ended =
+                tree.item.all().zip(tree.ends()).filter(|(_, end)| matches!(end, End::Terminated | End::Killed));
+            ended.filter_map(|(process, _)| process.own_memory).sum()
+        };
+        self.ends.iter().map(of_tree).sum()
+    }
+
+    /// How many records are gone.
+    pub(crate) fn records_removed(&self) -> usize {
+        self.removals.iter().filter(|removal| removal.is_gone()).count()
+    }
+
+    /// Whether all was done that was to be done.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.left() == 0 && self.problems.is_empty() && self.removals.iter().all(RecordEnd::is_gone)
+    }
+}
+
+impl TreeEnd {
+    /// What became of each, as far as anything was sent.
+    pub(crate) fn ends(&self) -> &[End] {
+        match &self.outcome {
+            Outcome::Refused(_) => &[],
+            Outcome::Done(ends) => ends,
+        }
+    }
+
+    /// Whether none of them runs any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        match &self.outcome {
+            Outcome::Refused(_) => false,
+            Outcome::Done(ends) => ends.iter().all(|end| matches!(end, End::Terminated | End::Killed | End::Before)),
+        }
+    }
+}
+
+impl RecordEnd {
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.result, Ok(Removal::Gone | Removal::FolderStays(_)))
+    }
+}
+
+/// Ends the orphans of `shown`, at most `max` of them, each with what it started. All of it is looked at and judged again
+/// before: what is not orphaned any more is left alone.
+///
+/// # Errors
+/// /proc cannot be read.
+pub(crate) fn end_orphans(
+    shown: &Plan,
+    scene: &Scene<'_>,
+    max: usize,
+    grace: Duration,
+) -> std::io::Result<(Applied, Plan)> {
+    let fresh = Plan::make(scene)?;
+    let mut applied = Applied { problems: fresh.problems.clone(), ..Applied::default() };
+    let mut sent = 0;
+    for item in shown.orphans() {
+        let is_same = |other: &&Item| {
+            other.process.pid == item.process.pid && other.process.start_ticks == item.process.start_ticks
+        };
+        let now = fresh.processes.iter().find(is_same);
+        let outcome = match now {
+            None => Outcome::Done(vec![End::Before; item.all().count()]),
+            Some(now) if now.judgement.verdict != Verdict::Orphaned => {
+                let why = now.judgement.reasons.first().map_or("", |reason| reason.text.as_str());
+                Outcome::Refused(format!("it is {} by now: {why}", now.judgement.verdict.name()))
+            }
+            Some(_) if sent >= max => {
+                Outcome::Refused(format!("one run ends {max} at most; run it again, or allow more with --max"))
+            }
+            Some(now) => match now.targets(scene.here.user) {
+                Err(why) => Outcome::Refused(why),
+                Ok(targets) => {
+                    sent += 1;
+                    of_ends(end_tree(scene.proc, &targets, grace))
+                }
+            },
+        };
+        applied.ends.push(TreeEnd { item: now.unwrap_or(item).clone(), outcome });
+    }
+    Ok((applied, fresh))
+}
+
+/// A tree of which nobody was sent anything was refused as a whole.
+fn of_ends(ends: Vec<End>) -> Outcome {
+    match ends.last() {
+        Some(End::Refused(why)) if ends.iter().all(|end| matches!(end, End::Refused(_))) => {
+            Outcome::Refused(why.clone())
+        }
+        _ => Outcome::Done(ends),
+    }
+}
+
+/// Removes the records that go by `plan`, the one that was made before the orphans were ended, now that those have.
+pub(crate) fn remove_records(plan: &Plan, applied: &mut Applied, held: &HeldRecords<'_>) {
+    let ended = |session: &str| {
+        let of_session = applied.ends.iter().filter(|end| end.item.session.as_deref() == Some(session));
+        of_session.filter(|end| end.is_gone()).count()
+    };
+    let goes = |item: &&RecordItem| item.goes_without(ended(item.record.session_id.as_str()));
+    let going: Vec<&RecordItem> = plan.records.iter().filter(goes).collect();
+    for item in going {
+        let session = item.record.session_id.as_str().to_owned();
+        applied.removals.push(RecordEnd { session, result: held.remove(&item.record) });
+    }
+    applied.problems.extend(held.tidy());
+}
