@@ -9,6 +9,8 @@ pub enum ExitStatus {
     Done,
     /// The command failed; nothing is half-written.
     Failed,
+    /// What was looked for was found: `processes scan`, whose original promises 1 for that.
+    Found,
     /// Wrong usage or configuration.
     Usage,
     /// Another run holds the lock.
@@ -24,7 +26,7 @@ impl ExitStatus {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Failed => 1,
+            Self::Failed | Self::Found => 1,
             Self::Usage => 2,
             Self::Locked => 3,
             Self::Partial => 4,
@@ -50,7 +52,7 @@ impl ExitStatus {
         const fn weight(status: ExitStatus) -> u8 {
             match status {
                 ExitStatus::Done => 0,
-                ExitStatus::WorkToDo => 1,
+                ExitStatus::WorkToDo | ExitStatus::Found => 1,
                 ExitStatus::Partial => 2,
                 ExitStatus::Locked => 3,
                 ExitStatus::Failed => 4,
@@ -65,6 +67,7 @@ impl ExitStatus {
         match self {
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::Found => "found",
             Self::Usage => "refused",
             Self::Locked => "locked",
             Self::Partial => "partial",
@@ -79,7 +82,7 @@ impl ExitStatus {
             Self::Locked => "another run held the lock",
             Self::Partial => "partial: not all could be looked at",
             Self::WorkToDo => "there was work to do",
-            Self::Done | Self::Failed => self.word(),
+            Self::Done | Self::Failed | Self::Found => self.word(),
         }
     }
 }

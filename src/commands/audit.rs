@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::cli::Audit;
 use super::map::{with_mappings, with_plan};
+use super::processes;
 use super::registry::CleanUp;
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -27,14 +28,21 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
         Err(error) => (None, Some(error)),
     };
     let registry = cleaned.as_ref().map(|run| run.view(context));
+    let (looked, processes_error) = match processes::CleanUp::where_enabled(context, None) {
+        Ok(looked) => (looked, None),
+        Err(error) => (None, Some(error)),
+    };
+    let processes = looked.as_ref().map(|run| run.view(context));
     let map_text = map.path().to_string_lossy().into_owned();
     let show = |providers, prune: Option<PruneView<'_>>, map_error| {
-        let (map, registry) = (map_text.clone(), registry.as_ref());
-        let view = AuditView { now: context.now, map, providers, prune, map_error, registry };
+        let (map, registry, processes) = (map_text.clone(), registry.as_ref(), processes.as_ref());
+        let view = AuditView { now: context.now, map, providers, prune, map_error, registry, processes };
         context.output.show(&view)?;
         let in_map = view.prune.as_ref().map(PruneView::problems).unwrap_or_default();
         let in_registry = registry.map(CleanupView::problems).unwrap_or_default();
-        let problems: Vec<&String> = problems_of(&view.providers).chain(&in_map).chain(&in_registry).collect();
+        let of_processes = looked.as_ref().map(processes::CleanUp::problems).unwrap_or_default();
+        let problems: Vec<&String> =
+            problems_of(&view.providers).chain(&in_map).chain(&in_registry).chain(&of_processes).collect();
         super::tell_when_quiet(context.output, problems.iter().copied());
         Ok(if problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial })
     };
@@ -47,7 +55,8 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
         })
     });
     // One area does not hide the others.
-    match (audited, registry_error) {
+    let other_error = first_of(registry_error, processes_error);
+    match (audited, other_error) {
         (Ok(_), Some(error)) => Err(error),
         (Err(first), second) => {
             // Unless it was shown already.
@@ -61,6 +70,14 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
         }
         (audited, None) => audited,
     }
+}
+
+/// The first of two failures; the second one is said.
+fn first_of(first: Option<anyhow::Error>, second: Option<anyhow::Error>) -> Option<anyhow::Error> {
+    if let (Some(_), Some(second)) = (&first, &second) {
+        log::error!("{}", Escaped(&format!("{second:#}")));
+    }
+    first.or(second)
 }
 
 /// What could not be read in the stores.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use super::registry;
+use super::{processes, registry};
 use crate::config::Override;
 use crate::context::Given;
 use crate::policy::choices::{ActivitySource, MissingPolicy};
@@ -65,6 +65,8 @@ pub(super) enum Command {
     Audit(Audit),
     /// Keep the registry of numbered sessions true
     Registry(registry::arguments::Registry),
+    /// Find processes that CLIs left behind, tell why, and end them safely
+    Processes(processes::arguments::Processes),
     /// Show when it runs, what the last run came to and who holds the lock, read-only
     Status,
     /// Find out what is wrong with this installation and what to do about it, read-only
@@ -348,6 +350,7 @@ impl Cli {
                 audit.idle.overrides(&mut overrides);
             }
             Command::Registry(registry) => registry.overrides(&mut overrides),
+            Command::Processes(processes) => processes.overrides(&mut overrides),
             Command::Resolve(resolve) => resolve.map.overrides(&mut overrides),
             Command::Record(record) => {
                 record.map.overrides(&mut overrides);

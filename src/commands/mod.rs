@@ -1,5 +1,6 @@
 //! The command line: one file per command, each handing a view to `output` and returning an exit status.
 
+mod ask;
 mod audit;
 mod cli;
 mod completions;
@@ -9,6 +10,7 @@ mod doctor;
 mod doctor_facts;
 mod man;
 mod map;
+mod processes;
 mod prune;
 mod record;
 mod registry;
@@ -27,12 +29,22 @@ use crate::config::{Environment, Problems};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::filesystem::LockError;
+use crate::processes::records::RecordsError;
 use crate::registry::RegistryError;
 use crate::session_map::MapError;
 use cli::{Cli, Command};
 
 /// Runs the command line `arguments`.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_of_hook = processes::arguments::is_of_hook(&arguments);
+    match run_line(arguments) {
+        ExitStatus::Usage if is_of_hook => ExitStatus::Failed,
+        status => status,
+    }
+}
+
+fn run_line(arguments: Vec<OsString>) -> ExitStatus {
     let cli = match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -66,6 +78,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Restore(arguments) => restore::run(&context, &arguments),
         Command::Audit(arguments) => audit::run(&context, &arguments),
         Command::Registry(arguments) => registry::run(&context, &arguments),
+        Command::Processes(arguments) => processes::run(&context, &arguments),
         Command::Completions(_)
         | Command::Man(_)
         | Command::Config(_)
@@ -91,6 +104,7 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
         ExitStatus::Usage
     } else if matches!(error.downcast_ref(), Some(MapError::Locked(LockError::Held { .. })))
         || matches!(error.downcast_ref(), Some(RegistryError::Locked(LockError::Held { .. })))
+        || matches!(error.downcast_ref(), Some(RecordsError::Locked(LockError::Held { .. })))
     {
         ExitStatus::Locked
     } else {

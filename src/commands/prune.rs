@@ -80,7 +80,15 @@ pub(super) fn prune(
                 () if task.exit_code && task.dry_run && totals.pruned > 0 => ExitStatus::WorkToDo,
                 () => ExitStatus::Done,
             };
-            Ok(Outcome { status, map: Some(view.map.clone()), totals: Some(totals), registry: None, problems, failure })
+            Ok(Outcome {
+                status,
+                map: Some(view.map.clone()),
+                totals: Some(totals),
+                registry: None,
+                processes: None,
+                problems,
+                failure,
+            })
         })
     })
 }

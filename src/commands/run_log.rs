@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::exit::ExitStatus;
-use crate::schedule::runs::{RegistryTotals, Run, RunLog, StartedBy};
+use crate::schedule::runs::{ProcessTotals, RegistryTotals, Run, RunLog, StartedBy};
 use crate::sweep::plan::Totals;
 
 /// What a run came to.
@@ -15,6 +15,7 @@ pub(super) struct Outcome {
     pub(super) map: Option<String>,
     pub(super) totals: Option<Totals>,
     pub(super) registry: Option<RegistryTotals>,
+    pub(super) processes: Option<ProcessTotals>,
     /// What could not be looked at or done.
     pub(super) problems: Vec<String>,
     /// What stopped it half-way.
@@ -24,7 +25,15 @@ pub(super) struct Outcome {
 impl Outcome {
     /// There was nothing to look at.
     pub(super) const fn nothing() -> Self {
-        Self { status: ExitStatus::Done, map: None, totals: None, registry: None, problems: Vec::new(), failure: None }
+        Self {
+            status: ExitStatus::Done,
+            map: None,
+            totals: None,
+            registry: None,
+            processes: None,
+            problems: Vec::new(),
+            failure: None,
+        }
     }
 }
 
@@ -69,6 +78,7 @@ pub(super) fn log_run(
         map: outcome.and_then(|outcome| outcome.map.clone()),
         totals: outcome.and_then(|outcome| outcome.totals),
         registry: outcome.and_then(|outcome| outcome.registry),
+        processes: outcome.and_then(|outcome| outcome.processes),
         error,
     };
     // The work is done; that its line is missing must not turn it into a failure.

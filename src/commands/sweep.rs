@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::cli::Sweep;
+use super::processes;
 use super::prune::{Task, prune};
 use super::registry::CleanUp;
 use super::run_log::{Outcome, log_run};
@@ -33,6 +34,8 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     let begun = Instant::now();
     let cleaned = CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
     let registry = cleaned.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
+    let swept = processes::CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
+    let left_behind = swept.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
     let view = || SweepView {
         dry_run: task.dry_run,
         now: context.now,
@@ -41,11 +44,13 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
         map_error: None,
         registry: registry.as_ref(),
         registry_error: cleaned.as_ref().err().map(|error| format!("{error:#}")),
+        processes: left_behind.as_ref(),
+        processes_error: swept.as_ref().err().map(|error| format!("{error:#}")),
     };
     let outcome = prune(context, &task, |prune| Ok(context.output.show(&SweepView { prune, ..view() })?));
     let mut outcome = outcome.unwrap_or_else(|failure| {
         // One area does not hide what became of the other.
-        if registry.is_some()
+        if (registry.is_some() || left_behind.is_some())
             && let Err(error) = context.output.show(&SweepView { map_error: Some(format!("{failure:#}")), ..view() })
         {
             log::error!("{error}");
@@ -57,27 +62,46 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     match cleaned {
         Ok(None) => {}
         Ok(Some(run)) => {
-            let has_work = task.exit_code && task.dry_run && run.has_work();
-            let status = if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done };
-            outcome.status = outcome.status.and(run.status()).and(status);
+            outcome.add(run.status(), run.has_work(), &task);
             outcome.problems.extend(problems);
             outcome.registry = Some(run.totals());
         }
-        Err(error) => {
-            outcome.status = outcome.status.and(super::status_of(&error));
-            match outcome.failure {
-                Some(_) => {
-                    log::error!("{}", Escaped(&format!("{error:#}")));
-                    outcome.problems.push(format!("{error:#}"));
-                }
-                None => outcome.failure = Some(error),
-            }
+        Err(error) => outcome.fail(error),
+    }
+    match swept {
+        Ok(None) => {}
+        Ok(Some(run)) => {
+            let problems = run.problems();
+            super::tell_when_quiet(context.output, problems.iter());
+            outcome.add(run.status(), run.has_work(), &task);
+            outcome.problems.extend(problems);
+            outcome.processes = Some(run.totals());
         }
+        Err(error) => outcome.fail(error),
     }
     if !task.dry_run {
         log_run(&context.dirs.state, arguments.started_by, context.started, begun.elapsed(), Ok(&outcome));
     }
     outcome.end()
+}
+
+impl Outcome {
+    /// Adds what became of one more area.
+    fn add(&mut self, status: ExitStatus, has_work: bool, task: &Task) {
+        let has_work = task.exit_code && task.dry_run && has_work;
+        self.status = self.status.and(status).and(if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done });
+    }
+
+    /// Adds that an area failed. The first failure is how the command ends, the others are said.
+    fn fail(&mut self, error: anyhow::Error) {
+        self.status = self.status.and(super::status_of(&error));
+        if self.failure.is_some() {
+            log::error!("{}", Escaped(&format!("{error:#}")));
+            self.problems.push(format!("{error:#}"));
+        } else {
+            self.failure = Some(error);
+        }
+    }
 }
 
 /// Writes down that a sweep could not even begin, and hands the reason on.

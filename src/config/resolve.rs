@@ -221,7 +221,6 @@ impl Config {
     ///
     /// # Errors
     /// What is wrong with the janitor's file and variables: what they were meant to say may be the stricter rule.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the commands of processes ask"))]
     pub(crate) fn processes(&self) -> Result<&ProcessesSettings, Problems> {
         Problems::none_or(self.janitor_problems.clone(), &self.settings.processes)
     }

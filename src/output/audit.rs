@@ -7,7 +7,9 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::View;
 use super::age::Age;
+use super::bytes::Bytes;
 use super::escape::Escaped;
+use super::processes::CleanView;
 use super::prune::PruneView;
 use super::registry::CleanupView;
 use super::style::{Style, Tone};
@@ -24,6 +26,8 @@ pub(crate) struct AuditView<'v> {
     pub(crate) map_error: Option<String>,
     /// Nothing where it is not enabled, or there is none.
     pub(crate) registry: Option<&'v CleanupView<'v>>,
+    /// Nothing where they are not enabled.
+    pub(crate) processes: Option<&'v CleanView<'v>>,
 }
 
 /// One provider's store.
@@ -104,32 +108,21 @@ impl View for AuditView<'_> {
                 prune.text(out, style, verbose)?;
             }
         }
-        let Some(registry) = self.registry else { return Ok(()) };
-        writeln!(out)?;
-        registry.brief(out, style, verbose)
-    }
-}
-
-/// A size for a table: `512 B`, `1.4 MB`.
-pub(crate) struct Bytes(pub(crate) u64);
-
-impl std::fmt::Display for Bytes {
-    #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (mut value, mut unit) = (self.0 as f64, "B");
-        for larger in ["kB", "MB", "GB", "TB"] {
-            if value < 1000.0 {
-                break;
-            }
-            (value, unit) = (value / 1000.0, larger);
+        if let Some(registry) = self.registry {
+            writeln!(out)?;
+            registry.brief(out, style, verbose)?;
         }
-        if unit == "B" { write!(f, "{} B", self.0) } else { write!(f, "{value:.1} {unit}") }
+        if let Some(processes) = self.processes {
+            writeln!(out)?;
+            processes.brief(out, style, verbose)?;
+        }
+        Ok(())
     }
 }
 
 impl Serialize for AuditView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Audit", 8)?;
+        let mut document = serializer.serialize_struct("Audit", 9)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "audit")?;
         document.serialize_field("now", &Timestamp(self.now))?;
@@ -138,6 +131,7 @@ impl Serialize for AuditView<'_> {
         document.serialize_field("prune", &self.prune)?;
         document.serialize_field("map_error", &self.map_error)?;
         document.serialize_field("registry", &self.registry)?;
+        document.serialize_field("processes", &self.processes)?;
         document.end()
     }
 }

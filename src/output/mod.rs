@@ -5,9 +5,11 @@
 
 pub(crate) mod age;
 pub(crate) mod audit;
+pub(crate) mod bytes;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod escape;
+pub(crate) mod processes;
 pub(crate) mod progress;
 pub(crate) mod prune;
 pub(crate) mod record;

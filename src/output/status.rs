@@ -104,6 +104,9 @@ impl StatusView<'_> {
         if let Some(totals) = run.totals {
             write!(out, "; {} checked, {} pruned", totals.checked, totals.pruned)?;
         }
+        if let Some(processes) = run.processes {
+            write!(out, "; {} orphans, {} processes ended", processes.orphaned, processes.ended)?;
+        }
         if let Some(registry) = run.registry {
             write!(out, "; {} sessions, {} marked inactive", registry.sessions, registry.marked_inactive)?;
         }
@@ -207,6 +210,7 @@ impl Serialize for StatusView<'_> {
                 "map": run.map,
                 "totals": run.totals,
                 "registry": run.registry,
+                "processes": run.processes,
                 "error": run.error,
             })
         });

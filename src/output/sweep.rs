@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::View;
 use super::escape::Escaped;
+use super::processes::CleanView;
 use super::prune::PruneView;
 use super::registry::CleanupView;
 use super::style::Style;
@@ -26,6 +27,10 @@ pub(crate) struct SweepView<'v> {
     pub(crate) registry: Option<&'v CleanupView<'v>>,
     /// Why the registry could not be swept.
     pub(crate) registry_error: Option<String>,
+    /// Nothing where they are not enabled.
+    pub(crate) processes: Option<&'v CleanView<'v>>,
+    /// Why processes could not be swept.
+    pub(crate) processes_error: Option<String>,
 }
 
 impl View for SweepView<'_> {
@@ -39,15 +44,21 @@ impl View for SweepView<'_> {
             (None, Some(_)) => writeln!(out, " was not swept")?,
             (None, None) => writeln!(out, " is not there: nothing to do")?,
         }
-        let Some(registry) = self.registry else { return Ok(()) };
-        writeln!(out)?;
-        registry.brief(out, style, verbose)
+        if let Some(registry) = self.registry {
+            writeln!(out)?;
+            registry.brief(out, style, verbose)?;
+        }
+        if let Some(processes) = self.processes {
+            writeln!(out)?;
+            processes.brief(out, style, verbose)?;
+        }
+        Ok(())
     }
 }
 
 impl Serialize for SweepView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Sweep", 9)?;
+        let mut document = serializer.serialize_struct("Sweep", 11)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "sweep")?;
         document.serialize_field("dry_run", &self.dry_run)?;
@@ -57,6 +68,8 @@ impl Serialize for SweepView<'_> {
         document.serialize_field("map_error", &self.map_error)?;
         document.serialize_field("registry", &self.registry)?;
         document.serialize_field("registry_error", &self.registry_error)?;
+        document.serialize_field("processes", &self.processes)?;
+        document.serialize_field("processes_error", &self.processes_error)?;
         document.end()
     }
 }

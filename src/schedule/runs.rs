@@ -49,6 +49,9 @@ pub(crate) struct Run {
     /// What became of the registry, where it was swept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) registry: Option<RegistryTotals>,
+    /// What became of processes, where they were swept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) processes: Option<ProcessTotals>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
@@ -60,6 +63,16 @@ pub(crate) struct RegistryTotals {
     pub(crate) sessions: usize,
     pub(crate) marked_inactive: usize,
     pub(crate) beats_pruned: usize,
+}
+
+/// What a clean-up of processes did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessTotals {
+    pub(crate) orphaned: usize,
+    pub(crate) unknown: usize,
+    pub(crate) ended: usize,
+    pub(crate) refused: usize,
+    pub(crate) records_removed: usize,
 }
 
 impl StartedBy {
@@ -137,6 +150,7 @@ mod tests {
             map: Some("/m".to_owned()),
             totals: Some(Totals { checked: 3, pruned: 1, ..Totals::default() }),
             registry: Some(RegistryTotals { sessions: 13, marked_inactive: 10, beats_pruned: 0 }),
+            processes: None,
             error: None,
         }
     }

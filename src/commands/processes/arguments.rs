@@ -36,8 +36,10 @@ pub(in crate::commands) enum ProcessesCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 nothing was left behind, 1 something was, 2 wrong usage or configuration, 4 not all \
-    could be looked at and nothing was found.")]
+#[command(
+    after_help = "Exit codes: 0 nothing was left behind, 1 something was, 2 wrong usage or configuration, 4 not all \
+    could be looked at and nothing was found."
+)]
 pub(in crate::commands) struct Scan {}
 
 #[derive(Debug, Args)]
@@ -48,9 +50,11 @@ pub(in crate::commands) struct Report {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Without --execute and --auto it shows what it would do, unless processes.dry_run is false; then \
+#[command(
+    after_help = "Without --execute and --auto it shows what it would do, unless processes.dry_run is false; then \
     processes.mode says whether it asks. Only what is proven to be left behind is ended: by its pidfd, SIGTERM first, with \
-    all that it started.")]
+    all that it started."
+)]
 pub(in crate::commands) struct Clean {
     /// Show what would be done and why; end nothing. It beats the others
     #[arg(short = 'n', long)]
@@ -73,9 +77,11 @@ pub(in crate::commands) struct Clean {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The CLI tells the hook of its session as JSON on stdin (session_id, cwd, transcript_path, reason). \
+#[command(
+    after_help = "The CLI tells the hook of its session as JSON on stdin (session_id, cwd, transcript_path, reason). \
     The process that is noted is the CLI, the nearest one that started this. Exit codes: 0 done, 1 failed; never 2, by \
-    which a hook would hold up its CLI.")]
+    which a hook would hold up its CLI."
+)]
 pub(in crate::commands) struct Hook {
     /// The session, where stdin does not tell it
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]

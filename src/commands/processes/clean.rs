@@ -32,7 +32,9 @@ pub(super) fn run(context: &Context, arguments: &Clean) -> Result<ExitStatus> {
     let look = Look::new(context)?;
     let way = way(&look, arguments);
     if way != Way::Show && context.now != context.started {
-        return Err(UsageError("--at rehearses another time, at which nothing can be ended: add --dry-run".to_owned()).into());
+        return Err(
+            UsageError("--at rehearses another time, at which nothing can be ended: add --dry-run".to_owned()).into()
+        );
     }
     let mut run = Run { plan: look.plan(false)?, applied: None };
     if way == Way::Ask && run.plan.has_work() && !run.is_agreed(context)? {
@@ -87,7 +89,8 @@ impl Run {
     /// Shows what would be done, and asks.
     fn is_agreed(&self, context: &Context) -> Result<bool> {
         if !somebody_is_there() {
-            let why = "nobody is there to be asked; add --yes to do it without asking, or --dry-run to see what it would be";
+            let why =
+                "nobody is there to be asked; add --yes to do it without asking, or --dry-run to see what it would be";
             return Err(UsageError(why.to_owned()).into());
         }
         self.view(context).text(&mut std::io::stderr(), context.output.style, context.output.verbose)?;

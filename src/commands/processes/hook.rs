@@ -12,7 +12,9 @@ use crate::exit::ExitStatus;
 use crate::filesystem::LockPolicy;
 use crate::output::processes::{CleanView, HookView};
 use crate::processes::hook::{HookInput, LARGEST, parse};
-use crate::processes::records::{Beat, Ended, HeldRecords, ProcessMark, RecordId, Registered, Registration, SessionProcess, Sign};
+use crate::processes::records::{
+    Beat, Ended, HeldRecords, ProcessMark, RecordId, Registered, Registration, SessionProcess, Sign,
+};
 use crate::sweep::processes::apply::end_orphans;
 use crate::sweep::processes::nearest_cli;
 use crate::sweep::processes::plan::Plan;
@@ -65,7 +67,9 @@ impl Told {
             (None, Some(id)) => id,
             (None, None) => match of_environment() {
                 Some(text) => RecordId::new(&text)?,
-                None => bail!("which session? The CLI's hook says it as JSON on stdin (session_id); by hand say it with --session"),
+                None => bail!(
+                    "which session? The CLI's hook says it as JSON on stdin (session_id); by hand say it with --session"
+                ),
             },
         };
         let folder = arguments.cwd.as_ref().map(|folder| folder.to_string_lossy().into_owned());

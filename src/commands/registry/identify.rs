@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::arguments::Identify;
-use crate::commands::ask::{say, somebody_is_there};
 use super::talk::Talk;
 use super::{anchor, claims, clean_up_first};
+use crate::commands::ask::{say, somebody_is_there};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::registry::SessionView;

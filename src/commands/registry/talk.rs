@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::commands::ask::{agrees, ask, say};
 use super::identify::{PROGRAM, own_number};
 use super::{claims, clean_up_first, rules};
+use crate::commands::ask::{agrees, ask, say};
 use crate::context::Context;
 use crate::output::escape::Escaped;
 use crate::output::registry::ListView;

@@ -20,7 +20,6 @@ use super::walk;
 mod details;
 mod stat;
 
-pub(crate) use details::Users;
 pub(crate) use stat::{Name, Stat, terminal_name};
 
 /// A proc filesystem.

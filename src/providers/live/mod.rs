@@ -4,7 +4,6 @@
 //! against /proc. "No process has it" and "could not look" are kept apart.
 
 mod entries;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the commands that look at processes"))]
 mod named;
 mod open_transcripts;
 mod record;
@@ -21,10 +20,8 @@ use super::row::LiveRule;
 use super::row::Provider;
 use crate::filesystem::proc::Proc;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the commands that look at processes"))]
 pub(crate) use self::named::{NamedProcess, NamedProcesses};
 pub(crate) use self::open_transcripts::{HeldFile, OpenFiles};
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the commands that look at processes"))]
 pub(crate) use self::signs::Role;
 pub(crate) use self::signs::Standing;
 

@@ -12,4 +12,4 @@ mod sessions;
 mod survey;
 
 pub(crate) use nearest::nearest_cli;
-pub(crate) use survey::{Here, Scene, of_ticks, sessions_folder};
+pub(crate) use survey::{Here, Scene, sessions_folder};

@@ -1,0 +1,201 @@
+//! What a clean-up did or would do.
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, Utc};
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+use serde_json::{Value, json};
+
+use super::{item, record, summary, write_counts, write_item, write_problems, write_record, write_zombies};
+use crate::config::Dirs;
+use crate::output::View;
+use crate::output::bytes::Bytes;
+use crate::output::escape::Escaped;
+use crate::output::style::{Style, Tone};
+use crate::policy::orphan::Verdict;
+use crate::policy::session_record::Fate;
+use crate::policy::timestamp::Timestamp;
+use crate::processes::records::Removal;
+use crate::processes::terminate::End;
+use crate::sweep::processes::apply::{Applied, Outcome, RecordEnd, TreeEnd};
+use crate::sweep::processes::plan::Plan;
+
+/// What a clean-up did or would do.
+pub(crate) struct CleanView<'v> {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) dirs: &'v Dirs,
+    pub(crate) plan: &'v Plan,
+    /// Nothing in a dry run.
+    pub(crate) applied: Option<&'v Applied>,
+}
+
+impl CleanView<'_> {
+    /// What could not be done, a line each.
+    pub(crate) fn failures(applied: &Applied) -> Vec<String> {
+        let mut failures = Vec::new();
+        for tree in &applied.ends {
+            let pid = tree.item.process.pid;
+            match &tree.outcome {
+                Outcome::Refused(why) => failures.push(format!("process {pid} was left alone: {why}")),
+                Outcome::Done(ends) => {
+                    failures.extend(tree.item.all().zip(ends).filter_map(|(process, end)| match end {
+                        End::Refused(why) => Some(format!("process {} was left alone: {why}", process.pid)),
+                        End::Survived(why) => Some(format!("process {} goes on: {why}", process.pid)),
+                        End::Terminated | End::Killed | End::Before => None,
+                    }))
+                }
+            }
+        }
+        failures.extend(applied.removals.iter().filter_map(|removal| match &removal.result {
+            Err(why) => Some(format!("the record of session {} stays: {why}", removal.session)),
+            Ok(Removal::Changed) => {
+                Some(format!("the record of session {} changed meanwhile, and stays", removal.session))
+            }
+            Ok(Removal::Gone | Removal::FolderStays(_)) => None,
+        }));
+        failures
+    }
+
+    fn planned(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        for item in self.plan.processes.iter().filter(|item| verbose > 0 || item.judgement.verdict < Verdict::Owned) {
+            let verb = if item.judgement.verdict == Verdict::Orphaned { "end" } else { item.judgement.verdict.name() };
+            write_item(out, style, item, self.dirs, verb)?;
+        }
+        for item in self.plan.records.iter().filter(|item| verbose > 0 || item.fate != Fate::Kept) {
+            write_record(out, style, item)?;
+        }
+        write_zombies(out, style, self.plan)?;
+        write_problems(out, style, &self.plan.problems)?;
+        write_counts(out, self.plan)
+    }
+
+    fn done(&self, out: &mut dyn Write, style: Style, applied: &Applied) -> io::Result<()> {
+        for tree in &applied.ends {
+            let (verb, tone) = match (tree.is_gone(), &tree.outcome) {
+                (true, Outcome::Done(ends)) if ends.iter().all(|end| *end == End::Before) => ("gone", Tone::Quiet),
+                (true, _) => ("ended", Tone::Change),
+                (false, Outcome::Refused(_)) => ("refused", Tone::Attention),
+                (false, Outcome::Done(_)) => ("failed", Tone::Attention),
+            };
+            let process = &tree.item.process;
+            let more = match tree.item.below.len() {
+                0 => String::new(),
+                below => format!(" and {below} that it started"),
+            };
+            let killed = tree.ends().contains(&End::Killed);
+            let how = if killed { ", by SIGKILL" } else { "" };
+            writeln!(
+                out,
+                "{} {:>7}  {}{more}{how}",
+                style.paint(tone, format!("{verb:<9}")),
+                process.pid,
+                Escaped(&process.name)
+            )?;
+        }
+        for removal in applied.removals.iter().filter(|removal| removal.is_gone()) {
+            write!(out, "{} record of session {}", style.paint(Tone::Change, "removed  "), Escaped(&removal.session))?;
+            match &removal.result {
+                Ok(Removal::FolderStays(rest)) => {
+                    writeln!(out, "; its folder stays, with {} other file(s)", rest.len())?
+                }
+                _ => writeln!(out)?,
+            }
+        }
+        for failure in Self::failures(applied) {
+            writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(&failure))?;
+        }
+        write_problems(out, style, &self.plan.problems)?;
+        let unseen = applied.problems.iter().filter(|problem| !self.plan.problems.contains(problem));
+        write_problems(out, style, unseen)?;
+        if applied.ended() == 0 && applied.left() > 0 {
+            writeln!(out, "{}", style.paint(Tone::Attention, "Nothing was ended: every orphan was refused"))?;
+        }
+        let ended = format!("{} processes ended, {} free", applied.processes_ended(), Bytes(applied.freed()));
+        let tone = if applied.processes_ended() > 0 { Tone::Change } else { Tone::Good };
+        writeln!(
+            out,
+            "{}; {} orphans refused or left, {} records removed, {} processes unknown",
+            style.paint(tone, ended),
+            applied.left(),
+            applied.records_removed(),
+            self.plan.count(Verdict::Unknown)
+        )
+    }
+
+    /// The same in few lines, among other areas.
+    pub(crate) fn brief(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        writeln!(out, "{}", style.paint(Tone::Heading, "processes"))?;
+        match self.applied {
+            None => self.planned(out, style, verbose),
+            Some(applied) => self.done(out, style, applied),
+        }
+    }
+}
+
+impl View for CleanView<'_> {
+    fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        let Some(applied) = self.applied else {
+            self.planned(out, style, verbose)?;
+            let memory = Bytes(self.plan.memory_of_orphans());
+            return match self.plan.count(Verdict::Orphaned) {
+                0 => writeln!(out, "Dry run: nothing would be ended"),
+                orphans => writeln!(out, "Dry run: {orphans} orphan(s) would be ended, {memory} would be free"),
+            };
+        };
+        self.done(out, style, applied)
+    }
+}
+
+fn end_word(end: &End) -> &'static str {
+    match end {
+        End::Terminated => "terminated",
+        End::Killed => "killed",
+        End::Before => "gone before",
+        End::Refused(_) => "refused",
+        End::Survived(_) => "survived",
+    }
+}
+
+fn tree_end(tree: &TreeEnd) -> Value {
+    let each = |(process, end): (&crate::sweep::processes::plan::Process, &End)| json!({"pid": process.pid, "end": end_word(end)});
+    let refused = match &tree.outcome {
+        Outcome::Refused(why) => Some(why),
+        Outcome::Done(_) => None,
+    };
+    json!({
+        "pid": tree.item.process.pid,
+        "session_id": tree.item.session,
+        "result": if tree.is_gone() { "ended" } else if refused.is_some() { "refused" } else { "failed" },
+        "refused": refused,
+        "processes": tree.item.all().zip(tree.ends()).map(each).collect::<Vec<_>>(),
+    })
+}
+
+fn removal(removal: &RecordEnd) -> Value {
+    json!({"session_id": removal.session, "removed": removal.is_gone(), "error": removal.result.as_ref().err()})
+}
+
+impl Serialize for CleanView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plan = self.plan;
+        let applied = self.applied;
+        let mut document = serializer.serialize_struct("Clean", 12)?;
+        document.serialize_field("schema", &1)?;
+        document.serialize_field("command", "processes clean")?;
+        document.serialize_field("dry_run", &applied.is_none())?;
+        document.serialize_field("now", &Timestamp(self.now))?;
+        let processes = plan.processes.iter().map(|found| item(found, self.dirs, false));
+        document.serialize_field("processes", &processes.collect::<Vec<_>>())?;
+        document.serialize_field("records", &plan.records.iter().map(record).collect::<Vec<_>>())?;
+        document
+            .serialize_field("ended", &applied.map(|applied| applied.ends.iter().map(tree_end).collect::<Vec<_>>()))?;
+        let removals = applied.map(|applied| applied.removals.iter().map(removal).collect::<Vec<_>>());
+        document.serialize_field("removed", &removals)?;
+        document.serialize_field("summary", &summary(plan))?;
+        document.serialize_field("processes_ended", &applied.map(Applied::processes_ended))?;
+        document.serialize_field("freed_bytes", &applied.map(Applied::freed))?;
+        let failures = applied.map(Self::failures).unwrap_or_default();
+        document.serialize_field("problems", &plan.problems.iter().chain(&failures).collect::<Vec<_>>())?;
+        document.end()
+    }
+}

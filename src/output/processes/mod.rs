@@ -1,0 +1,219 @@
+//! What CLIs left behind: what a scan found, all that there is, what a clean-up did, what a hook noted.
+
+mod clean;
+mod command_line;
+mod hook;
+mod report;
+mod scan;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::age::Age;
+use super::bytes::Bytes;
+use super::escape::{Escaped, Short};
+use super::style::{Style, Tone};
+use crate::config::Dirs;
+use crate::policy::orphan::{Heartbeat, Verdict};
+use crate::policy::session_record::Fate;
+use crate::sweep::processes::plan::{Item, Plan, Process, RecordItem};
+use command_line::shown;
+
+pub(crate) use clean::CleanView;
+pub(crate) use hook::HookView;
+pub(crate) use report::ReportView;
+pub(crate) use scan::ScanView;
+
+const fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Orphaned => Tone::Change,
+        Verdict::Unknown => Tone::Attention,
+        Verdict::Owned => Tone::Good,
+        Verdict::Gone => Tone::Quiet,
+    }
+}
+
+const fn tone_of_fate(fate: Fate) -> Tone {
+    match fate {
+        Fate::LeftOver | Fate::Expired => Tone::Change,
+        Fate::Unknown => Tone::Attention,
+        Fate::Kept => Tone::Quiet,
+    }
+}
+
+/// One process in two or more lines: what it is, and why its verdict is what it is.
+fn write_item(out: &mut dyn Write, style: Style, item: &Item, dirs: &Dirs, verb: &str) -> io::Result<()> {
+    let process = &item.process;
+    let verdict = item.judgement.verdict;
+    let age = Age(process.age.map(|age| age.as_secs()));
+    let provider = item.provider.as_deref().unwrap_or("-");
+    let line = shown(&process.arguments, &process.name, dirs, false);
+    writeln!(
+        out,
+        "{} {:>7}  {:8} {age:>5} old  {:>8}  {line}",
+        style.paint(tone(verdict), format!("{verb:<9}")),
+        process.pid,
+        Short(provider, 8),
+        Bytes(process.memory)
+    )?;
+    for reason in &item.judgement.reasons {
+        writeln!(out, "  {}", Escaped(&reason.text))?;
+    }
+    if verdict == Verdict::Orphaned && !item.below.is_empty() {
+        let names: Vec<String> =
+            item.below.iter().rev().map(|below| format!("{} ({})", below.name, below.pid)).collect();
+        writeln!(out, "  with it ends what it started: {}", Escaped(&names.join(", ")))?;
+    }
+    Ok(())
+}
+
+fn write_record(out: &mut dyn Write, style: Style, item: &RecordItem) -> io::Result<()> {
+    let fate = style.paint(tone_of_fate(item.fate), format!("{:<9}", item.fate.name()));
+    writeln!(out, "{fate} record of session {}", Escaped(item.record.session_id.as_str()))?;
+    writeln!(out, "  {}", Escaped(&item.reason))
+}
+
+/// Processes that have ended and that nobody reaps.
+fn write_zombies(out: &mut dyn Write, style: Style, plan: &Plan) -> io::Result<()> {
+    for zombies in &plan.zombies {
+        let text = format!(
+            "{} {} ended and not reaped: their parent {} ({}) does not notice",
+            zombies.pids.len(),
+            zombies.name,
+            zombies.parent_name,
+            zombies.parent
+        );
+        writeln!(
+            out,
+            "{} {}",
+            style.paint(tone(Verdict::Gone), format!("{:<9}", Verdict::Gone.name())),
+            Escaped(&text)
+        )?;
+    }
+    Ok(())
+}
+
+fn write_problems<'p>(
+    out: &mut dyn Write,
+    style: Style,
+    problems: impl IntoIterator<Item = &'p String>,
+) -> io::Result<()> {
+    problems
+        .into_iter()
+        .try_for_each(|problem| writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(problem)))
+}
+
+/// How many of each kind there are.
+fn write_counts(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
+    let count = |verdict| plan.count(verdict);
+    write!(
+        out,
+        "{} processes: {} orphaned, {} owned, {} unknown",
+        plan.processes.len(),
+        count(Verdict::Orphaned),
+        count(Verdict::Owned),
+        count(Verdict::Unknown)
+    )?;
+    let of = |fate| plan.count_records(fate);
+    writeln!(
+        out,
+        "; {} records: {} left over, {} expired, {} kept, {} unknown",
+        plan.records.len(),
+        of(Fate::LeftOver),
+        of(Fate::Expired),
+        of(Fate::Kept),
+        of(Fate::Unknown)
+    )
+}
+
+fn seconds(duration: Option<Duration>) -> Option<u64> {
+    duration.map(|duration| duration.as_secs())
+}
+
+/// How long ago a sign of life was, or why that is not known.
+fn heartbeat(heartbeat: &Heartbeat) -> Value {
+    match heartbeat {
+        Heartbeat::Ago(age) => json!({"age_seconds": age.as_secs()}),
+        Heartbeat::Unknown(why) => json!({"unknown": why}),
+    }
+}
+
+/// A process as JSON.
+fn process(process: &Process, dirs: &Dirs, full: bool) -> Value {
+    json!({
+        "pid": process.pid,
+        "start_ticks": process.start_ticks,
+        "name": process.name,
+        "parent": process.parent,
+        "age_seconds": seconds(process.age),
+        "cpu_seconds": process.cpu.as_secs(),
+        "memory_bytes": process.memory,
+        "own_memory_bytes": process.own_memory,
+        "terminal": process.terminal,
+        "command_line": (!process.arguments.is_empty()).then(|| shown(&process.arguments, &process.name, dirs, full)),
+    })
+}
+
+/// An item as JSON.
+fn item(found: &Item, dirs: &Dirs, full: bool) -> serde_json::Map<String, Value> {
+    let reasons = found.judgement.reasons.iter().map(|reason| json!({"row": reason.row, "text": reason.text}));
+    let path = |path: &std::path::Path| if full { path.display().to_string() } else { dirs.shorten(path) };
+    let more = json!({
+        "provider": found.provider,
+        "part": if found.is_cli { "cli" } else { "helper" },
+        "session_id": found.session,
+        "last_heartbeat": found.heartbeat.as_ref().map(heartbeat),
+        "working_folder": found.process.working_folder.as_deref().map(path),
+        "executable": found.process.executable.as_deref().map(path),
+        "cgroup": found.process.groups,
+        "verdict": found.judgement.verdict.name(),
+        "reasons": reasons.collect::<Vec<_>>(),
+        "children": found.below.iter().rev().map(|below| process(below, dirs, full)).collect::<Vec<_>>(),
+    });
+    let mut members = match process(&found.process, dirs, full) {
+        Value::Object(members) => members,
+        _ => serde_json::Map::new(),
+    };
+    if let Value::Object(more) = more {
+        members.extend(more);
+    }
+    members
+}
+
+/// A record as JSON.
+fn record(found: &RecordItem) -> Value {
+    json!({
+        "session_id": found.record.session_id.as_str(),
+        "pid": found.record.pid,
+        "status": found.record.status,
+        "age_seconds": seconds(found.age),
+        "last_heartbeat": heartbeat(&found.heartbeat),
+        "fate": found.fate.name(),
+        "reason": found.reason,
+    })
+}
+
+/// How many of each kind there are, as JSON.
+fn summary(plan: &Plan) -> Value {
+    let count = |verdict| plan.count(verdict);
+    let of = |fate| plan.count_records(fate);
+    json!({
+        "orphaned": count(Verdict::Orphaned),
+        "owned": count(Verdict::Owned),
+        "unknown": count(Verdict::Unknown),
+        "gone": plan.zombies.iter().map(|zombies| zombies.pids.len()).sum::<usize>(),
+        "records_left_over": of(Fate::LeftOver),
+        "records_expired": of(Fate::Expired),
+        "records_kept": of(Fate::Kept),
+        "records_unknown": of(Fate::Unknown),
+        "memory_of_orphans_bytes": plan.memory_of_orphans(),
+    })
+}
+
+/// Zombies as JSON.
+fn zombies(plan: &Plan) -> Vec<Value> {
+    let one = |zombies: &crate::sweep::processes::plan::Zombies| json!({"verdict": Verdict::Gone.name(), "pids": zombies.pids, "name": zombies.name, "parent": zombies.parent, "parent_name": zombies.parent_name});
+    plan.zombies.iter().map(one).collect()
+}
