@@ -477,7 +477,7 @@ class World:
             return ended if ended.returncode == status else None
 
         report = json.loads(wait_for(scanned).stdout)
-        return [orphan["pid"] for orphan in report["orphaned"]]
+        return [process["pid"] for process in report["processes"] if process["verdict"] == "orphaned"]
 
     @contextlib.contextmanager
     def step(self, what):
