@@ -49,10 +49,10 @@ end_login() { # NAME: by its first process
   kill "$(sed -n s/^LEADER=//p "/run/systemd/sessions/$(login_of "$1")")" && within 10 login_is "$1" closing
 }
 
-names() { # NAME COMMAND...: the process left under that name is in what is said
+is_said_to_be() { # NAME VERDICT: by a scan
   local said
-  said=$("${@:2}")
-  grep --quiet --word-regexp --regexp "$(pid_of "$1")" <<<"$said" && return
+  said=$(processes scan)
+  grep --quiet --extended-regexp "^$2 +$(pid_of "$1") " <<<"$said" && return
   printf '%s\n' "$said"
   return 1
 }
@@ -109,8 +109,8 @@ check 'what was left in an open login is adopted, too' is_adopted_by open "$syst
 check '  the login is active' login_is open active
 
 check 'a scan finds something' within 10 ends_with 1 processes scan
-check '  the first' names closed processes scan
-check '  not the second' not names open processes scan
+check '  the first is left over' is_said_to_be closed orphaned
+check '  the second may not be' is_said_to_be open unknown
 check 'a dry run ends nothing' processes clean --dry-run
 check '  it runs' runs closed
 check 'a cleanup' processes clean --auto
