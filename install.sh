@@ -575,6 +575,11 @@ sandbox() { # what the unit of this user may do beyond the plain file
     check_for_unit registry.base "$base" 'change it'
     if [[ -n $base ]]; then say "ReadWritePaths=$(quoted "-$base")"; fi
   fi
+  if [[ $(setting processes.enabled) == true ]]; then
+    base=$(setting processes.sessions)
+    check_for_unit processes.sessions "$base" 'change it'
+    say "ReadWritePaths=$(quoted "-${base:-$TARGET_HOME/.claude/sessions}")"
+  fi
   if [[ -n $(setting bridge.url "$BRIDGE_URL") ]]; then
     if [[ $(setting bridge.allow_remote) == true ]]; then reach=any; fi
     say 'RestrictAddressFamilies=AF_INET AF_INET6'

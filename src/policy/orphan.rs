@@ -84,20 +84,26 @@ pub(crate) enum Scope {
 pub(crate) enum Parent {
     /// It was adopted by pid 1, this user's `systemd --user` or a declared subreaper: whoever started it has ended.
     Adopter(ProcessName),
-    /// An AI coding CLI.
-    Cli(ProcessName),
-    /// tmux, screen and the like.
-    Multiplexer(ProcessName),
-    /// An editor.
-    Editor(ProcessName),
-    /// A login shell.
-    LoginShell(ProcessName),
-    /// A process at a terminal.
-    AtTerminal(ProcessName),
+    /// Somebody has it, directly or not.
+    Guardian(Guardian, ProcessName),
     /// Some other process that runs.
     Other(ProcessName),
     /// It is outside of what can be seen, or ended this very moment.
     Unseen(u32),
+}
+
+/// What holds a process, if that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guardian {
+    /// An AI coding CLI.
+    Cli,
+    /// tmux, screen and the like.
+    Multiplexer,
+    Editor,
+    /// A login shell.
+    Login,
+    /// A process at a terminal.
+    AtTerminal,
 }
 
 /// A process for people.
@@ -208,13 +214,13 @@ struct Row {
 struct Objection(Verdict, String);
 
 /// Somebody has it.
-fn owned(text: impl Into<String>) -> Option<Objection> {
-    Some(Objection(Verdict::Owned, text.into()))
+fn owned(text: impl Into<String>) -> Objection {
+    Objection(Verdict::Owned, text.into())
 }
 
 /// It cannot be told.
-fn unknown(text: impl Into<String>) -> Option<Objection> {
-    Some(Objection(Verdict::Unknown, text.into()))
+fn unknown(text: impl Into<String>) -> Objection {
+    Objection(Verdict::Unknown, text.into())
 }
 
 const fn row(name: &'static str, object: fn(&Facts, &Limits) -> Option<Objection>) -> Row {
@@ -224,35 +230,35 @@ const fn row(name: &'static str, object: fn(&Facts, &Limits) -> Option<Objection
 /// The rule. Each row stands on a line of its own, which `tests/mutate-guards` takes out.
 #[rustfmt::skip]
 static ROWS: &[Row] = &[
-    row("itself", |facts, _| is(facts, Relation::Itself, "it is this very run")),
-    row("ancestor", |facts, _| is(facts, Relation::Ancestor, "it started this run")),
-    row("descendant", |facts, _| is(facts, Relation::Descendant, "this run started it")),
-    row("own-session", |facts, _| is(facts, Relation::Session, "it is in this run's own terminal session")),
+    row("itself", |facts, _| related(facts, Relation::Itself, "it is this very run")),
+    row("ancestor", |facts, _| related(facts, Relation::Ancestor, "it started this run")),
+    row("descendant", |facts, _| related(facts, Relation::Descendant, "this run started it")),
+    row("own-session", |facts, _| related(facts, Relation::Session, "it is in this run's own terminal session")),
     row("other-user", |facts, _| other_user(facts)),
-    row("user-unknown", |facts, _| facts.other_user.as_ref().err().and_then(|why| unknown(format!("whose it is cannot be told: {why}")))),
-    row("elsewhere", |facts, _| facts.elsewhere.as_ref().ok()?.as_ref().and_then(|why| unknown(why.clone()))),
-    row("namespace-unknown", |facts, _| facts.elsewhere.as_ref().err().and_then(|why| unknown(format!("where it lives cannot be told: {why}")))),
-    row("executable-unknown", |facts, _| facts.executable.as_ref().err().and_then(|why| unknown(format!("what it runs cannot be told: {why}")))),
-    row("young", |facts, limits| young(facts, limits)),
-    row("age-unknown", |facts, _| if facts.age.is_none() { unknown("it would have started in the future") } else { None }),
+    row("user-unknown", |facts, _| unread(&facts.other_user, "whose it is cannot be told")),
+    row("elsewhere", |facts, _| elsewhere(facts)),
+    row("namespace-unknown", |facts, _| unread(&facts.elsewhere, "where it lives cannot be told")),
+    row("executable-unknown", |facts, _| unread(&facts.executable, "what it runs cannot be told")),
+    row("young", young),
+    row("age-unknown", |facts, _| age_unknown(facts)),
     row("service", |facts, _| service(facts)),
     row("container", |facts, _| container(facts)),
-    row("group-unknown", |facts, _| facts.group.as_ref().err().and_then(|why| unknown(format!("its control group cannot be read: {why}")))),
-    row("terminal", |facts, _| facts.terminal.as_ref().and_then(|terminal| owned(format!("it is at {terminal}, which is open")))),
-    row("live-cli", |facts, _| if let Parent::Cli(by) = &facts.parent { owned(format!("{by} runs, an AI CLI that started it")) } else { None }),
-    row("multiplexer", |facts, _| if let Parent::Multiplexer(by) = &facts.parent { owned(format!("it is inside {by}")) } else { None }),
-    row("editor", |facts, _| if let Parent::Editor(by) = &facts.parent { owned(format!("{by} started it, an editor")) } else { None }),
-    row("login-shell", |facts, _| if let Parent::LoginShell(by) = &facts.parent { owned(format!("{by} started it, a login shell")) } else { None }),
-    row("at-terminal", |facts, _| if let Parent::AtTerminal(by) = &facts.parent { owned(format!("{by} started it, which is at a terminal")) } else { None }),
-    row("vendor", |facts, _| if let Vendor::Live(what) = &facts.vendor { owned(what.clone()) } else { None }),
-    row("daemon", |facts, _| if let Vendor::Worker { daemon } = facts.vendor { owned(format!("it is a worker of the CLI's daemon, process {daemon}, which would start it anew: end that one if need be")) } else { None }),
-    row("vendor-unknown", |facts, _| if let Vendor::Unknown(why) = &facts.vendor { unknown(why.clone()) } else { None }),
-    row("parent", |facts, limits| parent(facts, limits)),
-    row("shelters", |facts, _| facts.shelters.as_ref().and_then(|(pid, why)| owned(format!("it started process {pid}, which must not be ended: {why}")))),
+    row("group-unknown", |facts, _| unread(&facts.group, "its control group cannot be read")),
+    row("terminal", |facts, _| terminal(facts)),
+    row("live-cli", |facts, _| guarded(facts, Guardian::Cli, "is an AI CLI that started it")),
+    row("multiplexer", |facts, _| guarded(facts, Guardian::Multiplexer, "has it in a window")),
+    row("editor", |facts, _| guarded(facts, Guardian::Editor, "is an editor that started it")),
+    row("login-shell", |facts, _| guarded(facts, Guardian::Login, "is a login that started it")),
+    row("at-terminal", |facts, _| guarded(facts, Guardian::AtTerminal, "started it, and is at a terminal")),
+    row("vendor", |facts, _| vendor(facts)),
+    row("daemon", |facts, _| daemon(facts)),
+    row("vendor-unknown", |facts, _| vendor_unknown(facts)),
+    row("parent", parent),
+    row("shelters", |facts, _| shelters(facts)),
     row("owner", |facts, _| owner(facts)),
-    row("origin", |facts, _| if facts.is_of_cli { None } else { unknown("nothing shows that an AI CLI started it") }),
+    row("origin", |facts, _| origin(facts)),
     row("session", |facts, _| session(facts)),
-    row("heartbeat", |facts, limits| heartbeat(facts, limits)),
+    row("heartbeat", heartbeat),
 ];
 
 /// The names of all rows, in order.
@@ -309,87 +315,134 @@ fn evidence(facts: &Facts) -> Vec<Reason> {
     reasons
 }
 
-fn is(facts: &Facts, relation: Relation, text: &str) -> Option<Objection> {
-    if facts.relation == Some(relation) { owned(text) } else { None }
+fn related(facts: &Facts, relation: Relation, text: &str) -> Option<Objection> {
+    (facts.relation == Some(relation)).then(|| owned(text))
+}
+
+/// What could not be read decides nothing, and nothing is decided without it.
+fn unread<T>(fact: &Result<T, String>, text: &str) -> Option<Objection> {
+    fact.as_ref().err().map(|why| unknown(format!("{text}: {why}")))
 }
 
 fn other_user(facts: &Facts) -> Option<Objection> {
     let user = facts.other_user.as_ref().ok()?.as_ref()?;
-    owned(format!("it is user {user}'s"))
+    Some(owned(format!("it is user {user}'s")))
+}
+
+fn elsewhere(facts: &Facts) -> Option<Objection> {
+    facts.elsewhere.as_ref().ok()?.as_ref().map(|why| unknown(why.clone()))
 }
 
 fn young(facts: &Facts, limits: &Limits) -> Option<Objection> {
     let age = facts.age.filter(|age| *age < limits.min_age)?;
-    owned(format!("it started {} ago, less than {}", format_age(age), format_age(limits.min_age)))
+    Some(owned(format!("it started {} ago, less than {}", format_age(age), format_age(limits.min_age))))
+}
+
+fn age_unknown(facts: &Facts) -> Option<Objection> {
+    facts.age.is_none().then(|| unknown("it would have started in the future"))
 }
 
 fn service(facts: &Facts) -> Option<Objection> {
     let Ok(Group::Service(name)) = &facts.group else { return None };
-    owned(format!("it belongs to {name}"))
+    Some(owned(format!("it belongs to {name}")))
 }
 
 fn container(facts: &Facts) -> Option<Objection> {
     let Ok(Group::Container(name)) = &facts.group else { return None };
-    owned(format!("it is in the container {name}"))
+    Some(owned(format!("it is in the container {name}")))
+}
+
+fn terminal(facts: &Facts) -> Option<Objection> {
+    facts.terminal.as_ref().map(|terminal| owned(format!("it is at {terminal}, which is open")))
+}
+
+fn guarded(facts: &Facts, guardian: Guardian, text: &str) -> Option<Objection> {
+    match &facts.parent {
+        Parent::Guardian(kind, by) if *kind == guardian => Some(owned(format!("{by} {text}"))),
+        _ => None,
+    }
+}
+
+fn vendor(facts: &Facts) -> Option<Objection> {
+    let Vendor::Live(what) = &facts.vendor else { return None };
+    Some(owned(what.clone()))
+}
+
+fn daemon(facts: &Facts) -> Option<Objection> {
+    let Vendor::Worker { daemon } = facts.vendor else { return None };
+    Some(owned(format!(
+        "it is a worker of the CLI's daemon, process {daemon}, which would start it anew: end that one if need be"
+    )))
+}
+
+fn vendor_unknown(facts: &Facts) -> Option<Objection> {
+    let Vendor::Unknown(why) = &facts.vendor else { return None };
+    Some(unknown(why.clone()))
 }
 
 /// Only who was adopted has lost whoever started it.
 fn parent(facts: &Facts, limits: &Limits) -> Option<Objection> {
     match &facts.parent {
-        Parent::Unseen(pid) => unknown(format!("its parent, process {pid}, cannot be seen")),
+        Parent::Unseen(pid) => Some(unknown(format!("its parent, process {pid}, cannot be seen"))),
         Parent::Other(by) => {
             let is_stale = facts.session.as_ref().is_some_and(|session| {
-                session.owner == Owner::Itself
-                    && matches!(session.heartbeat, Some(Heartbeat::Ago(age)) if age > limits.stale)
+                let is_old = matches!(session.heartbeat, Some(Heartbeat::Ago(age)) if age > limits.stale);
+                session.owner == Owner::Itself && is_old
             });
             let text = format!("{by} started it and runs");
-            if is_stale { unknown(format!("its session's heartbeat is stale, and {text}")) } else { owned(text) }
+            Some(if is_stale { unknown(format!("its session's heartbeat is stale, and {text}")) } else { owned(text) })
         }
-        Parent::Adopter(_)
-        | Parent::Cli(_)
-        | Parent::Multiplexer(_)
-        | Parent::Editor(_)
-        | Parent::LoginShell(_)
-        | Parent::AtTerminal(_) => None,
+        Parent::Adopter(_) | Parent::Guardian(..) => None,
     }
+}
+
+/// It would not end alone.
+fn shelters(facts: &Facts) -> Option<Objection> {
+    let (pid, why) = facts.shelters.as_ref()?;
+    Some(owned(format!("it started process {pid}, which must not be ended: {why}")))
 }
 
 /// What a session started goes on with it.
 fn owner(facts: &Facts) -> Option<Objection> {
     let session = facts.session.as_ref()?;
     match &session.owner {
-        Owner::Runs(pid) => owned(format!("its session {} runs: process {pid}", session.id)),
-        Owner::Unknown(why) => unknown(format!("whether its session {} runs cannot be told: {why}", session.id)),
+        Owner::Runs(pid) => Some(owned(format!("its session {} runs: process {pid}", session.id))),
+        Owner::Unknown(why) => Some(unknown(format!("whether its session {} runs cannot be told: {why}", session.id))),
         Owner::Itself | Owner::Ends(_) | Owner::Gone(_) | Owner::Reused(_) => None,
     }
+}
+
+fn origin(facts: &Facts) -> Option<Objection> {
+    (!facts.is_of_cli).then(|| unknown("nothing shows that an AI CLI started it"))
 }
 
 /// Somebody must be known to have gone: the process of its session's record, or the scope that it was started in.
 fn session(facts: &Facts) -> Option<Objection> {
     let owner = facts.session.as_ref().map(|session| &session.owner);
-    let is_over = matches!(owner, Some(Owner::Gone(_) | Owner::Reused(_) | Owner::Ends(_)));
+    if matches!(owner, Some(Owner::Gone(_) | Owner::Reused(_) | Owner::Ends(_))) {
+        return None;
+    }
     match &facts.group {
-        _ if is_over => None,
         Ok(Group::Scope { state: Scope::Closed, .. }) | Err(_) => None,
-        Ok(Group::Scope { name, state: Scope::Open }) => unknown(format!("{name} is not closed")),
+        Ok(Group::Scope { name, state: Scope::Open }) => Some(unknown(format!("{name} is not closed"))),
         Ok(Group::Scope { name, state: Scope::Unknown(why) }) => {
-            unknown(format!("whether {name} is closed cannot be told: {why}"))
+            Some(unknown(format!("whether {name} is closed cannot be told: {why}")))
         }
         Ok(Group::None | Group::Service(_) | Group::Container(_)) => {
-            unknown("no record and no login scope shows that its session is over")
+            Some(unknown("no record and no login scope shows that its session is over"))
         }
     }
 }
 
+/// A tracked session must have been silent for long.
 fn heartbeat(facts: &Facts, limits: &Limits) -> Option<Objection> {
     let session = facts.session.as_ref().filter(|session| !session.is_completed)?;
+    let id = &session.id;
     match session.heartbeat.as_ref()? {
         Heartbeat::Ago(age) if *age > limits.stale => None,
-        Heartbeat::Ago(age) => {
-            owned(format!("its session {} gave a sign of life {} ago", session.id, format_age(*age)))
-        }
+        Heartbeat::Ago(age) => Some(owned(format!("its session {id} gave a sign of life {} ago", format_age(*age)))),
         Heartbeat::Unknown(why) => {
-            unknown(format!("when its session {} gave a sign of life cannot be told: {why}", session.id))
+            Some(unknown(format!("when its session {id} gave a sign of life cannot be told: {why}")))
         }
     }
 }

@@ -62,11 +62,11 @@ fn cases() -> Vec<(&'static str, Verdict, Facts)> {
         ("container", Verdict::Owned, Facts { group: Ok(Group::Container("docker-1.scope".to_owned())), ..orphan() }),
         ("group-unknown", Verdict::Unknown, Facts { group: Err(why()), ..orphan() }),
         ("terminal", Verdict::Owned, Facts { terminal: Some("/dev/pts/3".to_owned()), ..orphan() }),
-        ("live-cli", Verdict::Owned, Facts { parent: Parent::Cli(named("claude")), ..orphan() }),
-        ("multiplexer", Verdict::Owned, Facts { parent: Parent::Multiplexer(named("tmux: server")), ..orphan() }),
-        ("editor", Verdict::Owned, Facts { parent: Parent::Editor(named("code")), ..orphan() }),
-        ("login-shell", Verdict::Owned, Facts { parent: Parent::LoginShell(named("-bash")), ..orphan() }),
-        ("at-terminal", Verdict::Owned, Facts { parent: Parent::AtTerminal(named("bash")), ..orphan() }),
+        ("live-cli", Verdict::Owned, Facts { parent: Parent::Guardian(Guardian::Cli, named("claude")), ..orphan() }),
+        ("multiplexer", Verdict::Owned, Facts { parent: Parent::Guardian(Guardian::Multiplexer, named("tmux: server")), ..orphan() }),
+        ("editor", Verdict::Owned, Facts { parent: Parent::Guardian(Guardian::Editor, named("code")), ..orphan() }),
+        ("login-shell", Verdict::Owned, Facts { parent: Parent::Guardian(Guardian::Login, named("-bash")), ..orphan() }),
+        ("at-terminal", Verdict::Owned, Facts { parent: Parent::Guardian(Guardian::AtTerminal, named("bash")), ..orphan() }),
         ("vendor", Verdict::Owned, Facts { vendor: Vendor::Live("sessions/7.json names it".to_owned()), ..orphan() }),
         ("daemon", Verdict::Owned, Facts { vendor: Vendor::Worker { daemon: 5 }, ..orphan() }),
         ("vendor-unknown", Verdict::Unknown, Facts { vendor: Vendor::Unknown(why()), ..orphan() }),
@@ -139,7 +139,7 @@ fn a_live_process_with_a_stale_heartbeat_alone_is_unknown() {
     for (parent, verdict) in [
         (Parent::Other(named("python3")), Verdict::Unknown),
         (Parent::Adopter(named("systemd")), Verdict::Unknown),
-        (Parent::LoginShell(named("-bash")), Verdict::Owned),
+        (Parent::Guardian(Guardian::Login, named("-bash")), Verdict::Owned),
     ] {
         let judgement = judge(&Facts { parent, session: itself(), group: Ok(Group::None), ..orphan() }, &LIMITS);
         assert_eq!(judgement.verdict, verdict, "{judgement:?}");

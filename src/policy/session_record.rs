@@ -58,7 +58,13 @@ pub(crate) fn judge(facts: &RecordFacts, limits: &Limits, retention: Option<Dura
         return (Fate::Unknown, doubt.clone());
     }
     if *processes > 0 {
-        return (Fate::Kept, format!("{processes} of its processes are there"));
+        return (
+            Fate::Kept,
+            match processes {
+                1 => "a process of it is there".to_owned(),
+                count => format!("{count} processes of it are there"),
+            },
+        );
     }
     match completed {
         Some(Err(why)) => return (Fate::Unknown, format!("when its session ended cannot be told: {why}")),

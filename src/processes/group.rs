@@ -147,47 +147,40 @@ fn unit_of(groups: &str) -> Unit {
 /// The innermost unit: a user's own services and scopes are inside `user@1000.service`.
 fn systemd_unit(path: &str) -> Unit {
     let parts: Vec<&str> = path.split('/').collect();
-    let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
+    let is_unit = |part: &&str| [".service", ".scope"].iter().any(|kind| part.strip_suffix(kind).is_some());
     let Some(place) = parts.iter().rposition(is_unit) else { return Unit::None };
     let name = parts[place].to_owned();
     // That of a manager's own processes.
-    if name.ends_with(".service") || name == "init.scope" {
+    if name.strip_suffix(".service").is_some() || name == "init.scope" {
         return Unit::Service(name);
     }
     Unit::Scope { name, group: parts[..=place].join("/") }
 }
 
-/// The part of a path that names a container, by the forms of Docker, Podman, containerd, CRI-O, Kubernetes, LXC, nspawn and
-/// `BuildKit`; `..` is what lies outside of the container that looks.
+/// Control groups below which every one is a container's: Docker, LXC, `BuildKit`, nerdctl, Garden, Amazon ECS.
+const HOLDERS: [&str; 6] = ["docker", "lxc", "buildkit", "nerdctl", "garden", "ecs"];
+
+/// How the control groups of containers begin: Docker, Podman, containerd, CRI-O, nerdctl, LXC, Kubernetes, nspawn.
+const BEGINNINGS: [&str; 9] =
+    ["docker-", "libpod-", "libpod_pod", "cri-containerd-", "crio-", "nerdctl-", "lxc.payload", "kubepods", "machine-"];
+
+/// What watches over a container from outside.
+const MONITORS: [&str; 2] = ["libpod-conmon-", "crio-conmon-"];
+
+/// The part of a path that names a container; `..` is what lies around the container that looks.
 fn container_in(path: &str) -> Option<String> {
-    let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
-    while let Some(part) = parts.next() {
-        let holds = ["docker", "lxc", "buildkit", "garden", "ecs", "nerdctl", "podman"];
-        if let (true, Some(name)) = (holds.contains(&part), parts.peek()) {
-            return Some(format!("{part}/{name}"));
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    parts.iter().enumerate().find_map(|(place, part)| {
+        let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| part.starts_with(beginning));
+        let is_service = part.strip_suffix(".service").is_some();
+        if *part == ".." {
+            Some("around this one".to_owned())
+        } else if HOLDERS.contains(part) {
+            parts.get(place + 1).map(|name| format!("{part}/{name}"))
+        } else {
+            (begins(&BEGINNINGS) && !begins(&MONITORS) && !is_service).then(|| (*part).to_owned())
         }
-        let begins = [
-            "docker-",
-            "libpod-",
-            "libpod_pod",
-            "cri-containerd-",
-            "crio-",
-            "nerdctl-",
-            "lxc.payload",
-            "kubepods",
-            "machine-",
-        ];
-        let is_monitor = part.starts_with("libpod-conmon-") || part.starts_with("crio-conmon-");
-        let ends = part.ends_with(".scope") || !part.contains('.');
-        if part == ".."
-            || !is_monitor
-                && begins.iter().any(|begin| part.starts_with(begin))
-                && (ends || part.contains("payload") || part.starts_with("kubepods"))
-        {
-            return Some(if part == ".." { "around this one".to_owned() } else { part.to_owned() });
-        }
-    }
-    None
+    })
 }
 
 #[cfg(test)]

@@ -28,11 +28,11 @@ pub(crate) enum HookError {
     #[error("the hook's input has more than {LARGEST} bytes")]
     TooLarge,
     #[error("the hook's input: {0}")]
-    Senseless(#[from] ObjectError),
+    Senseless(ObjectError),
     #[error("the hook's input: {field} is no text but {found}")]
     WrongType { field: &'static str, found: &'static str },
     #[error("the hook's input: session_id: {0}")]
-    Id(#[from] InvalidRecordId),
+    Id(InvalidRecordId),
 }
 
 /// Reads an input.
@@ -43,14 +43,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<HookInput, HookError> {
     if bytes.len() as u64 > LARGEST {
         return Err(HookError::TooLarge);
     }
-    let object = Object::parse(bytes)?;
+    let object = Object::parse(bytes).map_err(HookError::Senseless)?;
     let text = |field: &'static str| match object.raw(field).map(|raw| (raw, object.value(field))) {
         None | Some((_, Some(Value::Null))) => Ok(None),
         Some((_, Some(Value::String(text)))) => Ok(Some(text)),
         Some((raw, _)) => Err(HookError::WrongType { field, found: kind(raw) }),
     };
     Ok(HookInput {
-        session_id: text("session_id")?.map(|id| RecordId::new(&id)).transpose()?,
+        session_id: text("session_id")?.map(|id| RecordId::new(&id)).transpose().map_err(HookError::Id)?,
         cwd: text("cwd")?,
         event: text("hook_event_name")?,
         transcript_path: text("transcript_path")?,

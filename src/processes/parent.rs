@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::table::Table;
 use crate::filesystem::proc::{Name, Proc, Stat};
-use crate::policy::orphan::{Parent, ProcessName};
+use crate::policy::orphan::{Guardian, Parent, ProcessName};
 
 /// What terminal multiplexers call themselves: their windows outlive whoever opened them.
 const MULTIPLEXERS: [&str; 9] =
@@ -123,19 +123,19 @@ impl<'a> Adopters<'a> {
     fn guardian(&self, ancestor: &Stat, is_cli: &dyn Fn(&Stat) -> bool) -> Option<Parent> {
         let is_among = |names: &[&str]| names.iter().any(|name| name.as_bytes() == ancestor.name.as_bytes());
         let kind = if is_cli(ancestor) {
-            Parent::Cli
+            Guardian::Cli
         } else if is_among(&MULTIPLEXERS) {
-            Parent::Multiplexer
+            Guardian::Multiplexer
         } else if is_among(&EDITORS) {
-            Parent::Editor
+            Guardian::Editor
         } else if is_among(&LOGINS) || self.is_login_shell(ancestor) {
-            Parent::LoginShell
+            Guardian::Login
         } else if ancestor.terminal != 0 {
-            Parent::AtTerminal
+            Guardian::AtTerminal
         } else {
             return None;
         };
-        Some(kind(named(ancestor)))
+        Some(Parent::Guardian(kind, named(ancestor)))
     }
 
     /// A login's shell has a `-` before its name (login(1), sshd(8)).

@@ -214,6 +214,7 @@ mod tests {
             map: None,
             totals: None,
             registry: None,
+            processes: None,
             error: None,
         };
         let runs = [run(5, StartedBy::Timer, 4), run(7, StartedBy::Cron, 0), run(9, StartedBy::Hand, 0)];

@@ -10,6 +10,7 @@ use super::{Look, clean, seen};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::filesystem::LockPolicy;
+use crate::filesystem::proc::Stat;
 use crate::output::processes::{CleanView, HookView};
 use crate::processes::hook::{HookInput, LARGEST, parse};
 use crate::processes::records::{
@@ -19,10 +20,10 @@ use crate::sweep::processes::apply::end_orphans;
 use crate::sweep::processes::nearest_cli;
 use crate::sweep::processes::plan::Plan;
 
-/// A CLI does not wait for long: Claude Code 2.1.329 ends a plugin's SessionEnd hook after about 1.5 s.
+/// A CLI does not wait for long: Claude Code 2.1.329 ends a plugin's `SessionEnd` hook after about 1.5 s.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// Why a session ends while its CLI goes on with another one (Claude Code's SessionEnd).
+/// Why a session ends while its CLI goes on with another one (Claude Code's `SessionEnd`).
 const CLI_GOES_ON: [&str; 2] = ["clear", "resume"];
 
 /// Which hook it is.
@@ -106,7 +107,7 @@ impl Caller {
     fn of(look: &Look<'_>, arguments: &Hook) -> Result<Self> {
         let found = match arguments.pid {
             Some(pid) => {
-                let stat = look.proc.stat(pid)?.filter(|stat| stat.runs());
+                let stat = look.proc.stat(pid)?.filter(Stat::runs);
                 let stat = stat.ok_or_else(|| anyhow!("there is no process {pid} that runs"))?;
                 Some((stat, None))
             }
@@ -200,7 +201,7 @@ fn end(look: &Look<'_>, told: &Told, caller: &Caller) -> Result<ExitStatus> {
 fn end_children(look: &Look<'_>, id: &RecordId) -> Result<ExitStatus> {
     let scene = look.scene(false, Some(id));
     let mut plan = seen(Plan::make(&scene))?;
-    plan.processes.retain(|item| item.session.as_deref() == Some(id.as_str()));
+    plan.processes.retain(|item| item.session() == Some(id.as_str()));
     if plan.orphans().next().is_none() {
         return Ok(ExitStatus::Done);
     }
@@ -208,7 +209,8 @@ fn end_children(look: &Look<'_>, id: &RecordId) -> Result<ExitStatus> {
     for failure in CleanView::failures(&applied) {
         log::warn!("{}", crate::output::escape::Escaped(&failure));
     }
-    Ok(if applied.left() == 0 { ExitStatus::Done } else { ExitStatus::Partial })
+    // What was left alone is the next clean-up's, and no failure of the hook.
+    Ok(ExitStatus::Done)
 }
 
 fn show(look: &Look<'_>, told: &Told, caller: &Caller, command: &'static str, said: &str) -> Result<()> {

@@ -140,7 +140,8 @@ impl Proc {
         for pid in pids {
             match read_stat(folder.as_fd(), pid, &mut buffer) {
                 Ok(line) => {
-                    visit(pid, Stat::parse(pid, line).ok_or_else(|| super::malformed(&self.path_of(pid, "stat"))))
+                    let stat = Stat::parse(pid, line);
+                    visit(pid, stat.ok_or_else(|| super::malformed(&self.path_of(pid, "stat"))));
                 }
                 Err(Errno::NOENT | Errno::SRCH) => {}
                 Err(error) => visit(pid, Err(error.into())),

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::{Value, json};
 
-use super::{item, record, summary, write_counts, write_item, write_problems, write_record, write_zombies};
+use super::{Shown, item, record, summary, write_counts, write_item, write_problems, write_record, write_zombies};
 use crate::config::Dirs;
 use crate::output::View;
 use crate::output::bytes::Bytes;
@@ -18,7 +18,7 @@ use crate::policy::timestamp::Timestamp;
 use crate::processes::records::Removal;
 use crate::processes::terminate::End;
 use crate::sweep::processes::apply::{Applied, Outcome, RecordEnd, TreeEnd};
-use crate::sweep::processes::plan::Plan;
+use crate::sweep::processes::plan::{Plan, Process};
 
 /// What a clean-up did or would do.
 pub(crate) struct CleanView<'v> {
@@ -37,13 +37,7 @@ impl CleanView<'_> {
             let pid = tree.item.process.pid;
             match &tree.outcome {
                 Outcome::Refused(why) => failures.push(format!("process {pid} was left alone: {why}")),
-                Outcome::Done(ends) => {
-                    failures.extend(tree.item.all().zip(ends).filter_map(|(process, end)| match end {
-                        End::Refused(why) => Some(format!("process {} was left alone: {why}", process.pid)),
-                        End::Survived(why) => Some(format!("process {} goes on: {why}", process.pid)),
-                        End::Terminated | End::Killed | End::Before => None,
-                    }))
-                }
+                Outcome::Done(ends) => failures.extend(tree.item.all().zip(ends).filter_map(failure)),
             }
         }
         failures.extend(applied.removals.iter().filter_map(|removal| match &removal.result {
@@ -96,7 +90,7 @@ impl CleanView<'_> {
             write!(out, "{} record of session {}", style.paint(Tone::Change, "removed  "), Escaped(&removal.session))?;
             match &removal.result {
                 Ok(Removal::FolderStays(rest)) => {
-                    writeln!(out, "; its folder stays, with {} other file(s)", rest.len())?
+                    writeln!(out, "; its folder stays, with {} other file(s)", rest.len())?;
                 }
                 _ => writeln!(out)?,
             }
@@ -146,6 +140,15 @@ impl View for CleanView<'_> {
     }
 }
 
+/// Why a process was not ended.
+fn failure((process, end): (&Process, &End)) -> Option<String> {
+    match end {
+        End::Refused(why) => Some(format!("process {} was left alone: {why}", process.pid)),
+        End::Survived(why) => Some(format!("process {} goes on: {why}", process.pid)),
+        End::Terminated | End::Killed | End::Before => None,
+    }
+}
+
 fn end_word(end: &End) -> &'static str {
     match end {
         End::Terminated => "terminated",
@@ -157,14 +160,14 @@ fn end_word(end: &End) -> &'static str {
 }
 
 fn tree_end(tree: &TreeEnd) -> Value {
-    let each = |(process, end): (&crate::sweep::processes::plan::Process, &End)| json!({"pid": process.pid, "end": end_word(end)});
+    let each = |(process, end): (&Process, &End)| json!({"pid": process.pid, "end": end_word(end)});
     let refused = match &tree.outcome {
         Outcome::Refused(why) => Some(why),
         Outcome::Done(_) => None,
     };
     json!({
         "pid": tree.item.process.pid,
-        "session_id": tree.item.session,
+        "session_id": tree.item.session(),
         "result": if tree.is_gone() { "ended" } else if refused.is_some() { "refused" } else { "failed" },
         "refused": refused,
         "processes": tree.item.all().zip(tree.ends()).map(each).collect::<Vec<_>>(),
@@ -184,7 +187,8 @@ impl Serialize for CleanView<'_> {
         document.serialize_field("command", "processes clean")?;
         document.serialize_field("dry_run", &applied.is_none())?;
         document.serialize_field("now", &Timestamp(self.now))?;
-        let processes = plan.processes.iter().map(|found| item(found, self.dirs, false));
+        let shown = Shown { dirs: self.dirs, full: false, now: self.now };
+        let processes = plan.processes.iter().map(|found| item(found, shown));
         document.serialize_field("processes", &processes.collect::<Vec<_>>())?;
         document.serialize_field("records", &plan.records.iter().map(record).collect::<Vec<_>>())?;
         document

@@ -9,6 +9,7 @@ mod scan;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::age::Age;
@@ -18,6 +19,7 @@ use super::style::{Style, Tone};
 use crate::config::Dirs;
 use crate::policy::orphan::{Heartbeat, Verdict};
 use crate::policy::session_record::Fate;
+use crate::policy::timestamp::Timestamp;
 use crate::sweep::processes::plan::{Item, Plan, Process, RecordItem};
 use command_line::shown;
 
@@ -110,8 +112,7 @@ fn write_counts(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     let count = |verdict| plan.count(verdict);
     write!(
         out,
-        "{} processes: {} orphaned, {} owned, {} unknown",
-        plan.processes.len(),
+        "processes: {} orphaned, {} owned, {} unknown",
         count(Verdict::Orphaned),
         count(Verdict::Owned),
         count(Verdict::Unknown)
@@ -119,8 +120,7 @@ fn write_counts(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     let of = |fate| plan.count_records(fate);
     writeln!(
         out,
-        "; {} records: {} left over, {} expired, {} kept, {} unknown",
-        plan.records.len(),
+        "; records: {} left over, {} expired, {} kept, {} unknown",
         of(Fate::LeftOver),
         of(Fate::Expired),
         of(Fate::Kept),
@@ -140,13 +140,29 @@ fn heartbeat(heartbeat: &Heartbeat) -> Value {
     }
 }
 
+/// How and when processes are shown.
+#[derive(Clone, Copy)]
+struct Shown<'s> {
+    dirs: &'s Dirs,
+    /// Command lines and paths whole.
+    full: bool,
+    now: DateTime<Utc>,
+}
+
+/// When a process started.
+fn started(process: &Process, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    now.checked_sub_signed(TimeDelta::from_std(process.age?).ok()?)
+}
+
 /// A process as JSON.
-fn process(process: &Process, dirs: &Dirs, full: bool) -> Value {
+fn process(process: &Process, shown_at: Shown<'_>) -> Value {
+    let Shown { dirs, full, now } = shown_at;
     json!({
         "pid": process.pid,
         "start_ticks": process.start_ticks,
         "name": process.name,
         "parent": process.parent,
+        "started": started(process, now).map(Timestamp),
         "age_seconds": seconds(process.age),
         "cpu_seconds": process.cpu.as_secs(),
         "memory_bytes": process.memory,
@@ -157,22 +173,23 @@ fn process(process: &Process, dirs: &Dirs, full: bool) -> Value {
 }
 
 /// An item as JSON.
-fn item(found: &Item, dirs: &Dirs, full: bool) -> serde_json::Map<String, Value> {
+fn item(found: &Item, shown_at: Shown<'_>) -> serde_json::Map<String, Value> {
+    let Shown { dirs, full, .. } = shown_at;
     let reasons = found.judgement.reasons.iter().map(|reason| json!({"row": reason.row, "text": reason.text}));
     let path = |path: &std::path::Path| if full { path.display().to_string() } else { dirs.shorten(path) };
     let more = json!({
         "provider": found.provider,
         "part": if found.is_cli { "cli" } else { "helper" },
-        "session_id": found.session,
+        "session_id": found.session(),
         "last_heartbeat": found.heartbeat.as_ref().map(heartbeat),
         "working_folder": found.process.working_folder.as_deref().map(path),
         "executable": found.process.executable.as_deref().map(path),
         "cgroup": found.process.groups,
         "verdict": found.judgement.verdict.name(),
         "reasons": reasons.collect::<Vec<_>>(),
-        "children": found.below.iter().rev().map(|below| process(below, dirs, full)).collect::<Vec<_>>(),
+        "children": found.below.iter().rev().map(|below| process(below, shown_at)).collect::<Vec<_>>(),
     });
-    let mut members = match process(&found.process, dirs, full) {
+    let mut members = match process(&found.process, shown_at) {
         Value::Object(members) => members,
         _ => serde_json::Map::new(),
     };

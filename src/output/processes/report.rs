@@ -8,8 +8,8 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::json;
 
 use super::{
-    command_line::shown, item, record, summary, tone, tone_of_fate, write_counts, write_problems, write_zombies,
-    zombies,
+    Shown, command_line::shown, item, record, started, summary, tone, tone_of_fate, write_counts, write_problems,
+    write_zombies, zombies,
 };
 use crate::config::Dirs;
 use crate::output::View;
@@ -44,8 +44,7 @@ impl ReportView<'_> {
         let kind = if found.is_cli { "" } else { "helper of " };
         let provider = found.provider.as_deref().unwrap_or("a session");
         writeln!(out, "{verdict} {:>7}  {kind}{}  {}", process.pid, Escaped(provider), self.line(process))?;
-        let started = process.age.and_then(|age| self.now.checked_sub_signed(chrono::TimeDelta::from_std(age).ok()?));
-        let started = started.map_or_else(|| "-".to_owned(), |time| Timestamp(time).to_string());
+        let started = started(process, self.now).map_or_else(|| "-".to_owned(), |time| Timestamp(time).to_string());
         writeln!(
             out,
             "  started   {started} ({} ago), {} of CPU, {} of memory",
@@ -61,7 +60,7 @@ impl ReportView<'_> {
         if let Some(group) = process.groups.as_deref().and_then(one_group) {
             writeln!(out, "  cgroup    {}", Escaped(group))?;
         }
-        if let Some(session) = &found.session {
+        if let Some(session) = found.session() {
             let beat = match &found.heartbeat {
                 Some(Heartbeat::Ago(age)) => format!(", last sign of life {} ago", format_age(*age)),
                 Some(Heartbeat::Unknown(why)) => format!(", last sign of life not known: {why}"),
@@ -129,7 +128,9 @@ impl View for ReportView<'_> {
         let memory = Bytes(self.plan.memory_of_orphans());
         match self.plan.count(Verdict::Orphaned) {
             0 => Ok(()),
-            _ => writeln!(out, "Ending the orphans would end {orphans} processes and free {memory}"),
+            _ => {
+                writeln!(out, "Without the orphans and what they started ({orphans} processes) {memory} would be free")
+            }
         }
     }
 }
@@ -145,7 +146,8 @@ impl Serialize for ReportView<'_> {
         document.serialize_field("folder", &self.path(self.folder))?;
         let current = current.map(|one| json!({"pid": one.pid, "provider": one.provider, "session_id": one.session}));
         document.serialize_field("current", &current)?;
-        let processes = plan.processes.iter().map(|found| item(found, self.dirs, self.full));
+        let shown = Shown { dirs: self.dirs, full: self.full, now: self.now };
+        let processes = plan.processes.iter().map(|found| item(found, shown));
         document.serialize_field("processes", &processes.collect::<Vec<_>>())?;
         document.serialize_field("records", &plan.records.iter().map(record).collect::<Vec<_>>())?;
         document.serialize_field("zombies", &zombies(plan))?;

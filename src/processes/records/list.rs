@@ -74,27 +74,6 @@ impl Records {
         (records, problems)
     }
 
-    /// The record of one session, as [`Self::read`] has it; nothing where there is none.
-    ///
-    /// # Errors
-    /// What could not be looked at.
-    pub(crate) fn find(&self, id: &RecordId) -> Result<Option<Record>, String> {
-        let folder = match open_folder_path(&self.folder) {
-            Ok(folder) => folder,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(format!("cannot look into {}: {error}", self.folder.display())),
-        };
-        match self.look(folder.as_fd(), id, FileType::Unknown)? {
-            Found::Record(record) => Ok(Some(*record)),
-            Found::Nothing => Ok(None),
-            Found::Bare => {
-                let (mut records, mut problems) = (Vec::new(), Vec::new());
-                self.read_registry(&FxHashSet::from_iter([id.clone()]), &mut records, &mut problems);
-                problems.pop().filter(|_| records.is_empty()).map_or_else(|| Ok(records.pop()), Err)
-            }
-        }
-    }
-
     /// Looks at one entry of the sessions' folder.
     fn look(&self, sessions: BorrowedFd<'_>, id: &RecordId, kind: FileType) -> Result<Found, String> {
         let path = self.folder_of(id);

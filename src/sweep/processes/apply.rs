@@ -157,7 +157,7 @@ fn of_ends(ends: Vec<End>) -> Outcome {
 /// Removes the records that go by `plan`, the one that was made before the orphans were ended, now that those have.
 pub(crate) fn remove_records(plan: &Plan, applied: &mut Applied, held: &HeldRecords<'_>) {
     let ended = |session: &str| {
-        let of_session = applied.ends.iter().filter(|end| end.item.session.as_deref() == Some(session));
+        let of_session = applied.ends.iter().filter(|end| end.item.is_of(session));
         of_session.filter(|end| end.is_gone()).count()
     };
     let goes = |item: &&RecordItem| item.goes_without(ended(item.record.session_id.as_str()));

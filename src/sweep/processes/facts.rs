@@ -12,7 +12,7 @@ use crate::filesystem::proc::{Stat, terminal_name};
 use crate::policy::orphan::{Facts, Group, Heartbeat, Owner, Relation, Session, Vendor};
 use crate::processes::group::Groups;
 use crate::processes::parent::Adopters;
-use crate::providers::live::{Role, Standing};
+use crate::providers::live::{NamedProcess, Role, Standing};
 use crate::providers::row::{LiveRule, Part};
 
 /// Looks closer at candidates.
@@ -37,8 +37,10 @@ pub(super) struct Inspected {
     pub(super) executable: Option<PathBuf>,
     /// Its control groups as the kernel lists them.
     pub(super) groups: Option<String>,
-    /// The session that it says it is of, whether or not anything else is known of that.
-    pub(super) session: Option<String>,
+    /// The sessions that it is of, whether or not anything is known of them: the one that decides first.
+    pub(super) sessions: Vec<String>,
+    /// The provider's place: for a helper that of the CLI that started it.
+    pub(super) provider: Option<usize>,
 }
 
 impl<'i> Inspector<'i> {
@@ -79,7 +81,8 @@ impl<'i> Inspector<'i> {
             Err(why) => Err(why.clone()),
         };
         let environment = gone(proc.environment(process.pid))?;
-        let (session, said) = self.session_of(process, &environment);
+        let (session, sessions) = self.session_of(process, &environment);
+        let provider = self.provider_of(candidate, &environment);
         let facts = Facts {
             relation: self.relation(process),
             other_user: gone(proc.users(process.pid))?
@@ -90,12 +93,12 @@ impl<'i> Inspector<'i> {
             group,
             terminal: (process.terminal != 0).then(|| terminal_name(process.terminal)),
             parent: self.adopters.parent_of(process, &|process| self.programs.is_cli(process)),
-            vendor: self.vendor(candidate),
+            vendor: self.vendor(candidate, provider),
             shelters: None,
             is_of_cli: self.is_of_cli(candidate, &environment),
             session,
         };
-        Some(Inspected { facts, executable: executable.ok(), groups: groups.ok(), session: said })
+        Some(Inspected { facts, executable: executable.ok(), groups: groups.ok(), sessions, provider })
     }
 
     fn relation(&self, process: &Stat) -> Option<Relation> {
@@ -122,7 +125,7 @@ impl<'i> Inspector<'i> {
     }
 
     /// What the vendors' own files say of a process.
-    fn vendor(&self, candidate: &Candidate<'_>) -> Vendor {
+    fn vendor(&self, candidate: &Candidate<'_>, provider: Option<usize>) -> Vendor {
         let pid = candidate.process.pid;
         let mut doubt = None;
         for (place, named) in self.survey.named.iter().filter(|(_, named)| named.pid == pid) {
@@ -130,7 +133,7 @@ impl<'i> Inspector<'i> {
             match (&named.standing, named.role) {
                 (Standing::Gone, _) => {}
                 (Standing::Unverifiable(why), _) => {
-                    doubt = Some(format!("{provider} names it in {}: {why}", named.path.display()))
+                    doubt = Some(format!("{provider} names it in {}: {why}", named.path.display()));
                 }
                 (Standing::Live, Role::Worker { daemon, daemon_alive: true }) => return Vendor::Worker { daemon },
                 (Standing::Live, Role::Worker { daemon, daemon_alive: false }) => {
@@ -148,9 +151,9 @@ impl<'i> Inspector<'i> {
         if let Some(open) = self.open_transcript(candidate) {
             return Vendor::Live(open);
         }
-        let unread = candidate.likeness.and_then(|likeness| {
-            let provider = &self.scene.catalogue.at(likeness.provider).provider.name;
-            let why = self.survey.vendor_errors.get(&likeness.provider)?;
+        let unread = provider.and_then(|place| {
+            let provider = &self.scene.catalogue.at(place).provider.name;
+            let why = self.survey.vendor_errors.get(&place)?;
             Some(format!("{provider}'s own list of live processes cannot be read: {why}"))
         });
         doubt.or(unread).map_or(Vendor::Silent, Vendor::Unknown)
@@ -180,51 +183,65 @@ impl<'i> Inspector<'i> {
     /// Whether something shows that a CLI started a process, or it is one.
     fn is_of_cli(&self, candidate: &Candidate<'_>, environment: &Result<Vec<Vec<u8>>, String>) -> bool {
         let is_cli = candidate.likeness.is_some_and(|likeness| likeness.part == Part::Cli);
-        let rows = || self.scene.catalogue.iter().flat_map(|row| &row.provider.processes.marks);
         let has_mark = || {
             let environment = environment.as_ref().ok()?;
-            rows().find(|mark| variable(environment, mark).is_some())
+            let mut marks = self.scene.catalogue.iter().flat_map(|row| &row.provider.processes.marks);
+            marks.find(|mark| variable(environment, mark).is_some())
         };
         is_cli || self.tracked.contains_key(&candidate.process.pid) || has_mark().is_some()
     }
 
-    /// The session of a process: that of which it is the CLI, else those of the CLIs that started it. The id besides, also where
-    /// nothing is known of that.
-    fn session_of(
-        &self,
-        process: &Stat,
-        environment: &Result<Vec<Vec<u8>>, String>,
-    ) -> (Option<Session>, Option<String>) {
-        if let Some(place) = self.tracked.get(&process.pid) {
-            let record = &self.survey.records[*place];
-            let session = Session { owner: Owner::Itself, ..tracked(record, Owner::Itself, self.scene) };
-            let id = Some(session.id.clone());
-            return (Some(session), id);
+    /// Several CLIs start the same helpers: whose one is shows its environment.
+    fn provider_of(&self, candidate: &Candidate<'_>, environment: &Result<Vec<Vec<u8>>, String>) -> Option<usize> {
+        let likeness = candidate.likeness?;
+        let started = |place: &usize| {
+            let row = &self.scene.catalogue.at(*place).provider.processes;
+            let environment = environment.as_deref().unwrap_or_default();
+            row.variables().any(|name| variable(environment, name).is_some())
+        };
+        match likeness.part {
+            Part::Cli => Some(likeness.provider),
+            Part::Helper => (0..self.scene.catalogue.len()).find(started).or(Some(likeness.provider)),
         }
-        let own =
-            self.survey.named.iter().find(|(_, named)| named.pid == process.pid && named.standing == Standing::Live);
-        let own = own.and_then(|(_, named)| named.session.clone());
+    }
+
+    /// The session of a process that decides: that of which it is the CLI, else those of the CLIs that started it. All their
+    /// ids besides, also where nothing is known of them.
+    fn session_of(&self, process: &Stat, environment: &Result<Vec<Vec<u8>>, String>) -> (Option<Session>, Vec<String>) {
+        if let Some(place) = self.tracked.get(&process.pid) {
+            let session = tracked(&self.survey.records[*place], Owner::Itself, self.scene);
+            let id = session.id.clone();
+            return (Some(session), vec![id]);
+        }
+        let mut ids: Vec<String> = Vec::new();
+        let is_own = |named: &NamedProcess| named.pid == process.pid && named.standing == Standing::Live;
+        ids.extend(
+            self.survey.named.iter().filter(|(_, named)| is_own(named)).filter_map(|(_, named)| named.session.clone()),
+        );
+        let own = ids.len();
         let environment = match environment {
             Ok(environment) => environment,
             Err(why) => {
                 let owner = Owner::Unknown(format!("its environment cannot be read: {why}"));
-                let session = Session { id: String::new(), owner, heartbeat: None, is_completed: false };
-                return (Some(session), own);
+                return (Some(Session { id: String::new(), owner, heartbeat: None, is_completed: false }), ids);
             }
         };
         let names = self.scene.catalogue.iter().flat_map(|row| &row.provider.processes.session_variables);
-        let mut ids: Vec<String> = names.filter_map(|name| variable(environment, name)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        // All of them must be over: a CLI that another one started is the inner one's matter and the outer one's.
-        let sessions = ids.iter().filter_map(|id| by_id(id, self.scene, self.survey));
+        ids.extend(names.filter_map(|name| variable(environment, name)));
+        // All of those that started it must be over: what a CLI started inside another one's session is both's.
+        let sessions = ids[own..].iter().filter_map(|id| by_id(id, self.scene, self.survey));
         let session = sessions.max_by_key(|session| match &session.owner {
             Owner::Runs(_) => 3,
             Owner::Unknown(_) => 2,
             Owner::Itself | Owner::Ends(_) => 1,
             Owner::Gone(_) | Owner::Reused(_) => 0,
         });
-        (session, own.or_else(|| ids.into_iter().next()))
+        if let Some(session) = session.as_ref().filter(|_| own == 0) {
+            ids.insert(0, session.id.clone());
+        }
+        let mut seen = FxHashSet::default();
+        ids.retain(|id| seen.insert(id.clone()));
+        (session, ids)
     }
 
     /// Who among the processes below must not be ended with an orphan, and why.

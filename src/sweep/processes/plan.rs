@@ -39,7 +39,8 @@ pub(crate) struct Item {
     pub(crate) provider: Option<String>,
     /// Whether it looks like the CLI itself; else like something that CLIs start.
     pub(crate) is_cli: bool,
-    pub(crate) session: Option<String>,
+    /// The sessions that it is of: the one that decides first.
+    pub(crate) sessions: Vec<String>,
     /// When its tracked session gave its last sign of life.
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) judgement: Judgement,
@@ -142,7 +143,7 @@ impl Plan {
 
     /// The sessions whose processes or records were left behind, as process-janitor counts them.
     pub(crate) fn orphaned_sessions(&self) -> Vec<&str> {
-        let of_processes = self.orphans().filter_map(|item| item.session.as_deref());
+        let of_processes = self.orphans().filter_map(Item::session);
         let left_over = self.records.iter().filter(|item| item.fate == Fate::LeftOver);
         let mut ids: Vec<&str> = of_processes.chain(left_over.map(|item| item.record.session_id.as_str())).collect();
         ids.sort_unstable();
@@ -170,6 +171,16 @@ impl Item {
     /// It and all that it started, the deepest first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Process> {
         self.below.iter().chain([&self.process])
+    }
+
+    /// The session that decides about it.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.sessions.first().map(String::as_str)
+    }
+
+    /// Whether it is of this session.
+    pub(crate) fn is_of(&self, id: &str) -> bool {
+        self.sessions.iter().any(|session| session == id)
     }
 
     /// What is to be ended, the deepest first; an error where not all of it could be read.
@@ -209,7 +220,7 @@ struct Planner<'p> {
 impl Planner<'_> {
     /// Nothing when the process is gone by now.
     fn item(&self, candidate: &Candidate<'_>, inspector: &Inspector<'_>) -> Option<Item> {
-        let Inspected { facts, executable, groups, session } = inspector.inspect(candidate)?;
+        let Inspected { facts, executable, groups, sessions, provider } = inspector.inspect(candidate)?;
         let judgement = self.judge(candidate.process, facts.clone(), inspector);
         let is_orphan = judgement.verdict == Verdict::Orphaned;
         let below = self.survey.table.descendants(candidate.process.pid);
@@ -217,14 +228,13 @@ impl Planner<'_> {
         let mut process = self.process(candidate.process, is_orphan, judgement.verdict != Verdict::Owned);
         process.executable = executable;
         process.groups = groups;
-        let provider =
-            candidate.likeness.map(|likeness| self.scene.catalogue.at(likeness.provider).provider.name.clone());
+        let provider = provider.map(|place| self.scene.catalogue.at(place).provider.name.clone());
         Some(Item {
             process,
             provider,
             is_cli: candidate.likeness.is_some_and(|likeness| likeness.part == Part::Cli),
             heartbeat: facts.session.and_then(|session| session.heartbeat),
-            session,
+            sessions,
             judgement,
             below: below.map(|(process, _)| self.process(process, is_orphan, is_orphan)).collect(),
         })
@@ -266,7 +276,7 @@ impl Planner<'_> {
 
     fn record(&self, record: &Record, processes: &[Item]) -> RecordItem {
         let id = record.session_id.as_str();
-        let of_session = || processes.iter().filter(|item| item.session.as_deref() == Some(id));
+        let of_session = || processes.iter().filter(|item| item.is_of(id));
         let heartbeat = heartbeat_of(record, self.scene);
         let age = age_of(record, self.scene);
         let facts = RecordFacts {
@@ -317,8 +327,9 @@ impl Planner<'_> {
         let mut ancestors = self.survey.table.ancestors(self.scene.here.pid);
         let process = ancestors.find(|ancestor| programs.is_cli(ancestor))?;
         let likeness = programs.likeness(process)?;
-        let session =
-            inspector.inspect(&Candidate { process, likeness: Some(likeness) }).and_then(|found| found.session);
+        let session = inspector
+            .inspect(&Candidate { process, likeness: Some(likeness) })
+            .and_then(|found| found.sessions.into_iter().next());
         let provider = self.scene.catalogue.at(likeness.provider).provider.name.clone();
         Some(Current { pid: process.pid, provider, session })
     }

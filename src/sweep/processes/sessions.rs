@@ -111,16 +111,19 @@ pub(super) fn tracked(record: &Record, owner: Owner, scene: &Scene<'_>) -> Sessi
 pub(super) fn by_id(id: &str, scene: &Scene<'_>, survey: &Survey) -> Option<Session> {
     if let Some(record) = survey.record(id) {
         let session = tracked(record, owner_of(record, scene, survey), scene);
-        // A CLI that goes on in another process says so itself.
+        // A session that goes on in another process, a daemon's worker for one, is told by the CLI itself.
         return Some(match vendor_owner(id, survey) {
-            Some(Owner::Runs(pid)) if !matches!(session.owner, Owner::Runs(_) | Owner::Ends(_)) => {
-                Session { owner: Owner::Runs(pid), ..session }
-            }
+            Some(owner @ Owner::Runs(pid)) if record.pid != Some(pid) => Session { owner, ..session },
+            Some(owner @ Owner::Unknown(_)) if is_over(&session.owner) => Session { owner, ..session },
             _ => session,
         });
     }
     let owner = vendor_owner(id, survey)?;
     Some(Session { id: id.to_owned(), owner, heartbeat: None, is_completed: false })
+}
+
+const fn is_over(owner: &Owner) -> bool {
+    matches!(owner, Owner::Gone(_) | Owner::Reused(_) | Owner::Ends(_))
 }
 
 /// What became of a session's process by the vendors' files.

@@ -60,10 +60,20 @@ check 'not the folder of a registry that is not enabled' not inside /bin/touch /
 set_for alice registry.enabled true
 install_with root --system --systemd --run-as alice >/dev/null
 check 'but of one that is' inside /bin/touch /srv/registry/new
+record=/home/alice/.claude/sessions/0a0a0a0a-1111-4222-8333-444444444444
+mkdir "$record"
+printf '{"session_id": "%s", "pid": 1, "hostname": "h", "start_time": "2026-01-01T00:00:00Z", "status": "completed",
+  "end_time": "2026-01-01T01:00:00Z"}\n' "${record##*/}" >"$record/metadata.json"
+chown -R alice: "$record"
+check 'nor the records of processes that are not swept' not inside /bin/touch "$record/new"
+set_for alice processes.enabled true
+install_with root --system --systemd --run-as alice >/dev/null
+check 'but those of such that are' inside /bin/touch /home/alice/.claude/sessions/new
 rm "$dropin"
 about_timer system alice
 fire_often
 check 'the timer cleans it up' within 30 is_cleaned_up /srv/registry
+check 'and removes the record of a session that is long over' within 30 not test -e "$record"
 fire_as_before
 
 install_with root --system --systemd --run-as alice --bridge-url http://127.0.0.1:8000 >/dev/null

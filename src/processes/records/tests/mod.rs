@@ -75,9 +75,7 @@ impl World {
     fn only(&self) -> Record {
         let (mut records, problems) = self.records.read();
         assert_eq!((records.len(), problems), (1, Vec::new()));
-        let record = records.pop().unwrap();
-        assert_eq!(self.records.find(&record.session_id), Ok(Some(record.clone())));
-        record
+        records.pop().unwrap()
     }
 }
 

@@ -21,7 +21,7 @@ fn a_record_goes_with_its_folder_and_nothing_else() {
     world.file("4711.json", "{}");
     world.metadata("other", "{}");
     world.file("other/heartbeat.pid", "8\n");
-    let record = world.records.find(&id(ID)).unwrap().unwrap();
+    let record = world.records.read().0.into_iter().find(|record| record.session_id == id(ID)).unwrap();
     assert_eq!(world.hold().remove(&record), Ok(Removal::Gone));
     assert_eq!(names(&world), [&format!("{ID}.lock.dir"), "4711.json", "other", "registry.jsonl"]);
     assert!(world.path(&format!("{ID}.lock.dir/pid")).exists() && world.path("other/heartbeat.pid").exists());
