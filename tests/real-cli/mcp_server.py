@@ -8,8 +8,8 @@ for line in sys.stdin:
     request = json.loads(line)
     result = {}
     if request["method"] == "initialize":
-        server = {"name": "stays", "version": "1"}
-        result = {"protocolVersion": request["params"]["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
+        result = {"capabilities": {"tools": {}}, "serverInfo": {"name": "stays", "version": "1"}}
+        result["protocolVersion"] = request["params"]["protocolVersion"]
     elif request["method"] == "tools/list":
         result = {"tools": []}
     if "id" in request:

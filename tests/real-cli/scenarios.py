@@ -1,6 +1,6 @@
 """Chats with the real CLIs through examples/bridge.py: no history is lost when their mappings are pruned. And what the
-CLIs run by their own tools: each session keeps its number in the registry. And Claude Code with our plugin: what a killed
-session leaves behind is ended, and nothing else.
+CLIs run by their own tools: each session keeps its number in the registry. And Claude Code with our plugin: what a
+killed session leaves behind is ended, and nothing else.
 
     scenarios.py SESSION_SWEEP FOLDER_OF_THE_CLIS TEMPORARY_FOLDER [--alone]
 
@@ -467,7 +467,7 @@ class World:
                     pipe.close()
 
     def scan(self, status):
-        """Looks for what is left over until there is something, or (0) at once nothing. Returns the pids that are named."""
+        """Looks for what is left over, with 1 until there is something. Returns the pids that are named."""
 
         def scanned():
             command = [self.tools / "session-sweep", "processes", "scan", "--json"]

@@ -100,7 +100,8 @@ as alice systemd-run --quiet --user --unit=claude /home/alice/bin/claude infinit
 as alice systemd-run --quiet --user --unit=node /home/alice/bin/node /home/alice/bin/mcp-server.js
 as alice systemd-run --quiet --user --unit=forking --property=Type=forking /home/alice/bin/leave service
 as alice systemd-run --quiet --user --scope --unit=window bash -c '/home/alice/bin/leave window; sleep infinity' &
-systemd-run --quiet --scope --slice=machine.slice --unit="docker-$(printf '%064d' 1).scope" --uid=alice /home/alice/bin/leave container
+docker=docker-$(printf '%064d' 1).scope
+systemd-run --quiet --scope --slice=machine.slice --unit="$docker" --uid=alice /home/alice/bin/leave container
 for name in open service window container; do within 10 runs $name; done
 
 check 'what a closed login left is adopted by her systemd' is_adopted_by closed "$systemd"
