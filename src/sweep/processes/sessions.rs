@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::survey::{Scene, Survey, ago};
-use crate::filesystem::proc::Proc;
+use crate::filesystem::proc::{Proc, Stat};
 use crate::policy::orphan::{Heartbeat, Owner, Session};
 use crate::processes::records::{Record, Source, Time};
 use crate::providers::live::Standing;
@@ -120,6 +120,20 @@ pub(super) fn by_id(id: &str, scene: &Scene<'_>, survey: &Survey) -> Option<Sess
     }
     let owner = vendor_owner(id, survey)?;
     Some(Session { id: id.to_owned(), owner, heartbeat: None, is_completed: false })
+}
+
+/// The session whose CLI led the process group or the terminal session of a process, and is gone. The kernel gives a number
+/// to nobody else as long as it leads somebody, and both lived when the CLI gave its last sign of life.
+pub(super) fn by_leader(process: &Stat, scene: &Scene<'_>, survey: &Survey) -> Option<Session> {
+    let leads = |record: &&Record| record.pid.is_some_and(|pid| pid == process.session || pid == process.group);
+    let age = scene.here.age(process.start_ticks)?;
+    survey.records.iter().filter(leads).find_map(|record| {
+        let mark = record.process.as_ref().filter(|mark| mark.start_ticks <= process.start_ticks)?;
+        let is_of_this_boot = scene.here.boot_id.as_ref() == Some(&mark.boot_id);
+        let owner = owner_of(record, scene, survey);
+        let lived = matches!(heartbeat_of(record, scene), Heartbeat::Ago(ago) if ago <= age);
+        (is_of_this_boot && lived && matches!(owner, Owner::Gone(_))).then(|| tracked(record, owner, scene))
+    })
 }
 
 const fn is_over(owner: &Owner) -> bool {
