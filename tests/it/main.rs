@@ -23,6 +23,7 @@ mod left_behind;
 mod live_bridge;
 mod machine;
 mod numbered;
+mod plugin;
 mod post_prune;
 mod processes_clean;
 mod processes_config;
