@@ -9,4 +9,5 @@ pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod report;
 pub(crate) mod rounds;
+#[allow(dead_code, reason = "what is generated is not always on the disk")]
 pub(crate) mod scratch;

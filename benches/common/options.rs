@@ -25,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) prune: Prune,
     #[command(flatten)]
     pub(crate) registry: Registry,
+    #[command(flatten)]
+    pub(crate) processes: Processes,
 }
 
 /// What only `prune` looks at.
@@ -52,6 +54,15 @@ pub(crate) struct Registry {
     /// How many beats they left together
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     pub(crate) beats: u64,
+}
+
+/// What only `processes` looks at.
+#[derive(Args)]
+#[command(next_help_heading = "For --bench processes")]
+pub(crate) struct Processes {
+    /// How many processes to start
+    #[arg(long = "processes", value_name = "COUNT", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..))]
+    pub(crate) count: u64,
 }
 
 /// How large a tree is.

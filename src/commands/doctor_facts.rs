@@ -57,6 +57,7 @@ pub(super) fn gather(given: &Given, environment: Environment) -> Facts {
         map: None,
         stores: None,
         registry: None,
+        processes: None,
         cleanups: None,
         bridge: None,
         written_back: None,
@@ -80,6 +81,7 @@ pub(super) fn gather(given: &Given, environment: Environment) -> Facts {
         facts.color = Some(context.config.settings.color);
         facts.stores = Some(context.catalogue.iter().map(|row| store(&context, row)).collect());
         facts.registry = Some(look_at_registry(&context));
+        facts.processes = Some(super::processes::look_for_doctor(&context));
         let (map, cleanups) = look_at_map(&context);
         (facts.map, facts.cleanups) = (Some(map), cleanups);
         let (asked, back) = look_at_mappings(&context);

@@ -9,6 +9,7 @@ mod bridge;
 mod config;
 mod machine;
 mod map;
+mod processes;
 mod registry;
 mod retention;
 mod schedule;
@@ -26,6 +27,7 @@ pub(crate) use binary::Binary;
 pub(crate) use bridge::{Asked, WrittenBack, differences};
 pub(crate) use config::ConfigFacts;
 pub(crate) use map::{MapFacts, MapText};
+pub(crate) use processes::{ProcessesFacts, Scan};
 pub(crate) use registry::{RegistryFacts, RegistryText};
 pub(crate) use retention::{Cleanup, cleanups};
 pub(crate) use stores::Store;
@@ -99,7 +101,7 @@ pub(crate) struct Check {
 }
 
 /// All checks, in the order in which they are shown.
-pub(crate) static CHECKS: [Check; 13] = [
+pub(crate) static CHECKS: [Check; 14] = [
     Check { id: "config", looks_at: "files and variables with settings", decide: config::config },
     Check { id: "map-readable", looks_at: "the session map", decide: map::readable },
     Check { id: "map-writable", looks_at: "the session map's folder", decide: map::writable },
@@ -107,6 +109,7 @@ pub(crate) static CHECKS: [Check; 13] = [
     Check { id: "bridge", looks_at: "the bridge's own list", decide: bridge::bridge },
     Check { id: "written-back", looks_at: "tombstones of what is there again", decide: bridge::written_back },
     Check { id: "registry", looks_at: "the registry of numbered sessions", decide: registry::registry },
+    Check { id: "processes", looks_at: "processes that CLIs left behind", decide: processes::processes },
     Check { id: "schedule", looks_at: "timers and cron", decide: schedule::schedule },
     Check { id: "last-run", looks_at: "the run log and systemd's memory", decide: schedule::last_run },
     Check { id: "binary", looks_at: "the program that the schedule starts", decide: binary::binary },
@@ -138,6 +141,7 @@ pub(crate) struct Facts {
     pub(crate) map: Option<MapFacts>,
     pub(crate) stores: Option<Vec<Store>>,
     pub(crate) registry: Option<RegistryFacts>,
+    pub(crate) processes: Option<ProcessesFacts>,
     pub(crate) cleanups: Option<Vec<Cleanup>>,
     pub(crate) bridge: Option<Asked>,
     pub(crate) written_back: Option<Result<WrittenBack, String>>,

@@ -46,6 +46,11 @@ pub(crate) enum End {
     Survived(String),
 }
 
+/// Whether this kernel opens processes as pidfds (Linux 5.3).
+pub(crate) fn has_pidfds() -> bool {
+    !matches!(pidfd_open(rustix::process::getpid(), PidfdFlags::empty()), Err(Errno::NOSYS))
+}
+
 /// A process that is held by its pidfd.
 struct Held<'t> {
     target: &'t Target,

@@ -97,7 +97,7 @@ fn a_wrong_configuration_is_a_finding_and_the_other_checks_still_run() {
     let document = world.json_then(&["doctor"]);
     let config = Answer::of(&document, "config");
     config.is("wrong", "2 problems", "did you mean `idle`?");
-    for id in ["map-readable", "map-writable", "stores", "registry", "retention"] {
+    for id in ["map-readable", "map-writable", "stores", "registry", "processes", "retention"] {
         Answer::of(&document, id).is("unknown", "depends on the configuration", "put the configuration right");
     }
     for id in ["schedule", "last-run", "binary", "clock", "state-folder"] {

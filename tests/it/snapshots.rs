@@ -20,6 +20,7 @@ pub(crate) fn settled(world: &World, check: impl FnOnce()) {
     settings.add_filter(&root.replace('.', r"\."), "[WORLD]");
     settings.add_filter(r"process \d+", "process [PID]");
     settings.add_filter(r"pid \d+", "pid [PID]");
+    settings.add_filter(r"\d+ left behind, \d+ unknown", "[N] left behind, [N] unknown");
     // A column is as wide as the world's path.
     settings.add_filter(r" +  \(", "  (");
     settings.bind(check);

@@ -223,6 +223,11 @@ impl Ran {
         }
     }
 
+    /// A run that somebody else waited for.
+    pub(crate) fn read(status: i32, stdout: String, stderr: String, command: String) -> Self {
+        Self { status, stdout, stderr, command }
+    }
+
     /// Fails the test unless the run ended with `status`.
     #[track_caller]
     pub(crate) fn ends_with(self, status: i32) -> Self {

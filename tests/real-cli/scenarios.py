@@ -1,9 +1,11 @@
 """Chats with the real CLIs through examples/bridge.py: no history is lost when their mappings are pruned. And what the
-CLIs run by their own tools: each session keeps its number in the registry.
+CLIs run by their own tools: each session keeps its number in the registry. And Claude Code with our plugin: what a
+killed session leaves behind is ended, and nothing else.
 
-    scenarios.py SESSION_SWEEP FOLDER_OF_THE_CLIS TEMPORARY_FOLDER
+    scenarios.py SESSION_SWEEP FOLDER_OF_THE_CLIS TEMPORARY_FOLDER [--alone]
 
-Prints a line for each step. A scenario ends with the first step that fails.
+With --alone there are no processes but its own, and those that end processes are tried, too. Prints a line for each
+step. A scenario ends with the first step that fails.
 """
 
 import contextlib
@@ -23,7 +25,9 @@ import urllib.parse
 from model_server import ModelServer
 
 HERE = pathlib.Path(__file__).resolve().parent
-BRIDGE = HERE.parent.parent / "examples" / "bridge.py"
+REPOSITORY = HERE.parent.parent
+BRIDGE = REPOSITORY / "examples" / "bridge.py"
+PLUGIN = REPOSITORY / "packaging" / "claude-plugin"
 THREE_HOURS = 3 * 60 * 60
 CHAT = "a chat"
 # Python that runs a program at a terminal of its own.
@@ -211,6 +215,63 @@ def numbered_by_window(world):
         expect(sorted((name[:4], number) for name, number in world.identities().items()), [("tty-", 1), ("tty-", 2)])
 
 
+def recorded_by_the_plugin(world):
+    """The plugin's hooks record which process a session is, its signs of life and its end."""
+    with world.step("Claude Code finds nothing wrong with the plugin and its marketplace"):
+        for folder in (PLUGIN, REPOSITORY):
+            world.run_cli("plugin", "validate", folder)
+    with world.step("its command is told to the model"):
+        world.run_cli(f"--plugin-dir={PLUGIN}", "--print", "/session-sweep:cleanup report")
+        told = [text for _, text in world.model.conversations[-1] if "session-sweep processes clean --dry-run" in text]
+        expect(any("The user asked for: `report`." in text for text in told), True)
+    with world.session() as session:
+        with world.step("a session's record names the CLI's own process"):
+            session.take_turn("Question one")
+            record = session.record()
+            expect(record, pid=session.pid, proc_start=start_of(session.pid), working_dir=str(world.work))
+            expect(record.get("status") in (None, "active"), True)
+        with world.step("the end of a turn is a sign of life, and no end"):
+            time.sleep(1.1)  # the record has whole seconds
+            session.take_turn("Question two")
+            later = session.record()
+            expect(later["last_heartbeat"] > record["last_heartbeat"], True)
+            expect(later, pid=session.pid, start_time=record["start_time"], status=record.get("status"))
+        with world.step("its end completes the record"):
+            session.leave()
+            # Older ones do not wait for that hook.
+            wait_for(lambda: session.record().get("status") == "completed")
+
+
+def cleaned_up_after_kill(world):
+    """What a killed session leaves behind is ended, and nothing of another one."""
+    with world.session() as killed, world.session() as other:
+        with world.step("two sessions start a server each"):
+            for session in (killed, other):
+                session.take_turn("Question one")
+            # Older ones do not tell a server which session it belongs to: that shows by a sign of life after its start.
+            time.sleep(2.1)
+            for session in (killed, other):
+                session.take_turn("Question two")
+            left, kept = killed.server(), other.server()
+            world.scan(0)
+        with world.step("killed, the one leaves its server behind"):
+            killed.kill()
+            expect(runs(left), True)
+        with world.step("a scan names it, and not the other one's"):
+            found = world.scan(1)
+            expect(left in found, True)
+            expect(kept in found or other.pid in found, False)
+        with world.step("a cleanup ends it, and removes the record"):
+            world.sweep("processes", "clean", "--auto")
+            expect(runs(left), False)
+            expect(killed.metadata().exists(), False)
+        with world.step("the other session and its server go on"):
+            expect(runs(kept), True)
+            other.take_turn("Question three")
+            expect(other.record(), pid=other.pid)
+            world.scan(0)
+
+
 PROVIDERS = {
     # program: the store, where a session's transcript is in it, and the ways to try it
     "claude": (".claude", "projects/*/{id}.jsonl", [(resumed_after_prune, use_claude)]),
@@ -223,7 +284,7 @@ PROVIDERS = {
 }
 
 
-def scenarios():
+def scenarios(is_alone):
     for line in (HERE / "versions").read_text().splitlines():
         if line and not line.startswith("#"):
             program, _, version = line.split()
@@ -232,6 +293,10 @@ def scenarios():
                 yield program, version, scenario, use
             if program == "gemini" and numbers >= (0, 52, 0):
                 yield program, version, deleted_when_resumed, use_gemini
+            if program == "claude":
+                yield program, version, recorded_by_the_plugin, use_claude
+                if is_alone and not is_service():
+                    yield program, version, cleaned_up_after_kill, use_claude
             is_told = program == "codex" or program == "claude" and numbers >= (2, 1, 132)
             yield program, version, numbered_by_session if is_told else numbered_by_window, PROVIDERS[program][2][0][1]
 
@@ -253,6 +318,89 @@ def expect(found, *wanted, **members):
 def expect_other(found, unwanted):
     if found in (None, unwanted):
         raise Failed(f"expected another value than {unwanted!r}, found {found!r}")
+
+
+def start_of(pid):
+    """When a process started, in ticks."""
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def runs(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def is_service():
+    """This runs within a service, whose processes are never ended."""
+    return ".service" in pathlib.Path("/proc/self/cgroup").read_text()
+
+
+def wait_for(what):
+    """Waits until this is true."""
+    end = time.monotonic() + 30
+    while not (found := what()):
+        if time.monotonic() > end:
+            raise Failed(f"{what} waited for 30 s")
+        time.sleep(0.1)
+    return found
+
+
+class Session:
+    """Claude Code with our plugin and a server, for several turns."""
+
+    def __init__(self, world):
+        self.world = world
+        servers = {"mcpServers": {"stays": {"command": sys.executable, "args": [str(HERE / "mcp_server.py")]}}}
+        options = [f"--plugin-dir={PLUGIN}", "--mcp-config", json.dumps(servers), "--verbose"]
+        streams = ["--print", "--input-format=stream-json", "--output-format=stream-json"]
+        program = shutil.which(world.program, path=world.environment["PATH"])
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        # In a session of its own, as what belongs to the one that a cleanup runs in stays.
+        self.process = subprocess.Popen(
+            [program, *options, *streams], cwd=world.work, env=world.environment, start_new_session=True, **pipes
+        )
+        self.pid, self.id = self.process.pid, None
+
+    def take_turn(self, text):
+        message = {"role": "user", "content": [{"type": "text", "text": text}]}
+        print(json.dumps({"type": "user", "message": message}), file=self.process.stdin, flush=True)
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            if answer["type"] == "result":
+                expect(answer, is_error=False)
+                self.id = answer["session_id"]
+                return
+        raise Failed("the CLI ended")
+
+    def metadata(self):
+        return self.world.home / ".claude" / "sessions" / self.id / "metadata.json"
+
+    def record(self):
+        return json.loads(self.metadata().read_text())
+
+    def server(self):
+        """The server's pid."""
+
+        def child():
+            for folder in pathlib.Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    arguments = (folder / "cmdline").read_bytes().split(b"\0")
+                    parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                    if str(HERE / "mcp_server.py").encode() in arguments[1:2] and int(parent) == self.pid:
+                        return int(folder.name)
+            return None
+
+        return wait_for(child)
+
+    def leave(self):
+        self.process.stdin.close()
+        expect(self.process.wait(timeout=30), 0)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
 
 
 class Score:
@@ -282,6 +430,10 @@ class World:
             "TMPDIR": str(temporary),
             "CLAUDE_SESSION_DIR": str(self.maps),
             "SESSION_REGISTRY_DIR": str(self.registry),
+            # What the test of processes starts is young.
+            "SESSION_SWEEP_PROCESSES_MIN_AGE": "1s",
+            "SESSION_SWEEP_PROCESSES_STALE": "1s",
+            "SESSION_SWEEP_PROCESSES_HEARTBEAT_INTERVAL": "1s",
             "IS_SANDBOX": "1",  # without it, Claude Code refuses to go without asking as root
             **use(self.home, model.url),
         }
@@ -305,6 +457,30 @@ class World:
                 bridge.wait(timeout=5)
             self.end_what_is_left()
             bridge.communicate()
+
+    @contextlib.contextmanager
+    def session(self):
+        session = Session(self)
+        try:
+            yield session
+        finally:
+            session.kill()
+            for pipe in (session.process.stdin, session.process.stdout):
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def scan(self, status):
+        """Looks for what is left over, with 1 until there is something. Returns the pids that are named."""
+
+        def scanned():
+            command = [self.tools / "session-sweep", "processes", "scan", "--json"]
+            ended = subprocess.run(command, cwd=self.work, env=self.environment, capture_output=True, text=True)
+            if ended.returncode not in (0, 1) or status == 0 and ended.returncode == 1:
+                raise Failed(ended)
+            return ended if ended.returncode == status else None
+
+        report = json.loads(wait_for(scanned).stdout)
+        return [process["pid"] for process in report["processes"] if process["verdict"] == "orphaned"]
 
     @contextlib.contextmanager
     def step(self, what):
@@ -451,9 +627,9 @@ class World:
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    session_sweep, installed, temporary = map(pathlib.Path, sys.argv[1:])
+    session_sweep, installed, temporary = map(pathlib.Path, sys.argv[1:4])
     with ModelServer() as model:
-        for number, scenario in enumerate(scenarios()):
+        for number, scenario in enumerate(scenarios("--alone" in sys.argv[4:])):
             world = World(temporary / f"world-{number}", installed, session_sweep, model, *scenario)
             model.results.clear()
             try:

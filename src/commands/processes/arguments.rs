@@ -106,7 +106,10 @@ impl Processes {
 
 /// Whether a command line is a hook's, whatever else is wrong with it: 2 would hold up the CLI that started it.
 pub(in crate::commands) fn is_of_hook(arguments: &[std::ffi::OsString]) -> bool {
-    let words: Vec<_> = arguments.iter().skip(1).filter(|word| !word.to_string_lossy().starts_with('-')).collect();
+    let commands = ["scan", "report", "clean"];
     let hooks = ["register", "heartbeat", "stop", "end"];
-    matches!(words.as_slice(), [area, hook, ..] if *area == "processes" && hooks.iter().any(|known| *hook == known))
+    // Options may stand anywhere, and some have a value that is no command.
+    let of_processes = arguments.iter().skip(1).skip_while(|word| *word != "processes").skip(1);
+    let mut named = of_processes.filter_map(|word| word.to_str());
+    named.find(|word| commands.contains(word) || hooks.contains(word)).is_some_and(|word| hooks.contains(&word))
 }

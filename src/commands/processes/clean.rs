@@ -31,10 +31,8 @@ enum Way {
 pub(super) fn run(context: &Context, arguments: &Clean) -> Result<ExitStatus> {
     let look = Look::new(context)?;
     let way = way(&look, arguments);
-    if way != Way::Show && context.now != context.started {
-        return Err(
-            UsageError("--at rehearses another time, at which nothing can be ended: add --dry-run".to_owned()).into()
-        );
+    if way != Way::Show {
+        refuse_rehearsal(context)?;
     }
     let mut run = Run { plan: look.plan(false)?, applied: None };
     if way == Way::Ask && run.plan.has_work() && !run.is_agreed(context)? {
@@ -59,6 +57,14 @@ fn way(look: &Look<'_>, arguments: &Clean) -> Way {
         _ if settings.mode == CleanupMode::Auto || arguments.yes => Way::Do,
         _ => Way::Ask,
     }
+}
+
+/// Who is old at another time may be young now: nothing is ended by what will be.
+pub(super) fn refuse_rehearsal(context: &Context) -> Result<(), UsageError> {
+    if context.now == context.started {
+        return Ok(());
+    }
+    Err(UsageError("--at rehearses another time, at which no process can be ended: add --dry-run".to_owned()))
 }
 
 /// A clean-up, done or only planned.
@@ -98,6 +104,7 @@ impl Run {
     }
 
     fn apply(&mut self, look: &Look<'_>, program: &str) -> Result<()> {
+        refuse_rehearsal(look.context)?;
         if !self.plan.has_work() {
             self.applied = Some(Applied::default());
             return Ok(());

@@ -199,6 +199,7 @@ fn end(look: &Look<'_>, told: &Told, caller: &Caller) -> Result<ExitStatus> {
 
 /// Ends what a session left behind, and nothing of any other.
 fn end_children(look: &Look<'_>, id: &RecordId) -> Result<ExitStatus> {
+    clean::refuse_rehearsal(look.context)?;
     let scene = look.scene(false, Some(id));
     let mut plan = seen(Plan::make(&scene))?;
     plan.processes.retain(|item| item.session() == Some(id.as_str()));

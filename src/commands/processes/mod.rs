@@ -15,9 +15,12 @@ use anyhow::{Context as _, Result};
 use crate::config::Problems;
 use crate::config::setting::ProcessesSettings;
 use crate::context::Context;
+use crate::doctor::{ProcessesFacts, Scan};
 use crate::exit::ExitStatus;
 use crate::filesystem::proc::Proc;
+use crate::policy::orphan::Verdict;
 use crate::processes::records::{RecordId, Records};
+use crate::processes::terminate::has_pidfds;
 use crate::sweep::processes::plan::Plan;
 use crate::sweep::processes::{Here, Scene, sessions_folder};
 use arguments::ProcessesCommand;
@@ -77,6 +80,25 @@ impl<'c> Look<'c> {
     /// The lock for changes of the records, which are short.
     fn records_lock(&self) -> PathBuf {
         self.context.dirs.state.join("processes.lock")
+    }
+}
+
+/// What the doctor wants to know.
+pub(super) fn look_for_doctor(context: &Context) -> ProcessesFacts {
+    let settings = &context.config.settings.processes;
+    let records = sessions_folder(settings, &context.catalogue, &context.dirs.home);
+    let scan = Look::new(context).map_err(Into::into).and_then(|look| look.plan(false));
+    let scan = scan.map(|plan| Scan {
+        left_behind: plan.orphaned_count(),
+        unknown: plan.count(Verdict::Unknown),
+        problems: plan.problems,
+    });
+    ProcessesFacts {
+        is_enabled: settings.enabled,
+        has_records: records.is_dir(),
+        records,
+        has_pidfds: has_pidfds(),
+        scan: scan.map_err(|error| format!("{error:#}")),
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Stat {
     pub(crate) state: u8,
     /// Its parent, 0 for none or for one outside this pid namespace (field 4).
     pub(crate) parent: u32,
+    /// The leader of its process group (field 5).
+    pub(crate) group: u32,
     /// The leader of its session (field 6).
     pub(crate) session: u32,
     /// The device of its controlling terminal, 0 for none (field 7).
@@ -87,6 +89,7 @@ impl Stat {
             name: Name::new(&line[begin + 1..end]),
             state,
             parent: u32::try_from(field(4)).ok()?,
+            group: u32::try_from(field(5)).ok()?,
             session: u32::try_from(field(6)).ok()?,
             // A device number above 2^31 is written as a negative one.
             terminal: i32::try_from(field(7)).ok()?.cast_unsigned(),
@@ -193,7 +196,7 @@ mod tests {
         for name in [&b"sleep"[..], b"a b", b"a) R 1 1 1 (b", b"x\ny", b"((", b"))", b"", b"\xff\xfe"] {
             let stat = Stat::parse(77, &line(name)).unwrap();
             assert_eq!(stat.name.as_bytes(), name);
-            assert_eq!((stat.state, stat.parent, stat.session, stat.terminal), (b'S', 5, 71, 34819));
+            assert_eq!((stat.parent, stat.group, stat.session, stat.terminal), (5, 70, 71, 34819));
             assert_eq!((stat.cpu_ticks, stat.start_ticks, stat.resident_pages), (30, 4242, 250));
             assert!(stat.runs());
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::candidates::{Candidate, Programs};
-use super::sessions::{by_id, owner_of, tracked};
+use super::sessions::{by_id, by_leader, owner_of, tracked};
 use super::survey::{Scene, Survey};
 use crate::filesystem::proc::{Stat, terminal_name};
 use crate::policy::orphan::{Facts, Group, Heartbeat, Owner, Relation, Session, Vendor};
@@ -95,7 +95,7 @@ impl<'i> Inspector<'i> {
             parent: self.adopters.parent_of(process, &|process| self.programs.is_cli(process)),
             vendor: self.vendor(candidate, provider),
             shelters: None,
-            is_of_cli: self.is_of_cli(candidate, &environment),
+            is_of_cli: session.is_some() || self.is_of_cli(candidate, &environment),
             session,
         };
         Some(Inspected { facts, executable: executable.ok(), groups: groups.ok(), sessions, provider })
@@ -236,6 +236,8 @@ impl<'i> Inspector<'i> {
             Owner::Itself | Owner::Ends(_) => 1,
             Owner::Gone(_) | Owner::Reused(_) => 0,
         });
+        let session =
+            session.or_else(|| if ids.is_empty() { by_leader(process, self.scene, self.survey) } else { None });
         if let Some(session) = session.as_ref().filter(|_| own == 0) {
             ids.insert(0, session.id.clone());
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::survey::{Scene, Survey, ago};
-use crate::filesystem::proc::Proc;
+use crate::filesystem::proc::{Proc, Stat};
 use crate::policy::orphan::{Heartbeat, Owner, Session};
 use crate::processes::records::{Record, Source, Time};
 use crate::providers::live::Standing;
@@ -111,16 +111,33 @@ pub(super) fn tracked(record: &Record, owner: Owner, scene: &Scene<'_>) -> Sessi
 pub(super) fn by_id(id: &str, scene: &Scene<'_>, survey: &Survey) -> Option<Session> {
     if let Some(record) = survey.record(id) {
         let session = tracked(record, owner_of(record, scene, survey), scene);
-        // A CLI that goes on in another process says so itself.
+        // A session that goes on in another process, a daemon's worker for one, is told by the CLI itself.
         return Some(match vendor_owner(id, survey) {
-            Some(Owner::Runs(pid)) if !matches!(session.owner, Owner::Runs(_) | Owner::Ends(_)) => {
-                Session { owner: Owner::Runs(pid), ..session }
-            }
+            Some(owner @ Owner::Runs(pid)) if record.pid != Some(pid) => Session { owner, ..session },
+            Some(owner @ Owner::Unknown(_)) if is_over(&session.owner) => Session { owner, ..session },
             _ => session,
         });
     }
     let owner = vendor_owner(id, survey)?;
     Some(Session { id: id.to_owned(), owner, heartbeat: None, is_completed: false })
+}
+
+/// The session whose CLI led the process group or the terminal session of a process, and is gone. The kernel gives a number
+/// to nobody else as long as it leads somebody, and both lived when the CLI gave its last sign of life.
+pub(super) fn by_leader(process: &Stat, scene: &Scene<'_>, survey: &Survey) -> Option<Session> {
+    let leads = |record: &&Record| record.pid.is_some_and(|pid| pid == process.session || pid == process.group);
+    let age = scene.here.age(process.start_ticks)?;
+    survey.records.iter().filter(leads).find_map(|record| {
+        let mark = record.process.as_ref().filter(|mark| mark.start_ticks <= process.start_ticks)?;
+        let is_of_this_boot = scene.here.boot_id.as_ref() == Some(&mark.boot_id);
+        let owner = owner_of(record, scene, survey);
+        let lived = matches!(heartbeat_of(record, scene), Heartbeat::Ago(ago) if ago <= age);
+        (is_of_this_boot && lived && matches!(owner, Owner::Gone(_))).then(|| tracked(record, owner, scene))
+    })
+}
+
+const fn is_over(owner: &Owner) -> bool {
+    matches!(owner, Owner::Gone(_) | Owner::Reused(_) | Owner::Ends(_))
 }
 
 /// What became of a session's process by the vendors' files.
