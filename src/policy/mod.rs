@@ -12,3 +12,6 @@ pub(crate) mod session_number;
 pub(crate) mod session_record;
 pub(crate) mod shell;
 pub(crate) mod timestamp;
+
+#[cfg(test)]
+mod documentation;

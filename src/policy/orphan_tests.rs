@@ -104,24 +104,6 @@ fn every_row_has_a_case() {
     }
 }
 
-/// The words in backquotes in one column of a page's tables.
-fn column<'p>(page: &'p str, header: &str, place: usize) -> Vec<&'p str> {
-    let mut words = Vec::new();
-    for table in page.split("\n\n").filter(|part| part.starts_with(header)) {
-        let cells = table.lines().skip(2).filter_map(|line| line.split('|').nth(place));
-        words.extend(cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)));
-    }
-    words
-}
-
-#[test]
-fn the_pages_name_every_row_in_order() {
-    let rows: Vec<&str> = rows().collect();
-    let guards = column(include_str!("../../docs/safety.md"), "| guard |", 1);
-    assert_eq!(guards[..rows.len()], rows, "docs/safety.md");
-    assert_eq!(column(include_str!("../../docs/processes.md"), "| a process stays when |", 3), rows, "docs/processes.md");
-}
-
 #[test]
 fn a_session_is_over_by_its_records_process_or_by_its_scope() {
     let by_owner =
