@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::left_behind::id;
-use crate::processes_world::{LIVE, OVER, Processes, document, host, hours_ago, in_an_hour, until};
+use crate::processes_world::{LIVE, OVER, Processes, document, host, hours_ago, in_an_hour, until, wait_old};
 use crate::tree::{assert_untouched, names_in, tree_of};
 use crate::window::Window;
 use crate::world::Ran;
@@ -12,7 +12,7 @@ use crate::world::Ran;
 fn scene() -> (Processes, u32) {
     let scene = Processes::new();
     let pid = scene.orphan();
-    scene.wait_old(&[pid]);
+    wait_old(&[pid]);
     (scene, pid)
 }
 
@@ -54,11 +54,16 @@ fn the_janitors_file_says_so_too() {
     scene.world.file(".claude/process-janitor-config.json", config, 0);
     let without = |names: &[&str]| {
         let mut command = scene.command(&["clean", "--json"]);
-        names.iter().for_each(|name| drop(command.env_remove(format!("SESSION_SWEEP_PROCESSES_{name}"))));
+        for name in names {
+            command.env_remove(format!("SESSION_SWEEP_PROCESSES_{name}"));
+        }
         document(Ran::of(&mut command), 0)
     };
     // Its threshold counts where ours is not set, and the variable of its own above it.
     assert_eq!(without(&["MIN_AGE"])["summary"]["owned"], 1);
+    let stale = r#"{"dry_run_default": false, "cleanup_mode": "auto", "stale_heartbeat_threshold_minutes": 2000}"#;
+    scene.world.file(".claude/process-janitor-config.json", stale, 0);
+    assert_eq!(without(&["STALE"])["summary"]["owned"], 1);
     assert!(scene.runs(pid));
     assert_eq!(without(&[])["processes_ended"], 1);
     assert!(!scene.runs(pid));
@@ -102,7 +107,7 @@ fn one_run_ends_so_many_at_most_and_the_next_one_the_rest() {
     let (scene, first) = scene();
     let second = scene.start("mcp-server-y").of(OVER).orphaned();
     let below = scene.start("worker").below(first);
-    scene.wait_old(&[second, below]);
+    wait_old(&[second, below]);
     let done = scene.json(&["clean", "--auto", "--max", "1"], 4);
     // What an orphan started is not counted.
     assert_eq!(done["processes_ended"], 2);
@@ -278,11 +283,11 @@ fn a_notice_is_shown_when_something_was_ended_and_it_is_wanted() {
     scene.record(OVER, &json!({}));
     run("true");
     let pid = scene.orphan();
-    scene.wait_old(&[pid]);
+    wait_old(&[pid]);
     run("false");
     assert!(!scene.runs(pid) && !said.exists());
     let pid = scene.orphan();
-    scene.wait_old(&[pid]);
+    wait_old(&[pid]);
     run("true");
     let text = fs_err::read_to_string(&said).unwrap();
     assert!(!scene.runs(pid) && text.contains("Ended 1 left-over process(es)"), "{text}");

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::left_behind::start_ticks;
-use crate::processes_world::{LIVE, OVER, Processes, assert_verdict, document, in_an_hour, verdict_of};
+use crate::processes_world::{
+    LIVE, OVER, Processes, assert_verdict, document, in_an_hour, until, verdict_of, wait_old,
+};
 use crate::window::{Window, stat};
 use crate::world::Ran;
 
@@ -19,7 +21,7 @@ fn ends(document: &Value, pid: u32) -> Vec<(u64, String)> {
 fn a_double_forked_orphan_is_found_and_ended_and_its_record_removed() {
     let scene = Processes::new();
     let pid = scene.orphan();
-    scene.wait_old(&[pid]);
+    wait_old(&[pid]);
     let found = scene.json(&["scan"], 1);
     assert_verdict(&found, pid, "orphaned", "owner");
     assert_eq!((&found["orphaned_count"], &found["orphaned_sessions"]), (&json!(1), &json!([OVER])));
@@ -35,7 +37,7 @@ fn a_child_of_a_killed_cli_is_an_orphan_of_its_session() {
     let scene = Processes::new();
     let claude = scene.live_claude();
     let server = scene.start("mcp-server-x").of(LIVE).below(claude);
-    scene.wait_old(&[server]);
+    wait_old(&[server]);
     assert_eq!(scene.json(&["scan"], 0)["orphaned_count"], 0);
     scene.kill_parent(claude, &[server]);
     let done = scene.json(&["clean", "--auto"], 0);
@@ -50,7 +52,7 @@ fn a_declared_subreapers_orphan_is_ended_and_an_undeclared_ones_left_alone() {
     scene.record(OVER, &json!({}));
     let pid = scene.start("mcp-server-x").of(OVER).left_by(minder);
     assert_eq!(stat(pid).unwrap()[1], minder.to_string());
-    scene.wait_old(&[pid]);
+    wait_old(&[pid]);
     // What is a helper by its looks alone and has a parent is that parent's matter.
     let done = scene.json(&["clean", "--auto"], 0);
     assert_eq!(done["processes_ended"], 0);
@@ -70,7 +72,7 @@ fn who_ignores_sigterm_is_killed_after_the_grace() {
     let scene = Processes::new();
     let pid = scene.orphan();
     scene.deafen(pid);
-    scene.wait_old(&[pid]);
+    wait_old(&[pid]);
     let begun = std::time::Instant::now();
     let done = scene.json(&["clean", "--auto", "--grace", "1s"], 0);
     assert!(begun.elapsed() >= std::time::Duration::from_secs(1));
@@ -82,7 +84,7 @@ fn who_ignores_sigterm_is_killed_after_the_grace() {
 fn who_ends_before_the_answer_is_told_as_gone() {
     let scene = Processes::new();
     let pid = scene.orphan();
-    scene.wait_old(&[pid]);
+    wait_old(&[pid]);
     let mut window = Window::open();
     let mut talk = window.talk(&scene.command(&["clean", "--execute"]));
     talk.expect("Proceed with cleanup?");
@@ -104,9 +106,9 @@ fn a_number_that_was_given_anew_is_not_touched_and_its_record_removed() {
         innocent,
         &format!("for s in HUP INT TERM USR1; do trap \"echo $s >'{}'\" $s; done; echo >'{0}.set'", told.display()),
     );
-    crate::processes_world::until(|| scene.path("told.set").exists());
+    until(|| scene.path("told.set").exists());
     scene.record(OVER, &json!({"pid": innocent, "proc_start": start_ticks(innocent) - 1}));
-    scene.wait_old(&[innocent]);
+    wait_old(&[innocent]);
     let found = scene.json(&["scan"], 1);
     assert_eq!(found["processes"], json!([]));
     assert!(found["records"][0]["reason"].as_str().unwrap().contains("another process's by now"), "{found:#}");
@@ -126,8 +128,8 @@ fn an_innocent_that_only_mentions_claude_is_not_touched() {
         scene.start("tail").with(&["-f", "/home/u/.claude/sessions/1.json"]).of(OVER).orphaned(),
     ];
     let orphan = scene.orphan();
-    scene.wait_old(&innocent);
-    scene.wait_old(&[orphan]);
+    wait_old(&innocent);
+    wait_old(&[orphan]);
     let done = scene.json(&["clean", "--auto"], 0);
     let looked_at = done["processes"].as_array().unwrap().iter().map(|item| item["pid"].as_u64().unwrap());
     assert_eq!(looked_at.collect::<Vec<_>>(), [u64::from(orphan)]);
@@ -146,7 +148,7 @@ fn a_live_session_with_a_stale_heartbeat_is_not_touched() {
     let adopted = scene.start("claude").orphaned();
     scene.record_of(OVER, adopted);
     let all = [claude, server, background, adopted];
-    scene.wait_old(&all);
+    wait_old(&all);
     let done = scene.json(&["clean", "--auto"], 0);
     assert_eq!(verdict_of(&done, claude), ("unknown".to_owned(), vec!["parent".to_owned(), "session".to_owned()]));
     assert_verdict(&done, background, "owned", "owner");
@@ -165,7 +167,7 @@ fn what_an_orphan_started_ends_with_it_the_deepest_first() {
     let grandchild = scene.start("worker").below(child);
     let deepest = scene.start("sleeper").in_session().below(grandchild);
     let all = [root, child, other, grandchild, deepest];
-    scene.wait_old(&all);
+    wait_old(&all);
     let done = scene.json(&["clean", "--auto"], 0);
     let order: Vec<u64> = ends(&done, root).into_iter().map(|(pid, _)| pid).collect();
     let place = |pid: u32| order.iter().position(|one| *one == u64::from(pid)).unwrap();
@@ -184,8 +186,8 @@ fn a_run_from_inside_a_session_leaves_that_session_and_its_siblings_alone() {
     let other = scene.start("claude").below(keeper);
     let orphan = scene.orphan();
     let all = [claude, sibling, keeper, other];
-    scene.wait_old(&all);
-    scene.wait_old(&[orphan]);
+    wait_old(&all);
+    wait_old(&[orphan]);
     let ran = scene.run_in(claude, &scene.command(&["clean", "--auto", "--json"]), "");
     let done = document(ran, 0);
     assert_verdict(&done, claude, "owned", "ancestor");
@@ -205,4 +207,18 @@ fn an_orphaned_session_is_not_touched_from_inside() {
     assert_verdict(&document(Ran::of(&mut scene.command(&arguments)), 1), claude, "orphaned", "session");
     let found = document(scene.run_in(claude, &scene.command(&arguments), ""), 0);
     assert_verdict(&found, claude, "owned", "ancestor");
+}
+
+#[test]
+fn a_cli_that_a_closed_login_left_goes_with_its_record() {
+    let scene = Processes::new();
+    scene.world.machine_file("run/systemd/sessions/3", "STATE=closing\n");
+    let claude = scene.start("claude").in_group("/user.slice/user-0.slice/session-3.scope").orphaned();
+    let server = scene.start("mcp-server-x").of(LIVE).below(claude);
+    scene.record_of(LIVE, claude);
+    wait_old(&[claude, server]);
+    let done = scene.json(&["clean", "--auto"], 0);
+    let order: Vec<u64> = ends(&done, claude).into_iter().map(|(pid, _)| pid).collect();
+    assert_eq!(order, [u64::from(server), u64::from(claude)]);
+    assert!(!scene.runs(claude) && !scene.runs(server) && !scene.has_record(LIVE));
 }

@@ -6,12 +6,12 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::left_behind::{boot_id, id, start_ticks};
-use crate::processes_world::{LIVE, OVER, Processes, host, hours_ago, namespace, until};
+use crate::processes_world::{LIVE, OVER, Processes, gone_pid, host, hours_ago, namespace, until};
 use crate::window::stat;
 use crate::world::Ran;
 
 /// What Claude Code tells a hook of a session.
-fn told(session: &str, event: &str, more: &Value) -> String {
+pub(crate) fn told(session: &str, event: &str, more: &Value) -> String {
     let mut input = json!({
         "session_id": session,
         "transcript_path": format!("/h/.claude/projects/-w/{session}.jsonl"),
@@ -23,24 +23,20 @@ fn told(session: &str, event: &str, more: &Value) -> String {
 }
 
 /// A Claude Code that somebody holds, without a record.
-fn claude(scene: &Processes) -> u32 {
+pub(crate) fn held_claude(scene: &Processes) -> u32 {
     let keeper = scene.start("keeper").held();
     scene.start("claude").below(keeper)
 }
 
 /// Lets a CLI call a hook, and fails the test when that fails or says anything.
 #[track_caller]
-fn hook(scene: &Processes, cli: u32, name: &str, input: &str) {
+pub(crate) fn hook(scene: &Processes, cli: u32, name: &str, input: &str) {
     let ran = scene.run_in(cli, &scene.command(&[name, "-q"]), input).ends_with(0);
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""), "{name}");
 }
 
-fn register(scene: &Processes, cli: u32, session: &str) {
+pub(crate) fn register(scene: &Processes, cli: u32, session: &str) {
     hook(scene, cli, "register", &told(session, "SessionStart", &json!({"source": "startup", "model": "x"})));
-}
-
-fn end(scene: &Processes, cli: u32, session: &str, reason: &str) -> Ran {
-    scene.run_in(cli, &scene.command(&["end", "-q"]), &told(session, "SessionEnd", &json!({"reason": reason})))
 }
 
 /// Makes a record's last sign of life an hour older, as if time had passed.
@@ -57,7 +53,7 @@ fn grow_old(scene: &Processes, session: &str) {
 #[test]
 fn a_session_is_registered_with_the_cli_itself_and_not_the_shell_between() {
     let scene = Processes::new();
-    let claude = claude(&scene);
+    let claude = held_claude(&scene);
     register(&scene, claude, LIVE);
     let record = scene.read_record(LIVE);
     for (key, value) in [
@@ -100,7 +96,7 @@ fn other_clis_are_told_by_what_they_are() {
 #[test]
 fn registering_again_keeps_the_start_and_another_process_takes_it_over() {
     let scene = Processes::new();
-    let first = claude(&scene);
+    let first = held_claude(&scene);
     register(&scene, first, LIVE);
     grow_old(&scene, LIVE);
     let old = scene.read_record(LIVE);
@@ -108,7 +104,7 @@ fn registering_again_keeps_the_start_and_another_process_takes_it_over() {
     let record = scene.read_record(LIVE);
     assert_eq!((&record["start_time"], &record["pid"]), (&old["start_time"], &json!(first)));
     assert_ne!(record["last_heartbeat"], old["last_heartbeat"]);
-    let second = claude(&scene);
+    let second = held_claude(&scene);
     hook(&scene, second, "register", &told(LIVE, "SessionStart", &json!({"source": "resume"})));
     let record = scene.read_record(LIVE);
     assert_eq!((&record["pid"], &record["proc_start"]), (&json!(second), &json!(start_ticks(second))));
@@ -118,7 +114,7 @@ fn registering_again_keeps_the_start_and_another_process_takes_it_over() {
 #[test]
 fn stop_and_heartbeat_are_signs_of_life_and_not_written_too_often() {
     let scene = Processes::new();
-    let claude = claude(&scene);
+    let claude = held_claude(&scene);
     register(&scene, claude, LIVE);
     for name in ["stop", "heartbeat"] {
         let written = scene.read_record(LIVE);
@@ -139,7 +135,7 @@ fn stop_and_heartbeat_are_signs_of_life_and_not_written_too_often() {
 #[test]
 fn the_interval_is_as_the_janitor_was_told_and_ours_above_it() {
     let scene = Processes::new();
-    let claude = claude(&scene);
+    let claude = held_claude(&scene);
     register(&scene, claude, LIVE);
     let beats = |variables: &[(&str, &str)]| {
         let old = {
@@ -170,95 +166,9 @@ fn the_interval_is_as_the_janitor_was_told_and_ours_above_it() {
 }
 
 #[test]
-fn the_end_is_noted_and_ends_only_what_this_session_left() {
-    let scene = Processes::new();
-    let claude = claude(&scene);
-    let other = self::claude(&scene);
-    register(&scene, claude, LIVE);
-    register(&scene, other, OVER);
-    let child = scene.start("mcp-server-x").of(LIVE).below(claude);
-    let left = scene.start("mcp-server-y").of(LIVE).orphaned();
-    let others = scene.start("mcp-server-z").of(OVER).orphaned();
-    let stray = scene.orphan_of(&id(9));
-    scene.wait_old(&[claude, other, child, left, others, stray]);
-    end(&scene, claude, LIVE, "prompt_input_exit").ends_with(0);
-    let record = scene.read_record(LIVE);
-    assert_eq!((&record["status"], &record["end_reason"]), (&json!("completed"), &json!("prompt_input_exit")));
-    assert!(record["end_time"].as_str().unwrap().ends_with('Z'));
-    assert!(!scene.runs(left));
-    // What the CLI still has it ends itself, what is another session's is none of this one's matter, orphaned or not.
-    assert!([claude, other, child, others, stray].iter().all(|pid| scene.runs(*pid)));
-    assert!(scene.has_record(LIVE) && scene.has_record(OVER) && scene.has_record(&id(9)));
-    // The first end counts.
-    let ended = scene.read_record(LIVE);
-    end(&scene, claude, LIVE, "other").ends_with(0);
-    assert_eq!(scene.read_record(LIVE), ended);
-}
-
-#[test]
-fn a_cleared_session_ends_none_of_what_its_cli_goes_on_with() {
-    for reason in ["clear", "resume"] {
-        let scene = Processes::new();
-        let claude = claude(&scene);
-        register(&scene, claude, LIVE);
-        let left = scene.start("mcp-server-y").of(LIVE).orphaned();
-        scene.wait_old(&[claude, left]);
-        end(&scene, claude, LIVE, reason).ends_with(0);
-        assert_eq!(scene.read_record(LIVE)["status"], "completed");
-        assert!(scene.runs(left));
-        // Nor does the next scan take it for left behind, as the same CLI runs.
-        register(&scene, claude, OVER);
-        assert_eq!(scene.json(&["scan"], 0)["summary"]["orphaned"], 0, "{reason}");
-        assert_eq!(scene.json(&["clean", "--auto"], 0)["processes_ended"], 0);
-        assert!(scene.runs(left));
-    }
-}
-
-#[test]
-fn the_end_is_noted_after_the_cli_has_gone() {
-    let scene = Processes::new();
-    let claude = claude(&scene);
-    register(&scene, claude, LIVE);
-    scene.kill(claude);
-    // Claude Code 2.0.42 does not wait for the hook with -p.
-    let shell = scene.start("sh").orphaned();
-    end(&scene, shell, LIVE, "other").ends_with(0);
-    assert_eq!(scene.read_record(LIVE)["status"], "completed");
-    end(&scene, shell, OVER, "other").ends_with(0);
-    assert!(!scene.has_record(OVER));
-}
-
-#[test]
-fn a_session_that_goes_on_elsewhere_is_not_ended_by_its_earlier_process() {
-    let scene = Processes::new();
-    let (first, second) = (claude(&scene), claude(&scene));
-    register(&scene, first, LIVE);
-    register(&scene, second, LIVE);
-    let left = scene.start("mcp-server-y").of(LIVE).orphaned();
-    scene.wait_old(&[left]);
-    end(&scene, first, LIVE, "other").ends_with(0);
-    let record = scene.read_record(LIVE);
-    assert!(record["pid"] == second && record.get("status").is_none() && scene.runs(left), "{record:#}");
-}
-
-#[test]
-fn a_late_sign_of_life_does_not_bring_an_ended_session_back() {
-    let scene = Processes::new();
-    let claude = claude(&scene);
-    register(&scene, claude, LIVE);
-    end(&scene, claude, LIVE, "other").ends_with(0);
-    hook(&scene, claude, "stop", &told(LIVE, "Stop", &json!({})));
-    assert_eq!(scene.read_record(LIVE)["status"], "completed");
-    // A new start does.
-    register(&scene, claude, LIVE);
-    let record = scene.read_record(LIVE);
-    assert!(record.get("status").is_none() && record.get("end_time").is_none(), "{record:#}");
-}
-
-#[test]
 fn a_hook_that_fails_ends_with_1_and_never_with_2() {
     let scene = Processes::new();
-    let claude = claude(&scene);
+    let claude = held_claude(&scene);
     for name in ["register", "heartbeat", "stop", "end"] {
         for (input, words) in [
             ("{", "not valid JSON"),
@@ -297,7 +207,7 @@ fn a_hook_that_fails_ends_with_1_and_never_with_2() {
 #[test]
 fn what_is_there_and_no_record_is_left_as_it_is() {
     let scene = Processes::new();
-    let claude = claude(&scene);
+    let claude = held_claude(&scene);
     let path = scene.record(LIVE, &json!({}));
     fs_err::write(&path, "{torn").unwrap();
     for name in ["register", "stop", "end"] {
@@ -310,43 +220,21 @@ fn what_is_there_and_no_record_is_left_as_it_is() {
 #[test]
 fn by_hand_flags_say_what_stdin_does_not() {
     let scene = Processes::new();
-    let claude = claude(&scene);
+    let claude = held_claude(&scene);
     let pid = claude.to_string();
     let arguments = ["register", "--session", LIVE, "--pid", &pid, "--cwd", "/elsewhere"];
     let ran = Ran::of(&mut scene.command(&arguments)).ends_with(0);
     assert_eq!(ran.stdout, format!("session {LIVE} registered (process {claude})\n"));
     assert_eq!(scene.read_record(LIVE)["working_dir"], "/elsewhere");
-    let gone = scene.gone_pid().to_string();
+    let gone = gone_pid().to_string();
     Ran::of(&mut scene.command(&["register", "--session", OVER, "--pid", &gone])).ends_with(1);
     assert!(!scene.has_record(OVER));
 }
 
 #[test]
-fn a_clean_up_at_the_start_ends_orphans_only_where_nobody_is_to_be_asked() {
-    let scene = Processes::new();
-    let claude = claude(&scene);
-    let orphan = scene.orphan();
-    scene.wait_old(&[orphan]);
-    let start = |session: &str, variables: &[(&str, &str)]| {
-        let mut command = scene.command(&["register"]);
-        command.envs(variables.iter().map(|(name, value)| (format!("SESSION_SWEEP_PROCESSES_{name}"), *value)));
-        scene.run_in(claude, &command, &told(session, "SessionStart", &json!({}))).ends_with(0).stderr
-    };
-    let (on, wet, auto) = (("CLEAN_ON_START", "true"), ("DRY_RUN", "false"), ("MODE", "auto"));
-    assert_eq!(start(&id(1), &[wet, auto]), "");
-    for asking in [&[on][..], &[on, wet], &[on, auto]] {
-        assert!(start(&id(2), asking).contains("session-sweep processes clean"), "{asking:?}");
-        assert!(scene.runs(orphan) && scene.has_record(OVER));
-    }
-    assert_eq!(start(&id(3), &[on, wet, auto]), "");
-    assert!(!scene.runs(orphan) && !scene.has_record(OVER));
-    assert!((1..=3).all(|number| scene.has_record(&id(number))) && scene.runs(claude));
-}
-
-#[test]
 fn hooks_at_once_all_leave_their_record() {
     let scene = Processes::new();
-    let claude = claude(&scene);
+    let claude = held_claude(&scene);
     let pid = claude.to_string();
     let start = |number| {
         let session = id(number);

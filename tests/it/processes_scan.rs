@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::processes_world::{LIVE, OVER, Processes, document, hours_ago, until};
+use crate::processes_world::{LIVE, OVER, Processes, document, hours_ago, until, wait_old};
 use crate::tree::{assert_untouched, tree_of};
 use crate::window::stat;
 use crate::world::Ran;
@@ -19,7 +19,7 @@ fn a_scan_creates_and_changes_nothing() {
     let orphan = scene.orphan();
     scene.live_claude();
     scene.record(&crate::left_behind::id(7), &json!({"status": "completed", "end_time": hours_ago(500)}));
-    scene.wait_old(&[orphan]);
+    wait_old(&[orphan]);
     let before = tree_of(&scene.world.home());
     for (arguments, status) in [
         (&["scan"][..], 1),
@@ -63,7 +63,7 @@ fn the_document_is_valid_and_whole_also_where_nothing_is() {
     let found = scene.run(&["scan", "--json"]);
     let status = found.status;
     assert_eq!(keys(&document(found, status)), keys(&empty));
-    scene.wait_old(&[young]);
+    wait_old(&[young]);
     let found = scene.json(&["scan"], 1);
     assert_eq!(keys(&found), keys(&empty));
     let report = scene.json(&["report"], 0);
@@ -112,7 +112,7 @@ fn what_cannot_be_looked_at_is_told_and_ends_with_4() {
     assert!(ran.stdout.is_empty() && ran.stderr.contains("process 77"), "{ran:?}");
     // What was found counts more.
     let orphan = scene.orphan();
-    scene.wait_old(&[orphan]);
+    wait_old(&[orphan]);
     assert_eq!(scene.json(&["scan"], 1)["problems"].as_array().unwrap().len(), 1);
 }
 
@@ -146,7 +146,7 @@ fn a_report_shows_the_current_session_and_homes_as_tilde() {
     let path = format!("{home}/x.js");
     let orphan = scene.start("mcp-server-x").of(OVER).with(&[&path]).in_group("/user.slice").orphaned();
     scene.record(OVER, &json!({}));
-    scene.wait_old(&[claude, orphan]);
+    wait_old(&[claude, orphan]);
     let text = scene.run_in(claude, &scene.command(&["report"]), "").ends_with(0).stdout;
     assert!(text.starts_with(&format!("this session claude (process {claude}), session {LIVE}\n")), "{text}");
     assert!(text.contains("~/bin/mcp-server-x -s ~/x.js\n"), "{text}");
@@ -167,7 +167,7 @@ fn secrets_are_shown_by_a_full_report_alone() {
     scene.record(OVER, &json!({}));
     let server = |arguments: &[&str]| scene.start("mcp-server-x").of(OVER).with(arguments).orphaned();
     let pids = [server(&["--token", "s3cret"]), server(&["API_KEY=s3cret"]), server(&["--auth=s3cret"])];
-    scene.wait_old(&pids);
+    wait_old(&pids);
     for arguments in [&["report"][..], &["scan", "-v"], &["clean"], &["scan", "--json"], &["report", "--json"]] {
         let text = scene.run(arguments).stdout;
         for line in ["-s -- --token …", "-s API_KEY=…", "-s -- --auth=…"] {

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::left_behind::id;
-use crate::processes_world::{LIVE, OVER, Processes, hours_ago};
+use crate::processes_world::{LIVE, OVER, Processes, hours_ago, wait_old};
 use crate::snapshots::shown;
 
 /// Checks snapshots with what differs from run to run replaced.
@@ -49,7 +49,7 @@ fn scene() -> Processes {
     scene.record(&id(1), &json!({}));
     scene.record(&id(2), &json!({"status": "completed", "end_time": hours_ago(200)}));
     scene.record(&id(3), &json!({"hostname": "elsewhere"}));
-    scene.wait_old(&[claude, server, orphan, below, left, unclear]);
+    wait_old(&[claude, server, orphan, below, left, unclear]);
     scene
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::processes_world::{OVER, Processes, assert_verdict, document, in_an_hour};
+use crate::processes_world::{OVER, Processes, assert_verdict, document, in_an_hour, wait_old};
 use crate::tree::{assert_untouched, tree_of};
 use crate::world::Ran;
 
@@ -22,7 +22,7 @@ fn a_sweep_ends_orphans_where_that_is_enabled_and_writes_it_down() {
     let scene = Processes::new();
     let pid = scene.orphan();
     let unclear = scene.start("mcp-server-y").orphaned();
-    scene.wait_old(&[pid, unclear]);
+    wait_old(&[pid, unclear]);
     run(&scene, "false", &["sweep"]).ends_with(0);
     assert!(scene.runs(pid) && scene.has_record(OVER) && log_of(&scene)[0]["processes"] == Value::Null);
     let dry = document(run(&scene, "true", &["sweep", "--dry-run", "--json"]), 0);
@@ -43,7 +43,7 @@ fn a_sweep_ends_orphans_where_that_is_enabled_and_writes_it_down() {
 fn an_audit_only_shows() {
     let scene = Processes::new();
     let pid = scene.orphan();
-    scene.wait_old(&[pid]);
+    wait_old(&[pid]);
     let before = tree_of(&scene.world.home());
     assert_eq!(document(run(&scene, "false", &["audit", "--json"]), 0)["processes"], Value::Null);
     let found = document(run(&scene, "true", &["audit", "--json"]), 0);
@@ -58,7 +58,7 @@ fn an_audit_only_shows() {
 fn a_sweep_that_may_not_end_all_says_so() {
     let scene = Processes::new();
     let pids = [scene.orphan(), scene.start("mcp-server-y").of(OVER).orphaned()];
-    scene.wait_old(&pids);
+    wait_old(&pids);
     let mut command = scene.other_command(&["sweep"]);
     command.env("SESSION_SWEEP_PROCESSES_ENABLED", "true").env("SESSION_SWEEP_PROCESSES_MAX", "1");
     let ran = Ran::of(&mut command).ends_with(4);
