@@ -295,10 +295,58 @@ mod tests {
     }
 
     #[test]
+    fn roots_init_of_a_window_of_wsl_adopts() {
+        let world = World::new();
+        for (pid, name, line) in
+            [(5, "Relay(6)", "/init"), (6, "init-systemd(Ub", "/init"), (7, "SessionLeader", "/init")]
+        {
+            world.process(pid, 20, name, &[line]);
+            world.write(pid, "status", "Uid:\t0\t0\t0\t0\n");
+        }
+        world.process(8, 20, "Relay(9)", &["/init"]);
+        world.process(9, 20, "init", &["/home/alice/init"]);
+        world.process(10, 20, "node", &["/init"]);
+        for pid in [9, 10] {
+            world.write(pid, "status", "Uid:\t0\t0\t0\t0\n");
+        }
+        let adopting: Vec<u32> = (5..=10).filter(|pid| world.adopts(*pid, &[])).collect();
+        assert_eq!(adopting, [5, 6, 7]);
+    }
+
+    #[test]
+    fn people_come_back_to_multiplexers_editors_and_logins() {
+        let world = World::new();
+        for (pid, name) in [(3, "tmux: server"), (4, "emacs"), (5, "sshd"), (6, "node"), (7, "claude")] {
+            world.process(pid, 1, name, &[name]);
+        }
+        world.process(8, 1, "zsh", &["-zsh"]);
+        world.at_terminal(9, 1, "node", 34_816);
+        let (proc, table) = (world.proc(), Table::look(&world.proc()).unwrap());
+        let adopters = Adopters::new(&table, &proc, USER, &[]);
+        let found: Vec<u32> = (3..=9).filter(|pid| adopters.is_guardian(table.get(*pid).unwrap())).collect();
+        assert_eq!(found, [3, 4, 5, 8]);
+    }
+
+    #[test]
+    fn a_cli_that_adopts_holds_what_it_has_and_so_does_who_is_above_an_adopter() {
+        let world = World::new();
+        world.process(1, 0, "claude", &["claude"]);
+        world.process(5, 1, "node", &["node"]);
+        let holder = |pid, name: &str| Parent::Guardian(Guardian::Cli, ProcessName { pid, name: name.to_owned() });
+        assert_eq!(world.parent(5), holder(1, "claude"));
+        let world = World::new();
+        world.process(3, 1, "claude", &["claude"]);
+        world.process(4, 3, "reaper", &["reaper"]);
+        world.process(5, 4, "node", &["node"]);
+        assert_eq!(world.parent(5), holder(3, "claude"));
+    }
+
+    #[test]
     fn who_was_adopted_has_nobody_and_whose_parent_is_not_seen_may_have_somebody() {
         let world = World::new();
-        world.at_terminal(3, 1, "tmux: server", 34_816);
-        world.process(4, 3, "reaper", &["reaper"]);
+        // Where an adopter was started says nothing of whom it adopted.
+        world.process(4, 1, "reaper", &["reaper"]);
+        world.at_terminal(4, 1, "reaper", 34_816);
         world.process(5, 4, "node", &["node"]);
         world.process(6, 5, "node", &["node"]);
         world.process(7, 99, "node", &["node"]);
