@@ -116,6 +116,21 @@ impl CleanView<'_> {
         )
     }
 
+    /// What somebody is asked about.
+    pub(crate) fn question(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        self.planned(out, style, verbose)?;
+        self.would(out, "")
+    }
+
+    /// What would be ended, behind what kind of run it is.
+    fn would(&self, out: &mut dyn Write, run: &str) -> io::Result<()> {
+        let memory = Bytes(self.plan.memory_of_orphans());
+        match self.plan.count(Verdict::Orphaned) {
+            0 => writeln!(out, "{run}nothing would be ended"),
+            orphans => writeln!(out, "{run}{orphans} orphan(s) would be ended, {memory} would be free"),
+        }
+    }
+
     /// The same in few lines, among other areas.
     pub(crate) fn brief(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         writeln!(out, "{}", style.paint(Tone::Heading, "processes"))?;
@@ -130,11 +145,7 @@ impl View for CleanView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         let Some(applied) = self.applied else {
             self.planned(out, style, verbose)?;
-            let memory = Bytes(self.plan.memory_of_orphans());
-            return match self.plan.count(Verdict::Orphaned) {
-                0 => writeln!(out, "Dry run: nothing would be ended"),
-                orphans => writeln!(out, "Dry run: {orphans} orphan(s) would be ended, {memory} would be free"),
-            };
+            return self.would(out, "Dry run: ");
         };
         self.done(out, style, applied)
     }
