@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::candidates::{Candidate, Programs};
@@ -12,6 +13,7 @@ use crate::filesystem::proc::{Stat, terminal_name};
 use crate::policy::orphan::{Facts, Group, Heartbeat, Owner, Relation, Session, Vendor};
 use crate::processes::group::Groups;
 use crate::processes::parent::Adopters;
+use crate::processes::records::{Record, Time};
 use crate::providers::live::{NamedProcess, Role, Standing};
 use crate::providers::row::{LiveRule, Part};
 
@@ -25,7 +27,7 @@ pub(super) struct Inspector<'i> {
     /// What this run is to others.
     ancestors: FxHashSet<u32>,
     session: Option<u32>,
-    /// The records of running processes, by pid.
+    /// The records of running processes, by pid: of several that name one, that of the session that goes on.
     tracked: FxHashMap<u32, usize>,
 }
 
@@ -52,16 +54,20 @@ impl<'i> Inspector<'i> {
     ) -> Self {
         let own = scene.here.pid;
         let own_groups = scene.proc.control_groups(own).ok().flatten().unwrap_or_default();
-        let tracked =
-            survey.records.iter().enumerate().filter_map(|(place, record)| match owner_of(record, scene, survey) {
-                Owner::Runs(pid) => Some((pid, place)),
-                _ => None,
-            });
+        let mut by_pid = FxHashMap::default();
+        for (place, record) in survey.records.iter().enumerate() {
+            if let Owner::Runs(pid) = owner_of(record, scene, survey) {
+                let known = by_pid.entry(pid).or_insert(place);
+                if goes_on(record) > goes_on(&survey.records[*known]) {
+                    *known = place;
+                }
+            }
+        }
         Self {
             groups: Groups::new(&scene.settings.root, &own_groups),
             ancestors: survey.table.ancestors(own).map(|ancestor| ancestor.pid).collect(),
             session: survey.table.get(own).map(|process| process.session),
-            tracked: tracked.collect(),
+            tracked: by_pid,
             scene,
             survey,
             programs,
@@ -270,8 +276,8 @@ impl<'i> Inspector<'i> {
             Some(Ok(why)) => why.map(ToOwned::to_owned),
         }
         .or_else(|| {
-            let named = self.survey.named.iter().find(|(_, named)| named.pid == process.pid);
-            let (place, named) = named.filter(|(_, named)| named.standing != Standing::Gone)?;
+            let holds = |named: &NamedProcess| named.pid == process.pid && named.standing != Standing::Gone;
+            let (place, named) = self.survey.named.iter().find(|(_, named)| holds(named))?;
             let provider = &self.scene.catalogue.at(*place).provider.name;
             Some(format!("{provider} names it in {}", named.path.display()))
         })
@@ -310,6 +316,13 @@ impl<'i> Inspector<'i> {
         };
         Some(look())
     }
+}
+
+/// Of several records of one process that one counts whose session has not ended, and of those the one with the last sign of
+/// life; one that cannot be read may be that. `/clear` begins a new session in the same process.
+fn goes_on(record: &Record) -> (bool, bool, Option<DateTime<Utc>>) {
+    let is_unreadable = matches!(record.last_heartbeat, Time::Unreadable(_));
+    (!record.is_completed(), is_unreadable, record.last_heartbeat.at().or(record.start_time.at()))
 }
 
 /// A value that could be read, the reason why not, or nothing where the process is gone.
