@@ -1,5 +1,7 @@
 //! Processes in `sweep` and `audit`, which look at them where that is enabled.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::processes_world::{OVER, Processes, assert_verdict, document, in_an_hour, wait_old};
@@ -7,8 +9,15 @@ use crate::tree::{assert_untouched, tree_of};
 use crate::world::Ran;
 
 fn run(scene: &Processes, enabled: &str, arguments: &[&str]) -> Ran {
+    Ran::of(command(scene, arguments).env("SESSION_SWEEP_PROCESSES_ENABLED", enabled))
+}
+
+/// Where nobody wants to be asked.
+fn command(scene: &Processes, arguments: &[&str]) -> Command {
     let mut command = scene.other_command(arguments);
-    Ran::of(command.env("SESSION_SWEEP_PROCESSES_ENABLED", enabled))
+    command.env("SESSION_SWEEP_PROCESSES_ENABLED", "true").env("SESSION_SWEEP_PROCESSES_MODE", "auto");
+    command.env("SESSION_SWEEP_PROCESSES_DRY_RUN", "false");
+    command
 }
 
 fn log_of(scene: &Processes) -> Vec<Value> {
@@ -59,8 +68,8 @@ fn a_sweep_that_may_not_end_all_says_so() {
     let scene = Processes::new();
     let pids = [scene.orphan(), scene.start("mcp-server-y").of(OVER).orphaned()];
     wait_old(&pids);
-    let mut command = scene.other_command(&["sweep"]);
-    command.env("SESSION_SWEEP_PROCESSES_ENABLED", "true").env("SESSION_SWEEP_PROCESSES_MAX", "1");
+    let mut command = command(&scene, &["sweep"]);
+    command.env("SESSION_SWEEP_PROCESSES_MAX", "1");
     let ran = Ran::of(&mut command).ends_with(4);
     assert!(ran.stdout.contains("--max"), "{ran:?}");
     assert_eq!(pids.iter().filter(|pid| scene.runs(**pid)).count(), 1);
@@ -72,8 +81,7 @@ fn a_proc_that_cannot_be_read_does_not_keep_the_map_from_being_swept() {
     let scene = Processes::new();
     scene.world.claude(crate::world::CLAUDE_ID, 600);
     scene.world.map(&crate::left_behind::nested(&[("claude-cli", "old", crate::world::CLAUDE_ID)]));
-    let mut command = scene.other_command(&["sweep"]);
-    command.env("SESSION_SWEEP_PROCESSES_ENABLED", "true");
+    let mut command = command(&scene, &["sweep"]);
     let ran = Ran::of(command.env("SESSION_SWEEP_PROCESSES_ROOT", scene.path("nowhere")));
     assert!(ran.status != 0 && ran.stderr.contains("nowhere/proc"), "{ran:?}");
     assert!(ran.stdout.contains("1 pruned"), "{ran:?}");
@@ -87,10 +95,9 @@ fn at_another_time_nothing_is_ended_by_whatever_command() {
     let pid = scene.orphan();
     let time = in_an_hour();
     let young = |arguments: &[&str]| {
-        let mut command = scene.other_command(arguments);
-        command.env("SESSION_SWEEP_PROCESSES_ENABLED", "true").env("SESSION_SWEEP_PROCESSES_MIN_AGE", "30m");
-        command.env("SESSION_SWEEP_PROCESSES_CLEAN_ON_START", "true").env("SESSION_SWEEP_PROCESSES_MODE", "auto");
-        Ran::of(command.env("SESSION_SWEEP_PROCESSES_DRY_RUN", "false"))
+        let mut command = command(&scene, arguments);
+        command.env("SESSION_SWEEP_PROCESSES_MIN_AGE", "30m");
+        Ran::of(command.env("SESSION_SWEEP_PROCESSES_CLEAN_ON_START", "true"))
     };
     let own = std::process::id().to_string();
     young(&["sweep", "--at", &time]).ends_with(2);

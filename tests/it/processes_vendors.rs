@@ -14,7 +14,7 @@ fn vendor_record(scene: &Processes, pid: u32, start: u64) {
     vendor_record_of(scene, pid, start, OVER);
 }
 
-fn vendor_record_of(scene: &Processes, pid: u32, start: u64, session: &str) {
+pub(crate) fn vendor_record_of(scene: &Processes, pid: u32, start: u64, session: &str) {
     let form = fs_err::read_to_string("tests/fixtures/claude-native/sessions/12345.json").unwrap();
     let mut record: Value = serde_json::from_str(&form).unwrap();
     record["pid"] = pid.into();

@@ -14,7 +14,6 @@ use crate::config::setting::ProcessesSettings;
 use crate::context::{Context, Given};
 use crate::exit::ExitStatus;
 use crate::filesystem::{Lock, make_folder};
-use crate::output::View as _;
 use crate::output::processes::CleanView;
 use crate::policy::choices::CleanupMode;
 use crate::policy::orphan::Verdict;
@@ -110,7 +109,7 @@ impl Run {
                 "nobody is there to be asked; add --yes to do it without asking, or --dry-run to see what it would be";
             return Err(UsageError(why.to_owned()).into());
         }
-        self.view(context).text(&mut std::io::stderr(), context.output.style, context.output.verbose)?;
+        self.view(context).question(&mut std::io::stderr(), context.output.style, context.output.verbose)?;
         agrees("Proceed with cleanup?")
     }
 

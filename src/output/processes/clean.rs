@@ -124,6 +124,23 @@ impl CleanView<'_> {
         )
     }
 
+    /// What somebody is asked about.
+    pub(crate) fn question(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        self.planned(out, style, verbose)?;
+        self.would(out, "")
+    }
+
+    /// What would be done, behind what kind of run it is.
+    fn would(&self, out: &mut dyn Write, run: &str) -> io::Result<()> {
+        let orphans = self.plan.count(Verdict::Orphaned);
+        let records = self.plan.records.iter().filter(|item| item.goes()).count();
+        if orphans + records == 0 {
+            return writeln!(out, "{run}nothing would be done");
+        }
+        let memory = Bytes(self.plan.memory_of_orphans());
+        writeln!(out, "{run}{orphans} orphan(s) would be ended, {memory} free; {records} record(s) removed")
+    }
+
     /// The same in few lines, among other areas.
     pub(crate) fn brief(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         writeln!(out, "{}", style.paint(Tone::Heading, "processes"))?;
@@ -138,16 +155,7 @@ impl View for CleanView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         let Some(applied) = self.applied else {
             self.planned(out, style, verbose)?;
-            let orphans = self.plan.count(Verdict::Orphaned);
-            let records = self.plan.records.iter().filter(|item| item.goes()).count();
-            if orphans + records == 0 {
-                return writeln!(out, "Dry run: nothing would be done");
-            }
-            let memory = Bytes(self.plan.memory_of_orphans());
-            return writeln!(
-                out,
-                "Dry run: {orphans} orphan(s) would be ended, {memory} free; {records} record(s) removed"
-            );
+            return self.would(out, "Dry run: ");
         };
         self.done(out, style, applied)
     }
