@@ -16,7 +16,7 @@ fn orphan() -> Facts {
         elsewhere: Ok(None),
         executable: Ok(()),
         age: Some(Duration::from_secs(600)),
-        group: Ok(Group::Scope { name: "session-3.scope".to_owned(), state: Scope::Closed }),
+        group: Ok(scope(Scope::Closed)),
         terminal: None,
         parent: Parent::Adopter(named("systemd")),
         vendor: Vendor::Silent,
@@ -31,8 +31,8 @@ fn orphan() -> Facts {
     }
 }
 
-fn scope(state: Scope) -> Result<Group, String> {
-    Ok(Group::Scope { name: "session-3.scope".to_owned(), state })
+fn scope(state: Scope) -> Group {
+    Group::Scope { name: "session-3.scope".to_owned(), state }
 }
 
 fn session(change: impl FnOnce(&mut Session)) -> Option<Session> {
@@ -79,9 +79,9 @@ fn cases() -> Vec<(&'static str, Verdict, Facts)> {
         ("owner", Verdict::Unknown, Facts { session: session(|session| session.owner = Owner::Unknown(why())), ..orphan() }),
         ("origin", Verdict::Unknown, Facts { is_of_cli: false, ..orphan() }),
         ("session", Verdict::Unknown, Facts { session: None, group: Ok(Group::None), ..orphan() }),
-        ("session", Verdict::Unknown, Facts { session: None, group: scope(Scope::Open), ..orphan() }),
-        ("session", Verdict::Unknown, Facts { session: None, group: scope(Scope::Unknown(why())), ..orphan() }),
-        ("session", Verdict::Unknown, Facts { session: session(|session| session.owner = Owner::Itself), group: scope(Scope::Open), ..orphan() }),
+        ("session", Verdict::Unknown, Facts { session: None, group: Ok(scope(Scope::Open)), ..orphan() }),
+        ("session", Verdict::Unknown, Facts { session: None, group: Ok(scope(Scope::Unknown(why()))), ..orphan() }),
+        ("session", Verdict::Unknown, Facts { session: session(|session| session.owner = Owner::Itself), group: Ok(scope(Scope::Open)), ..orphan() }),
         ("heartbeat", Verdict::Owned, Facts { session: session(|session| session.heartbeat = Some(Heartbeat::Ago(Duration::from_secs(300)))), ..orphan() }),
         ("heartbeat", Verdict::Unknown, Facts { session: session(|session| session.heartbeat = Some(Heartbeat::Unknown(why()))), ..orphan() }),
     ]

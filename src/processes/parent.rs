@@ -215,7 +215,7 @@ mod tests {
         fn process(&self, pid: u32, parent: u32, name: &str, line: &[&str]) {
             self.at_terminal(pid, parent, name, 0);
             self.write(pid, "status", &format!("Uid:\t{USER}\t{USER}\t{USER}\t{USER}\n"));
-            self.write(pid, "cmdline", &line.iter().map(|word| format!("{word}\0")).collect::<String>());
+            self.write(pid, "cmdline", &(line.join("\0") + "\0"));
         }
 
         fn at_terminal(&self, pid: u32, parent: u32, name: &str, terminal: u32) {
