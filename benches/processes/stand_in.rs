@@ -162,17 +162,14 @@ impl Started {
         if role == Role::Left {
             command.env("CLAUDECODE", "1").env("CLAUDE_CODE_SESSION_ID", OVER);
         }
-        match command.spawn() {
-            Ok(mut child) => {
-                if role == Role::Parent {
-                    child.wait().unwrap();
-                }
-                self.children.push(child);
+        if let Ok(mut child) = command.spawn() {
+            if role == Role::Parent {
+                child.wait().unwrap();
             }
-            Err(_) => {
-                self.is_full = true;
-                say("-\n");
-            }
+            self.children.push(child);
+        } else {
+            self.is_full = true;
+            say("-\n");
         }
     }
 }
