@@ -98,7 +98,7 @@ pub(crate) fn main((role, number): (Role, usize)) -> ExitCode {
         }
         Role::Desk => desk(&mut started, number),
         Role::Cli => (0..HELPERS).for_each(|place| started.start(Role::Other, number, helper(place))),
-        Role::Parent => started.start(Role::Left, number, if number.is_multiple_of(2) { "claude" } else { helper(0) }),
+        Role::Parent => started.start(Role::Left, number, helper(number % HELPERS)),
         Role::Left | Role::Other => {}
     }
     say(&format!("{} {}\n", role.name(), std::process::id()));

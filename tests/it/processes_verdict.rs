@@ -216,7 +216,7 @@ fn whom_a_process_at_a_terminal_started_is_left_alone() {
     let shell = scene.start("keeper").orphaned();
     scene.at_terminal(shell);
     let pid = scene.start("claude").of(OVER).below(shell);
-    assert_alone(&scene, pid, "owned", "at-terminal");
+    assert_verdict(&scan(&scene), pid, "owned", "at-terminal");
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn whom_nobody_is_known_to_have_started_is_left_alone() {
     let keeper = scene.start("keeper").held();
     let pid = scene.start("claude").of(OVER).below(keeper);
     fs_err::remove_dir_all(scene.proc().join(keeper.to_string())).unwrap();
-    assert_alone(&scene, pid, "unknown", "parent");
+    assert_verdict(&scan(&scene), pid, "unknown", "parent");
 }
 
 #[test]
@@ -269,6 +269,7 @@ fn another_scope_is_open_as_long_as_somebody_holds_one_of_its_processes() {
         let list: Vec<String> = pids.iter().map(|pid| format!("{pid}\n")).collect();
         scene.world.machine_file(&format!("sys/fs/cgroup{scope}/cgroup.procs"), &list.concat());
     };
+    members(&[child]);
     assert_alone(&scene, pid, "unknown", "session");
     members(&[pid, child]);
     assert_verdict(&scan(&scene), pid, "orphaned", "session");

@@ -131,11 +131,21 @@ impl Processes {
             let _ = std::fs::read_link(real.join(name)).map(|target| symlink(target, ours.join(name)));
         }
         fs_err::write(ours.join("cgroup"), groups).unwrap();
+        self.add_to_scope(pid, groups);
         let owner = fs_err::metadata(&real).unwrap();
         if fs_err::metadata(&ours).unwrap().uid() != owner.uid() {
             // Only root can; others do not look at this.
             let _ = std::os::unix::fs::chown(&ours, Some(owner.uid()), Some(owner.gid()));
         }
+    }
+
+    /// Puts a process on its scope's list, as the kernel does.
+    fn add_to_scope(&self, pid: u32, groups: &str) {
+        let Some(path) = groups.trim_end().strip_prefix("0::").filter(|path| path.ends_with(".scope")) else { return };
+        let list = self.path(&format!("machine/sys/fs/cgroup{path}/cgroup.procs"));
+        fs_err::create_dir_all(list.parent().unwrap()).unwrap();
+        let mut list = fs_err::OpenOptions::new().create(true).append(true).open(list).unwrap();
+        list.write_all(format!("{pid}\n").as_bytes()).unwrap();
     }
 
     /// Shows a process again that runs another program by now.
