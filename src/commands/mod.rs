@@ -68,6 +68,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Doctor => return doctor::run(&given, environment),
         Command::Status => return status::run(&given, environment),
         Command::Sweep(arguments) => return sweep::run(&given, &environment, &arguments),
+        Command::Processes(arguments) => return processes::run(&given, environment, &arguments),
         _ => {}
     }
     let context = Context::new(&given, environment)?;
@@ -78,14 +79,14 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Restore(arguments) => restore::run(&context, &arguments),
         Command::Audit(arguments) => audit::run(&context, &arguments),
         Command::Registry(arguments) => registry::run(&context, &arguments),
-        Command::Processes(arguments) => processes::run(&context, &arguments),
         Command::Completions(_)
         | Command::Man(_)
         | Command::Config(_)
         | Command::Demo
         | Command::Doctor
         | Command::Status
-        | Command::Sweep(_) => Ok(ExitStatus::Done),
+        | Command::Sweep(_)
+        | Command::Processes(_) => Ok(ExitStatus::Done),
     }
 }
 

@@ -9,15 +9,11 @@ use crate::json::{Object, ObjectError};
 pub(crate) const LARGEST: u64 = 1 << 20;
 
 /// The fields that are used; there are others, and not every hook has all of these.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct HookInput {
     pub(crate) session_id: Option<RecordId>,
     pub(crate) cwd: Option<String>,
-    /// `SessionStart`, `Stop`, `SessionEnd` and the like.
-    pub(crate) event: Option<String>,
     pub(crate) transcript_path: Option<String>,
-    /// Why the session started: `startup`, `resume`, `clear`, `compact`.
-    pub(crate) source: Option<String>,
     /// Why the session ended.
     pub(crate) reason: Option<String>,
 }
@@ -52,9 +48,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<HookInput, HookError> {
     Ok(HookInput {
         session_id: text("session_id")?.map(|id| RecordId::new(&id)).transpose().map_err(HookError::Id)?,
         cwd: text("cwd")?,
-        event: text("hook_event_name")?,
         transcript_path: text("transcript_path")?,
-        source: text("source")?,
         reason: text("reason")?,
     })
 }

@@ -74,15 +74,17 @@ impl<'a> Adopters<'a> {
         Self { table, proc, user, declared, known: RefCell::default() }
     }
 
-    /// Whether a process adopts others: pid 1, this user's `systemd --user`, a declared subreaper.
+    /// Whether a process adopts others: pid 1, this user's `systemd --user`, an init of WSL, a declared subreaper.
     pub(crate) fn has(&self, pid: u32) -> bool {
         if pid == 1 {
             return true;
         }
         let known = self.known.borrow().get(&pid).copied();
         known.unwrap_or_else(|| {
-            let is_one =
-                self.table.get(pid).is_some_and(|process| self.is_manager(process) || self.is_declared(process));
+            let process = self.table.get(pid);
+            let is_one = process.is_some_and(|process| {
+                self.is_manager(process) || self.is_wsl_init(process) || self.is_declared(process)
+            });
             self.known.borrow_mut().insert(pid, is_one);
             is_one
         })
@@ -94,6 +96,17 @@ impl<'a> Adopters<'a> {
             && process.parent == 1
             && self.proc.users(process.pid).is_ok_and(|users| users.is_some_and(|users| users.are(self.user)))
             && matches!(self.proc.arguments(process.pid), Ok(Some(arguments)) if arguments.iter().skip(1).any(|one| one == b"--user"))
+    }
+
+    /// The Windows Subsystem for Linux has a subreaper for each window, root's `/init` below the first one
+    /// (microsoft/WSL, its `src/linux/init`).
+    fn is_wsl_init(&self, process: &Stat) -> bool {
+        let name = process.name.as_bytes();
+        let may_be = name.starts_with(b"Relay(") || name.starts_with(b"init") || name == b"SessionLeader";
+        let first =
+            || self.proc.arguments(process.pid).ok().flatten().and_then(|arguments| arguments.into_iter().next());
+        let is_roots = || self.proc.users(process.pid).is_ok_and(|users| users.is_some_and(|users| users.are(0)));
+        may_be && first().is_some_and(|first| first == b"/init") && is_roots()
     }
 
     fn is_declared(&self, process: &Stat) -> bool {
@@ -109,14 +122,35 @@ impl<'a> Adopters<'a> {
     /// Who holds a process. `is_cli` tells an AI coding CLI.
     pub(crate) fn parent_of(&self, process: &Stat, is_cli: &dyn Fn(&Stat) -> bool) -> Parent {
         if self.has(process.parent) {
-            let name = self.table.get(process.parent).map_or_else(|| "init".to_owned(), name_of);
-            return Parent::Adopter(ProcessName { pid: process.parent, name });
+            return self.guardian_of_adopter(process.parent, is_cli).unwrap_or_else(|| {
+                let name = self.table.get(process.parent).map_or_else(|| "init".to_owned(), name_of);
+                Parent::Adopter(ProcessName { pid: process.parent, name })
+            });
         }
         let Some(parent) = self.table.get(process.parent) else { return Parent::Unseen(process.parent) };
         // What adopted somebody in between is held by nobody.
         let held = self.table.ancestors(process.pid).take_while(|ancestor| !self.has(ancestor.pid));
         let mut guardians = held.filter_map(|ancestor| self.guardian(ancestor, is_cli));
         guardians.next().unwrap_or_else(|| Parent::Other(named(parent)))
+    }
+
+    /// A CLI may be the first process of a container itself, and a subreaper may run below one. Where that was started says
+    /// nothing of whom it adopted.
+    fn guardian_of_adopter(&self, adopter: u32, is_cli: &dyn Fn(&Stat) -> bool) -> Option<Parent> {
+        let itself = self.table.get(adopter).and_then(|process| self.guardian(process, is_cli));
+        let holds = |parent: &Parent| {
+            matches!(parent, Parent::Guardian(Guardian::Cli | Guardian::Multiplexer | Guardian::Editor, _))
+        };
+        let above = || self.table.ancestors(adopter).find_map(|ancestor| self.guardian(ancestor, is_cli));
+        itself.filter(holds).or_else(above)
+    }
+
+    /// Whether people come back to what a process holds: a multiplexer, an editor, a login.
+    pub(crate) fn is_guardian(&self, process: &Stat) -> bool {
+        matches!(
+            self.guardian(process, &|_| false),
+            Some(Parent::Guardian(Guardian::Multiplexer | Guardian::Editor | Guardian::Login, _))
+        )
     }
 
     /// What an ancestor is, if that matters.

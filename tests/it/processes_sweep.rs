@@ -49,6 +49,23 @@ fn a_sweep_ends_orphans_where_that_is_enabled_and_writes_it_down() {
 }
 
 #[test]
+fn a_sweep_only_shows_where_somebody_is_to_be_asked() {
+    let scene = Processes::new();
+    let pid = scene.orphan();
+    wait_old(&[pid]);
+    for (mode, dry_run) in [("interactive", "true"), ("interactive", "false"), ("auto", "true")] {
+        let mut command = command(&scene, &["sweep"]);
+        command.env("SESSION_SWEEP_PROCESSES_MODE", mode).env("SESSION_SWEEP_PROCESSES_DRY_RUN", dry_run);
+        let ran = Ran::of(&mut command).ends_with(0);
+        assert!(ran.stdout.contains(&format!("end       {pid:>7}")), "{ran:?}");
+        assert!(ran.stderr.contains("processes.mode"), "{ran:?}");
+        assert!(scene.runs(pid) && scene.has_record(OVER));
+        let last = &log_of(&scene).pop().unwrap()["processes"];
+        assert_eq!((&last["orphaned"], &last["ended"]), (&json!(1), &json!(0)));
+    }
+}
+
+#[test]
 fn an_audit_only_shows() {
     let scene = Processes::new();
     let pid = scene.orphan();
@@ -103,13 +120,10 @@ fn at_another_time_nothing_is_ended_by_whatever_command() {
     young(&["sweep", "--at", &time]).ends_with(2);
     assert!(scene.runs(pid) && scene.has_record(OVER));
     scene.show(std::process::id(), "0::/\n");
-    for arguments in [
-        &["processes", "register", "--session", "x", "--pid", &own, "--at", &time][..],
-        &["processes", "end", "--session", OVER, "--at", &time],
-    ] {
-        young(arguments).ends_with(1);
-        assert!(scene.runs(pid) && scene.has_record(OVER), "{arguments:?}");
-    }
+    young(&["processes", "end", "--session", OVER, "--at", &time]).ends_with(1);
+    assert!(scene.runs(pid) && scene.has_record(OVER));
+    // The run that it starts has the machine's own time.
+    young(&["processes", "register", "--session", "x", "--pid", &own, "--at", &time]).ends_with(0);
     // To look is free.
     young(&["sweep", "--dry-run", "--at", &time]).ends_with(0);
     young(&["audit", "--at", &time]).ends_with(0);

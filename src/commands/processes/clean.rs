@@ -1,23 +1,36 @@
 //! `session-sweep processes clean`: end what was left behind.
 
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
 use anyhow::Result;
 
 use super::arguments::Clean;
 use super::{Look, notice, seen};
 use crate::commands::ask::{agrees, say, somebody_is_there};
 use crate::commands::{UsageError, tell_when_quiet};
-use crate::context::Context;
+use crate::config::setting::ProcessesSettings;
+use crate::context::{Context, Given};
 use crate::exit::ExitStatus;
 use crate::filesystem::{Lock, make_folder};
-use crate::output::escape::Escaped;
 use crate::output::processes::CleanView;
 use crate::policy::choices::CleanupMode;
 use crate::policy::orphan::Verdict;
 use crate::processes::records::RecordsError;
 use crate::sweep::processes::apply::{Applied, end_orphans, remove_records};
-use crate::sweep::processes::plan::Plan;
+use crate::sweep::processes::plan::{Plan, RecordItem};
 
 const PROGRAM: &str = "session-sweep processes clean";
+
+/// What a sweep says of what it was not allowed to do.
+const LEFT_BY_SWEEP: &str = "processes were left behind, and only shown: a sweep ends them where processes.mode is auto and \
+                             processes.dry_run is false";
+
+/// Whether a clean-up that nobody watches may end processes.
+fn is_by_itself(settings: &ProcessesSettings) -> bool {
+    settings.mode == CleanupMode::Auto && !settings.dry_run
+}
 
 /// What is to be done with a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,22 +86,20 @@ pub(in crate::commands) struct Run {
 }
 
 impl Run {
-    /// Plans, and does it where there is a `program` to name in the lock, without asking.
-    pub(in crate::commands) fn new(context: &Context, program: Option<&str>) -> Result<Self> {
-        let look = Look::new(context)?;
-        let mut run = Self { plan: look.plan(false)?, applied: None };
-        if let Some(program) = program {
-            run.apply(&look, program)?;
-        }
-        Ok(run)
-    }
-
-    /// The same for `sweep` and `audit`: nothing where processes are not enabled.
+    /// For `sweep` and `audit`: nothing where processes are not enabled. Where there is a `program` to name in the lock, it
+    /// does what it planned, unless the settings say that somebody is to be asked first: nobody is there.
     pub(in crate::commands) fn where_enabled(context: &Context, program: Option<&str>) -> Result<Option<Self>> {
         if !context.config.settings.processes.enabled {
             return Ok(None);
         }
-        Self::new(context, program).map(Some)
+        let look = Look::new(context)?;
+        let mut run = Self { plan: look.plan(false)?, applied: None };
+        match program {
+            Some(program) if is_by_itself(look.settings) => run.apply(&look, program)?,
+            Some(_) if run.plan.has_work() => log::warn!("{LEFT_BY_SWEEP}"),
+            _ => {}
+        }
+        Ok(Some(run))
     }
 
     /// Shows what would be done, and asks.
@@ -114,9 +125,11 @@ impl Run {
         let path = context.dirs.state.join("processes-clean.lock");
         let _cleaning = Lock::take(&path, context.lock(program)).map_err(RecordsError::Locked)?;
         let scene = look.scene(false, None);
-        let (mut applied, fresh) = seen(end_orphans(&self.plan, &scene, settings.max, settings.grace))?;
-        let held = look.records.lock(&look.records_lock(), context.lock(program))?;
-        remove_records(&fresh, &mut applied, &held);
+        let mut applied = seen(end_orphans(&self.plan, &scene, settings.max, settings.grace))?;
+        if self.plan.records.iter().any(RecordItem::goes) {
+            let held = look.records.lock(&look.records_lock(), context.lock(program))?;
+            seen(remove_records(&self.plan, &scene, &held, &mut applied))?;
+        }
         if settings.notify {
             notice::show(context, &applied);
         }
@@ -137,11 +150,7 @@ impl Run {
 
     /// What could not be looked at or done.
     pub(in crate::commands) fn problems(&self) -> Vec<String> {
-        let mut problems = self.plan.problems.clone();
-        let Some(applied) = &self.applied else { return problems };
-        problems.extend(applied.problems.iter().filter(|problem| !self.plan.problems.contains(problem)).cloned());
-        problems.extend(CleanView::failures(applied));
-        problems
+        CleanView::problems_of(&self.plan, self.applied.as_ref())
     }
 
     /// For the run log: orphans found, processes ended, records removed.
@@ -161,20 +170,17 @@ impl Run {
     }
 }
 
-/// Cleans up when a session starts, where the settings say so. Nobody can be asked there: what needs a question is only told.
-pub(super) fn at_start(look: &Look<'_>) -> Result<()> {
-    let mut run = Run { plan: look.plan(false)?, applied: None };
-    if !run.plan.has_work() {
+/// Cleans up when a session starts, where the settings say so: by a run of its own, for which nobody waits. Nobody can be
+/// asked there: what needs a question is only told.
+pub(super) fn at_start(look: &Look<'_>, given: &Given) -> Result<()> {
+    if is_by_itself(look.settings) {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["processes", "clean", "--auto", "--quiet"]).process_group(0);
+        command.args(given.config_file.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         return Ok(());
     }
-    if look.settings.mode == CleanupMode::Auto && !look.settings.dry_run {
-        run.apply(look, "session-sweep processes register")?;
-        for problem in run.problems() {
-            log::warn!("{}", Escaped(&problem));
-        }
-        return Ok(());
-    }
-    let count = run.plan.orphaned_count();
+    let count = look.plan(false)?.orphaned_count();
     if count > 0 {
         let text = format!("{count} left behind by sessions that are over: see `session-sweep processes clean`");
         log::warn!("{text}");

@@ -7,14 +7,14 @@ use anyhow::{Result, anyhow, bail};
 
 use super::arguments::Hook;
 use super::{Look, clean, seen};
-use crate::context::Context;
+use crate::context::{Context, Given};
 use crate::exit::ExitStatus;
 use crate::filesystem::LockPolicy;
 use crate::filesystem::proc::Stat;
 use crate::output::processes::{CleanView, HookView};
 use crate::processes::hook::{HookInput, LARGEST, parse};
 use crate::processes::records::{
-    Beat, Ended, HeldRecords, ProcessMark, RecordId, Registered, Registration, SessionProcess, Sign,
+    Beat, Ended, HeldRecords, ProcessMark, Record, RecordId, Registered, Registration, SessionProcess, Sign,
 };
 use crate::sweep::processes::apply::end_orphans;
 use crate::sweep::processes::nearest_cli;
@@ -35,12 +35,12 @@ pub(super) enum Event {
     End,
 }
 
-pub(super) fn run(context: &Context, arguments: &Hook, event: Event) -> Result<ExitStatus> {
+pub(super) fn run(context: &Context, given: &Given, arguments: &Hook, event: Event) -> Result<ExitStatus> {
     let look = Look::new(context)?;
     let told = Told::by(context, arguments)?;
     let caller = Caller::of(&look, arguments)?;
     match event {
-        Event::Register => register(&look, &told, &caller),
+        Event::Register => register(&look, given, &told, &caller),
         Event::Heartbeat(command) => heartbeat(&look, &told, &caller, command),
         Event::End => end(&look, &told, &caller),
     }
@@ -74,14 +74,7 @@ impl Told {
             },
         };
         let folder = arguments.cwd.as_ref().map(|folder| folder.to_string_lossy().into_owned());
-        let input = input.unwrap_or(HookInput {
-            session_id: None,
-            cwd: None,
-            event: None,
-            transcript_path: None,
-            source: None,
-            reason: None,
-        });
+        let input = input.unwrap_or_default();
         Ok(Self { id, working_dir: folder.or(input.cwd), transcript_path: input.transcript_path, reason: input.reason })
     }
 }
@@ -139,6 +132,7 @@ fn note(look: &Look<'_>, told: &Told, caller: &Caller, held: &HeldRecords<'_>) -
         id: &told.id,
         process: Some(process),
         hostname: look.here.host.as_deref(),
+        machine_id: look.here.machine_id.as_deref(),
         working_dir: told.working_dir.as_deref(),
         provider: caller.provider.as_deref(),
         transcript_path: told.transcript_path.as_deref(),
@@ -146,7 +140,7 @@ fn note(look: &Look<'_>, told: &Told, caller: &Caller, held: &HeldRecords<'_>) -
     })?)
 }
 
-fn register(look: &Look<'_>, told: &Told, caller: &Caller) -> Result<ExitStatus> {
+fn register(look: &Look<'_>, given: &Given, told: &Told, caller: &Caller) -> Result<ExitStatus> {
     let registered = note(look, told, caller, &hold(look)?)?;
     let said = match registered {
         Registered::New => "registered",
@@ -155,7 +149,7 @@ fn register(look: &Look<'_>, told: &Told, caller: &Caller) -> Result<ExitStatus>
     };
     show(look, told, caller, "processes register", said)?;
     if look.settings.clean_on_start {
-        clean::at_start(look)?;
+        clean::at_start(look, given)?;
     }
     Ok(ExitStatus::Done)
 }
@@ -181,7 +175,11 @@ fn heartbeat(look: &Look<'_>, told: &Told, caller: &Caller, command: &'static st
 fn end(look: &Look<'_>, told: &Told, caller: &Caller) -> Result<ExitStatus> {
     let held = hold(look)?;
     let sign = Sign { id: &told.id, process: caller.process.as_ref(), now: look.context.now };
-    let ended = held.end(&sign, told.reason.as_deref())?;
+    let runs = |record: &Record| {
+        let start = record.pid.and_then(|pid| look.proc.start_ticks(pid).ok().flatten());
+        start.is_some() && record.process.as_ref().is_none_or(|mark| start == Some(mark.start_ticks))
+    };
+    let ended = held.end(&sign, told.reason.as_deref(), &runs)?;
     drop(held);
     let said = match ended {
         Ended::Written => "has ended",
@@ -194,19 +192,20 @@ fn end(look: &Look<'_>, told: &Told, caller: &Caller) -> Result<ExitStatus> {
     if goes_on || !matches!(ended, Ended::Written | Ended::Already) {
         return Ok(ExitStatus::Done);
     }
-    end_children(look, &told.id)
+    end_children(look, &told.id, caller)
 }
 
 /// Ends what a session left behind, and nothing of any other.
-fn end_children(look: &Look<'_>, id: &RecordId) -> Result<ExitStatus> {
+fn end_children(look: &Look<'_>, id: &RecordId, caller: &Caller) -> Result<ExitStatus> {
     clean::refuse_rehearsal(look.context)?;
-    let scene = look.scene(false, Some(id));
+    // Only the CLI itself says that it ends; where it has gone already its record shows that.
+    let scene = look.scene(false, caller.process.as_ref().map(|_| id));
     let mut plan = seen(Plan::make(&scene))?;
     plan.processes.retain(|item| item.session() == Some(id.as_str()));
     if plan.orphans().next().is_none() {
         return Ok(ExitStatus::Done);
     }
-    let (applied, _) = seen(end_orphans(&plan, &scene, look.settings.max, look.settings.grace))?;
+    let applied = seen(end_orphans(&plan, &scene, look.settings.max, look.settings.grace))?;
     for failure in CleanView::failures(&applied) {
         log::warn!("{}", crate::output::escape::Escaped(&failure));
     }

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::Problems;
 use crate::config::setting::ProcessesSettings;
-use crate::context::Context;
+use crate::config::{Environment, Problems};
+use crate::context::{Context, Given};
 use crate::doctor::{ProcessesFacts, Scan};
 use crate::exit::ExitStatus;
 use crate::filesystem::proc::Proc;
@@ -27,15 +27,22 @@ use arguments::ProcessesCommand;
 
 pub(super) use clean::Run as CleanUp;
 
-pub(super) fn run(context: &Context, arguments: &arguments::Processes) -> Result<ExitStatus> {
+pub(super) fn run(given: &Given, environment: Environment, arguments: &arguments::Processes) -> Result<ExitStatus> {
+    let context = Context::new(given, environment);
+    if let ProcessesCommand::Scan(_) = arguments.command {
+        return Ok(scan::run(context, given));
+    }
+    let context = &context?;
     match &arguments.command {
-        ProcessesCommand::Scan(_) => Ok(scan::run(context)),
+        ProcessesCommand::Scan(_) => Ok(ExitStatus::Done),
         ProcessesCommand::Report(report) => report::run(context, report),
         ProcessesCommand::Clean(clean) => clean::run(context, clean),
-        ProcessesCommand::Register(hook) => hook::run(context, hook, hook::Event::Register),
-        ProcessesCommand::Heartbeat(hook) => hook::run(context, hook, hook::Event::Heartbeat("processes heartbeat")),
-        ProcessesCommand::Stop(hook) => hook::run(context, hook, hook::Event::Heartbeat("processes stop")),
-        ProcessesCommand::End(hook) => hook::run(context, hook, hook::Event::End),
+        ProcessesCommand::Register(hook) => hook::run(context, given, hook, hook::Event::Register),
+        ProcessesCommand::Heartbeat(hook) => {
+            hook::run(context, given, hook, hook::Event::Heartbeat("processes heartbeat"))
+        }
+        ProcessesCommand::Stop(hook) => hook::run(context, given, hook, hook::Event::Heartbeat("processes stop")),
+        ProcessesCommand::End(hook) => hook::run(context, given, hook, hook::Event::End),
     }
 }
 
@@ -54,7 +61,7 @@ impl<'c> Look<'c> {
     pub(super) fn new(context: &'c Context) -> Result<Self, Problems> {
         let settings = context.config.processes()?;
         let proc = Proc::new(settings.root.join("proc"));
-        let here = Here::of_process(&proc, context.now, context.started);
+        let here = Here::of_process(&proc, &settings.root, context.now, context.started);
         let folder = sessions_folder(settings, &context.catalogue, &context.dirs.home);
         Ok(Self { records: Records::at(folder, settings.registry.clone()), context, settings, proc, here })
     }

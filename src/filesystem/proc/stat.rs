@@ -38,6 +38,8 @@ pub(crate) struct Stat {
     /// Memory that it has in RAM, shared pages included, in pages (field 24).
     pub(crate) resident_pages: u64,
     flags: u64,
+    /// How many threads it has (field 20).
+    threads: u64,
 }
 
 /// A process's own name.
@@ -94,6 +96,7 @@ impl Stat {
             // A device number above 2^31 is written as a negative one.
             terminal: i32::try_from(field(7)).ok()?.cast_unsigned(),
             flags: positive(9)?,
+            threads: positive(20)?,
             cpu_ticks: positive(14)?.saturating_add(positive(15)?),
             start_ticks: positive(22)?,
             resident_pages: positive(24).unwrap_or(0),
@@ -105,9 +108,9 @@ impl Stat {
         !self.is_zombie() && !self.is_kernel_thread()
     }
 
-    /// Whether it has ended, and its parent has not noticed yet.
+    /// Whether it has ended, and its parent has not noticed yet. One whose first thread alone has ended runs.
     pub(crate) const fn is_zombie(&self) -> bool {
-        matches!(self.state, b'Z' | b'X' | b'x')
+        matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
     }
 
     pub(crate) const fn is_kernel_thread(&self) -> bool {
@@ -201,6 +204,16 @@ mod tests {
             assert!(stat.runs());
         }
         assert_eq!(Name::new(b"a name of more than fifteen").as_bytes(), b"a name of more ");
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_runs_as_long_as_another_does() {
+        for (state, threads, runs) in
+            [('Z', 0, false), ('Z', 1, false), ('Z', 2, true), ('X', 1, false), ('S', 1, true)]
+        {
+            let line = format!("7 (x) {state} 1 7 7 0 -1 0 1 2 3 4 5 6 7 8 20 0 {threads} 0 4242 9 9");
+            assert_eq!(Stat::parse(7, line.as_bytes()).unwrap().runs(), runs, "{line}");
+        }
     }
 
     #[test]

@@ -50,6 +50,19 @@ impl CleanView<'_> {
         failures
     }
 
+    /// What could not be looked at or done.
+    pub(crate) fn problems_of(plan: &Plan, applied: Option<&Applied>) -> Vec<String> {
+        let mut problems = plan.problems.clone();
+        let Some(applied) = applied else { return problems };
+        problems.extend(applied.problems.iter().filter(|problem| !plan.problems.contains(problem)).cloned());
+        problems.extend(Self::failures(applied));
+        problems
+    }
+
+    fn problems(&self) -> Vec<String> {
+        Self::problems_of(self.plan, self.applied)
+    }
+
     fn planned(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         for item in self.plan.processes.iter().filter(|item| verbose > 0 || item.judgement.verdict < Verdict::Owned) {
             let verb = if item.judgement.verdict == Verdict::Orphaned { "end" } else { item.judgement.verdict.name() };
@@ -95,12 +108,7 @@ impl CleanView<'_> {
                 _ => writeln!(out)?,
             }
         }
-        for failure in Self::failures(applied) {
-            writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(&failure))?;
-        }
-        write_problems(out, style, &self.plan.problems)?;
-        let unseen = applied.problems.iter().filter(|problem| !self.plan.problems.contains(problem));
-        write_problems(out, style, unseen)?;
+        write_problems(out, style, &self.problems())?;
         if applied.ended() == 0 && applied.left() > 0 {
             writeln!(out, "{}", style.paint(Tone::Attention, "Nothing was ended: every orphan was refused"))?;
         }
@@ -122,13 +130,15 @@ impl CleanView<'_> {
         self.would(out, "")
     }
 
-    /// What would be ended, behind what kind of run it is.
+    /// What would be done, behind what kind of run it is.
     fn would(&self, out: &mut dyn Write, run: &str) -> io::Result<()> {
-        let memory = Bytes(self.plan.memory_of_orphans());
-        match self.plan.count(Verdict::Orphaned) {
-            0 => writeln!(out, "{run}nothing would be ended"),
-            orphans => writeln!(out, "{run}{orphans} orphan(s) would be ended, {memory} would be free"),
+        let orphans = self.plan.count(Verdict::Orphaned);
+        let records = self.plan.records.iter().filter(|item| item.goes()).count();
+        if orphans + records == 0 {
+            return writeln!(out, "{run}nothing would be done");
         }
+        let memory = Bytes(self.plan.memory_of_orphans());
+        writeln!(out, "{run}{orphans} orphan(s) would be ended, {memory} free; {records} record(s) removed")
     }
 
     /// The same in few lines, among other areas.
@@ -209,8 +219,7 @@ impl Serialize for CleanView<'_> {
         document.serialize_field("summary", &summary(plan))?;
         document.serialize_field("processes_ended", &applied.map(Applied::processes_ended))?;
         document.serialize_field("freed_bytes", &applied.map(Applied::freed))?;
-        let failures = applied.map(Self::failures).unwrap_or_default();
-        document.serialize_field("problems", &plan.problems.iter().chain(&failures).collect::<Vec<_>>())?;
+        document.serialize_field("problems", &self.problems())?;
         document.end()
     }
 }

@@ -6,7 +6,7 @@ use crate::output::escape::Escaped;
 /// A line of a report should fit a terminal of 80 characters.
 const LONGEST: usize = 60;
 /// What the name of an option or variable holds whose value nobody should see.
-const SECRETS: [&str; 6] = ["key", "token", "secret", "password", "passwd", "auth"];
+const SECRETS: [&str; 9] = ["key", "token", "secret", "passw", "auth", "bearer", "header", "credential", "cookie"];
 
 /// A command line as one text, escaped. `full`: all of it, as it is.
 pub(super) fn shown(arguments: &[String], name: &str, dirs: &Dirs, full: bool) -> String {
@@ -39,10 +39,15 @@ pub(super) fn shown(arguments: &[String], name: &str, dirs: &Dirs, full: bool) -
     cut(&Escaped(&line).to_string())
 }
 
-/// `--api-key=x` and `TOKEN=x` without the value.
+/// `--api-key=x`, `TOKEN=x` and `Authorization: x` without the value, `scheme://user:x@host` without the user.
 fn without_secret(argument: &str) -> String {
-    match argument.split_once('=') {
-        Some((name, _)) if is_secret(name) => format!("{name}=…"),
+    for sign in ['=', ':'] {
+        if let Some((name, _)) = argument.split_once(sign).filter(|(name, _)| is_secret(name)) {
+            return format!("{name}{sign}…");
+        }
+    }
+    match (argument.split_once("://"), argument.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
         _ => argument.to_owned(),
     }
 }
@@ -76,6 +81,10 @@ mod tests {
         assert_eq!(
             shown(&["x", "--api-key", "s3cret", "--token=s3cret", "GH_TOKEN=s3cret", "-v"], false),
             "x --api-key … --token=… GH_TOKEN=… -v"
+        );
+        assert_eq!(
+            shown(&["x", "--header", "Bearer s3cret", "Authorization: s3cret", "pg://u:s3cret@h/d"], false),
+            "x --header … Authorization:… pg://…@h/d"
         );
         assert_eq!(shown(&["x", "--api-key", "--other", "y"], false), "x --api-key --other y");
         assert_eq!(shown(&["x", "--api-key", "s3cret", "/home/alice"], true), "x --api-key s3cret /home/alice");

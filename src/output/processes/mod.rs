@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::age::Age;
 use super::bytes::Bytes;
-use super::escape::{Escaped, Short};
+use super::escape::Escaped;
 use super::style::{Style, Tone};
 use crate::config::Dirs;
 use crate::policy::orphan::{Heartbeat, Verdict};
@@ -45,21 +45,21 @@ const fn tone_of_fate(fate: Fate) -> Tone {
     }
 }
 
-/// One process in two or more lines: what it is, and why its verdict is what it is.
+/// One process in three or more lines: what it is, its command line, and why its verdict is what it is.
 fn write_item(out: &mut dyn Write, style: Style, item: &Item, dirs: &Dirs, verb: &str) -> io::Result<()> {
     let process = &item.process;
     let verdict = item.judgement.verdict;
-    let age = Age(process.age.map(|age| age.as_secs()));
-    let provider = item.provider.as_deref().unwrap_or("-");
-    let line = shown(&process.arguments, &process.name, dirs, false);
     writeln!(
         out,
-        "{} {:>7}  {:8} {age:>5} old  {:>8}  {line}",
+        "{} {:>7}  {}, {} old, {}",
         style.paint(tone(verdict), format!("{verb:<9}")),
         process.pid,
-        Short(provider, 8),
+        Escaped(&kind(item)),
+        Age(process.age.map(|age| age.as_secs())),
         Bytes(process.memory)
     )?;
+    let line = shown(&process.arguments, &process.name, dirs, false);
+    writeln!(out, "  {}", style.paint(Tone::Quiet, line))?;
     for reason in &item.judgement.reasons {
         writeln!(out, "  {}", Escaped(&reason.text))?;
     }
@@ -71,10 +71,24 @@ fn write_item(out: &mut dyn Write, style: Style, item: &Item, dirs: &Dirs, verb:
     Ok(())
 }
 
+/// What a process is, in words: `claude`, `helper of codex`.
+fn kind(item: &Item) -> String {
+    match (&item.provider, item.is_cli) {
+        (Some(provider), true) => provider.clone(),
+        (Some(provider), false) => format!("helper of {provider}"),
+        (None, _) => "process of a session".to_owned(),
+    }
+}
+
 fn write_record(out: &mut dyn Write, style: Style, item: &RecordItem) -> io::Result<()> {
     let fate = style.paint(tone_of_fate(item.fate), format!("{:<9}", item.fate.name()));
     writeln!(out, "{fate} record of session {}", Escaped(item.record.session_id.as_str()))?;
-    writeln!(out, "  {}", Escaped(&item.reason))
+    writeln!(out, "  {}{}", Escaped(&item.reason), after_orphans(item))
+}
+
+/// What is said behind the reason why a record stays.
+const fn after_orphans(item: &RecordItem) -> &'static str {
+    if item.goes_with_orphans { "; it goes when that has ended" } else { "" }
 }
 
 /// Processes that have ended and that nobody reaps.
@@ -209,6 +223,7 @@ fn record(found: &RecordItem) -> Value {
         "last_heartbeat": heartbeat(&found.heartbeat),
         "fate": found.fate.name(),
         "reason": found.reason,
+        "goes_with_orphans": found.goes_with_orphans,
     })
 }
 

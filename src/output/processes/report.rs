@@ -8,8 +8,8 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::json;
 
 use super::{
-    Shown, command_line::shown, item, record, started, summary, tone, tone_of_fate, write_counts, write_problems,
-    write_zombies, zombies,
+    Shown, after_orphans, command_line::shown, item, kind, record, started, summary, tone, tone_of_fate, write_counts,
+    write_problems, write_zombies, zombies,
 };
 use crate::config::Dirs;
 use crate::output::View;
@@ -41,9 +41,7 @@ impl ReportView<'_> {
     fn write_process(&self, out: &mut dyn Write, style: Style, found: &Item) -> io::Result<()> {
         let Item { process, judgement, .. } = found;
         let verdict = style.paint(tone(judgement.verdict), format!("{:<9}", judgement.verdict.name()));
-        let kind = if found.is_cli { "" } else { "helper of " };
-        let provider = found.provider.as_deref().unwrap_or("a session");
-        writeln!(out, "{verdict} {:>7}  {kind}{}  {}", process.pid, Escaped(provider), self.line(process))?;
+        writeln!(out, "{verdict} {:>7}  {}  {}", process.pid, Escaped(&kind(found)), self.line(process))?;
         let started = started(process, self.now).map_or_else(|| "-".to_owned(), |time| Timestamp(time).to_string());
         writeln!(
             out,
@@ -93,7 +91,7 @@ fn write_record(out: &mut dyn Write, style: Style, found: &RecordItem) -> io::Re
     let fate = style.paint(tone_of_fate(found.fate), format!("{:<9}", found.fate.name()));
     let pid = found.record.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
     writeln!(out, "{fate} {pid:>7}  {}", Escaped(found.record.session_id.as_str()))?;
-    writeln!(out, "  {}", Escaped(&found.reason))
+    writeln!(out, "  {}{}", Escaped(&found.reason), after_orphans(found))
 }
 
 /// The line that says most: the one hierarchy, else systemd's.

@@ -38,6 +38,8 @@ pub(crate) struct Registration<'r> {
     pub(crate) id: &'r RecordId,
     pub(crate) process: Option<&'r SessionProcess>,
     pub(crate) hostname: Option<&'r str>,
+    /// What tells machines of one name apart.
+    pub(crate) machine_id: Option<&'r str>,
     pub(crate) working_dir: Option<&'r str>,
     pub(crate) provider: Option<&'r str>,
     pub(crate) transcript_path: Option<&'r str>,
@@ -154,10 +156,17 @@ impl HeldRecords<'_> {
         })
     }
 
-    /// Notes that a session has ended, and why.
-    pub(crate) fn end(&self, sign: &Sign<'_>, reason: Option<&str>) -> Result<Ended, RecordsError> {
+    /// Notes that a session has ended, and why. Whoever is not known to be its process ends no session whose process runs by
+    /// `runs`.
+    pub(crate) fn end(
+        &self,
+        sign: &Sign<'_>,
+        reason: Option<&str>,
+        runs: &dyn Fn(&Record) -> bool,
+    ) -> Result<Ended, RecordsError> {
         self.change(sign.id, |old| match old {
             None => (Ended::Missing, None),
+            Some(old) if Whose::of(old, sign.process) == Whose::Unknown && runs(old) => (Ended::AnotherProcess, None),
             Some(old) if Whose::of(old, sign.process) == Whose::Another => (Ended::AnotherProcess, None),
             Some(old) if old.is_completed() && old.end_time.at().is_some() => (Ended::Already, None),
             Some(_) => {
@@ -290,6 +299,7 @@ fn registration(
         ("proc_start", certain(mark.map(|mark| mark.start_ticks.into()))),
         ("boot_id", certain(mark.map(|mark| mark.boot_id.as_str().into()))),
         ("pid_namespace", certain(mark.and_then(|mark| mark.pid_namespace).map(Value::from))),
+        ("machine_id", certain(new.machine_id.map(Value::from))),
         ("provider", told(new.provider)),
         ("transcript_path", told(new.transcript_path)),
     ];

@@ -34,6 +34,8 @@ pub(crate) struct Record {
     /// What tells the process from every other that has or had its number.
     pub(crate) process: Option<ProcessMark>,
     pub(crate) hostname: Option<String>,
+    /// What tells machines of one name apart (machine-id(5)).
+    pub(crate) machine_id: Option<String>,
     pub(crate) start_time: Time,
     pub(crate) last_heartbeat: Time,
     pub(crate) end_time: Time,
@@ -105,6 +107,7 @@ impl Record {
             pid: None,
             process: None,
             hostname: None,
+            machine_id: None,
             start_time: Time::Absent,
             last_heartbeat: Time::Absent,
             end_time: Time::Absent,
@@ -142,6 +145,7 @@ impl Record {
         self.pid = reader.pid();
         self.process = reader.mark();
         self.hostname = reader.text("hostname");
+        self.machine_id = reader.text("machine_id");
         self.start_time = reader.time("start_time");
         self.last_heartbeat = reader.time("last_heartbeat");
         self.end_time = reader.time("end_time");

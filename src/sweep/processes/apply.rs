@@ -1,12 +1,15 @@
 //! Does what a plan says: ends what was left behind, then removes the records of sessions that are over.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::plan::{Item, Plan, RecordItem};
 use super::survey::Scene;
 use crate::policy::orphan::Verdict;
 use crate::processes::records::{HeldRecords, Removal};
 use crate::processes::terminate::{End, end_tree};
+
+/// What was seen longer ago is looked at again before anybody is ended by it.
+const FRESH: Duration = Duration::from_millis(200);
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -108,22 +111,26 @@ impl RecordEnd {
 ///
 /// # Errors
 /// /proc cannot be read.
-pub(crate) fn end_orphans(
-    shown: &Plan,
-    scene: &Scene<'_>,
-    max: usize,
-    grace: Duration,
-) -> std::io::Result<(Applied, Plan)> {
-    let fresh = Plan::make(scene)?;
+pub(crate) fn end_orphans(shown: &Plan, scene: &Scene<'_>, max: usize, grace: Duration) -> std::io::Result<Applied> {
+    let (mut fresh, mut looked) = (Plan::make(scene)?, Instant::now());
     let mut applied = Applied { problems: fresh.problems.clone(), ..Applied::default() };
     let mut sent = 0;
     for item in shown.orphans() {
+        if looked.elapsed() > FRESH {
+            (fresh, looked) = (Plan::make(scene)?, Instant::now());
+        }
         let is_same = |other: &&Item| {
             other.process.pid == item.process.pid && other.process.start_ticks == item.process.start_ticks
         };
         let now = fresh.processes.iter().find(is_same);
         let outcome = match now {
-            None => Outcome::Done(vec![End::Before; item.all().count()]),
+            None => match scene.proc.start_ticks(item.process.pid) {
+                Ok(Some(start)) if start == item.process.start_ticks => {
+                    Outcome::Refused("it does not look like a CLI's any more".to_owned())
+                }
+                Ok(_) => Outcome::Done(vec![End::Before; item.all().count()]),
+                Err(error) => Outcome::Refused(format!("it cannot be looked at again: {error}")),
+            },
             Some(now) if now.judgement.verdict != Verdict::Orphaned => {
                 let why = now.judgement.reasons.first().map_or("", |reason| reason.text.as_str());
                 Outcome::Refused(format!("it is {} by now: {why}", now.judgement.verdict.name()))
@@ -141,7 +148,7 @@ pub(crate) fn end_orphans(
         };
         applied.ends.push(TreeEnd { item: now.unwrap_or(item).clone(), outcome });
     }
-    Ok((applied, fresh))
+    Ok(applied)
 }
 
 /// A tree of which nobody was sent anything was refused as a whole.
@@ -154,17 +161,24 @@ fn of_ends(ends: Vec<End>) -> Outcome {
     }
 }
 
-/// Removes the records that go by `plan`, the one that was made before the orphans were ended, now that those have.
-pub(crate) fn remove_records(plan: &Plan, applied: &mut Applied, held: &HeldRecords<'_>) {
-    let ended = |session: &str| {
-        let of_session = applied.ends.iter().filter(|end| end.item.is_of(session));
-        of_session.filter(|end| end.is_gone()).count()
+/// Removes the records that go by `shown`, now that the orphans have ended: looked at again, and judged by what is left.
+///
+/// # Errors
+/// /proc cannot be read.
+pub(crate) fn remove_records(
+    shown: &Plan,
+    scene: &Scene<'_>,
+    held: &HeldRecords<'_>,
+    applied: &mut Applied,
+) -> std::io::Result<()> {
+    let was_to_go = |item: &&RecordItem| {
+        shown.records.iter().any(|before| before.goes() && before.record.session_id == item.record.session_id)
     };
-    let goes = |item: &&RecordItem| item.goes_without(ended(item.record.session_id.as_str()));
-    let going: Vec<&RecordItem> = plan.records.iter().filter(goes).collect();
-    for item in going {
+    let left = Plan::make(scene)?;
+    for item in left.going_records().filter(was_to_go) {
         let session = item.record.session_id.as_str().to_owned();
         applied.removals.push(RecordEnd { session, result: held.remove(&item.record) });
     }
     applied.problems.extend(held.tidy());
+    Ok(())
 }

@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::sessions::owner_of;
 use super::survey::{Scene, Survey};
 use crate::filesystem::proc::{Proc, Stat};
+use crate::policy::orphan::Owner;
 use crate::policy::process_pattern::CommandLine;
 use crate::providers::Catalogue;
 use crate::providers::live::Standing;
@@ -111,22 +113,19 @@ pub(super) fn nominate<'s>(
         }
     }
     // What a CLI started is shown below it.
-    let pids: rustc_hash::FxHashSet<u32> = candidates.iter().map(|candidate| candidate.process.pid).collect();
+    let pids: FxHashSet<u32> = candidates.iter().map(|candidate| candidate.process.pid).collect();
     let is_below = |candidate: &Candidate<'_>| {
         let mut held = survey.table.ancestors(candidate.process.pid).take_while(|ancestor| !is_adopter(ancestor.pid));
         !is_adopter(candidate.process.parent) && held.any(|ancestor| pids.contains(&ancestor.pid))
     };
-    let below: Vec<bool> =
-        candidates.iter().map(|candidate| is_below(candidate) && !recorded.contains(&candidate.process.pid)).collect();
-    let mut below = below.into_iter();
-    candidates.retain(|_| !below.next().unwrap_or_default());
-    (candidates, problems)
+    let shown =
+        candidates.into_iter().filter(|candidate| recorded.contains(&candidate.process.pid) || !is_below(candidate));
+    (shown.collect(), problems)
 }
 
 /// The processes that run and that records name, the janitor's and the vendors'.
-fn recorded_pids(scene: &Scene<'_>, survey: &Survey) -> rustc_hash::FxHashSet<u32> {
-    use crate::policy::orphan::Owner;
-    let tracked = survey.records.iter().filter_map(|record| match super::sessions::owner_of(record, scene, survey) {
+fn recorded_pids(scene: &Scene<'_>, survey: &Survey) -> FxHashSet<u32> {
+    let tracked = survey.records.iter().filter_map(|record| match owner_of(record, scene, survey) {
         Owner::Runs(pid) => Some(pid),
         _ => None,
     });

@@ -3,19 +3,22 @@
 use std::io;
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::candidates::{Candidate, Programs};
+use super::candidates::{Candidate, Likeness, Programs};
 use super::sessions::{by_id, by_leader, owner_of, tracked};
 use super::survey::{Scene, Survey};
+use crate::config::{Dirs, Environment};
 use crate::filesystem::proc::{Stat, terminal_name};
 use crate::policy::orphan::{Facts, Group, Heartbeat, Owner, Relation, Session, Vendor};
-use crate::processes::group::Groups;
+use crate::processes::group::{Company, Groups};
 use crate::processes::parent::Adopters;
-use crate::processes::records::{Record, Time};
-use crate::providers::live::{NamedProcess, Role, Standing};
+use crate::processes::records::Time;
+use crate::providers::live::{NamedProcess, NamedProcesses, Role, Standing};
 use crate::providers::row::{LiveRule, Part};
+
+/// The environment that a process was started with, or why it cannot be read.
+type Environs = Result<Vec<Vec<u8>>, String>;
 
 /// Looks closer at candidates.
 pub(super) struct Inspector<'i> {
@@ -27,7 +30,7 @@ pub(super) struct Inspector<'i> {
     /// What this run is to others.
     ancestors: FxHashSet<u32>,
     session: Option<u32>,
-    /// The records of running processes, by pid: of several that name one, that of the session that goes on.
+    /// The records of running processes, by pid.
     tracked: FxHashMap<u32, usize>,
 }
 
@@ -54,20 +57,11 @@ impl<'i> Inspector<'i> {
     ) -> Self {
         let own = scene.here.pid;
         let own_groups = scene.proc.control_groups(own).ok().flatten().unwrap_or_default();
-        let mut by_pid = FxHashMap::default();
-        for (place, record) in survey.records.iter().enumerate() {
-            if let Owner::Runs(pid) = owner_of(record, scene, survey) {
-                let known = by_pid.entry(pid).or_insert(place);
-                if goes_on(record) > goes_on(&survey.records[*known]) {
-                    *known = place;
-                }
-            }
-        }
         Self {
             groups: Groups::new(&scene.settings.root, &own_groups),
             ancestors: survey.table.ancestors(own).map(|ancestor| ancestor.pid).collect(),
             session: survey.table.get(own).map(|process| process.session),
-            tracked: by_pid,
+            tracked: tracked_pids(scene, survey),
             scene,
             survey,
             programs,
@@ -81,13 +75,9 @@ impl<'i> Inspector<'i> {
         let proc = self.scene.proc;
         let executable = gone(proc.executable(process.pid))?;
         let groups = gone(proc.control_groups(process.pid))?;
-        let is_adopter = |pid| self.adopters.has(pid);
-        let group = match &groups {
-            Ok(groups) => Ok(self.groups.of(process.pid, groups, &self.survey.table, &is_adopter)),
-            Err(why) => Err(why.clone()),
-        };
+        let group = groups.as_ref().map(|groups| self.group_of(process, groups)).map_err(Clone::clone);
         let environment = gone(proc.environment(process.pid))?;
-        let (session, sessions) = self.session_of(process, &environment);
+        let (session, sessions) = self.session_of(candidate, &environment);
         let provider = self.provider_of(candidate, &environment);
         let facts = Facts {
             relation: self.relation(process),
@@ -99,7 +89,7 @@ impl<'i> Inspector<'i> {
             group,
             terminal: (process.terminal != 0).then(|| terminal_name(process.terminal)),
             parent: self.adopters.parent_of(process, &|process| self.programs.is_cli(process)),
-            vendor: self.vendor(candidate, provider),
+            vendor: self.vendor(candidate, provider, &environment),
             shelters: None,
             is_of_cli: session.is_some() || self.is_of_cli(candidate, &environment),
             session,
@@ -130,11 +120,22 @@ impl<'i> Inspector<'i> {
         }))
     }
 
+    /// Where a process belongs.
+    fn group_of(&self, process: &Stat, groups: &str) -> Group {
+        let company = Company {
+            table: &self.survey.table,
+            is_adopter: &|pid| self.adopters.has(pid),
+            is_guardian: &|process| self.adopters.is_guardian(process),
+            is_of_cli: &|process| self.programs.likeness(process).is_some(),
+        };
+        self.groups.of(process.pid, groups, &company)
+    }
+
     /// What the vendors' own files say of a process.
-    fn vendor(&self, candidate: &Candidate<'_>, provider: Option<usize>) -> Vendor {
+    fn vendor(&self, candidate: &Candidate<'_>, provider: Option<usize>, environment: &Environs) -> Vendor {
         let pid = candidate.process.pid;
-        let mut doubt = None;
-        for (place, named) in self.survey.named.iter().filter(|(_, named)| named.pid == pid) {
+        let (elsewhere, mut doubt) = self.named_elsewhere(candidate, environment);
+        for (place, named) in self.survey.named.iter().chain(&elsewhere).filter(|(_, named)| named.pid == pid) {
             let provider = &self.scene.catalogue.at(*place).provider.name;
             match (&named.standing, named.role) {
                 (Standing::Gone, _) => {}
@@ -154,8 +155,10 @@ impl<'i> Inspector<'i> {
                 }
             }
         }
-        if let Some(open) = self.open_transcript(candidate) {
-            return Vendor::Live(open);
+        match self.open_transcript(candidate) {
+            Some(Ok(open)) => return Vendor::Live(open),
+            Some(Err(why)) => doubt = Some(why),
+            None => {}
         }
         let unread = provider.and_then(|place| {
             let provider = &self.scene.catalogue.at(place).provider.name;
@@ -165,8 +168,31 @@ impl<'i> Inspector<'i> {
         doubt.or(unread).map_or(Vendor::Silent, Vendor::Unknown)
     }
 
+    /// What a CLI's own files say where that keeps them elsewhere than this run's environment has it, and what of them could
+    /// not be read.
+    fn named_elsewhere(
+        &self,
+        candidate: &Candidate<'_>,
+        environment: &Environs,
+    ) -> (Vec<(usize, NamedProcess)>, Option<String>) {
+        let is_cli = |likeness: &Likeness| likeness.part == Part::Cli;
+        let Some(likeness) = candidate.likeness.filter(is_cli) else { return (Vec::new(), None) };
+        let row = self.scene.catalogue.at(likeness.provider);
+        let home = row.provider.live_home.as_ref().unwrap_or(&row.provider.home);
+        let text = |variable: &Vec<u8>| {
+            let (name, value) = std::str::from_utf8(variable).ok()?.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        let own: Environment = environment.as_deref().unwrap_or_default().iter().filter_map(text).collect();
+        let home = Dirs::find(&own).map(|dirs| dirs.provider_home(home, &own));
+        let Some(home) = home.ok().filter(|home| *home != row.live_home) else { return (Vec::new(), None) };
+        let found = NamedProcesses::gather(&row.provider, &home, self.scene.proc);
+        let named = found.processes.into_iter().map(|named| (likeness.provider, named));
+        (named.collect(), found.errors.into_iter().next())
+    }
+
     /// The transcript that a CLI holds open, where its provider's do.
-    fn open_transcript(&self, candidate: &Candidate<'_>) -> Option<String> {
+    fn open_transcript(&self, candidate: &Candidate<'_>) -> Option<Result<String, String>> {
         let likeness = candidate.likeness.filter(|likeness| likeness.part == Part::Cli)?;
         let row = self.scene.catalogue.at(likeness.provider);
         if !row.provider.live.contains(&LiveRule::OpenTranscript) {
@@ -174,8 +200,7 @@ impl<'i> Inspector<'i> {
         }
         let home = row.home.canonicalize().unwrap_or_else(|_| row.home.clone());
         let mut found = None;
-        // Who may not look at its files learns nothing, and its parent and scope decide.
-        let _ = self.scene.proc.open_files(candidate.process.pid, |file| {
+        let looked = self.scene.proc.open_files(candidate.process.pid, |file| {
             let path = file.path();
             if path.starts_with(&home)
                 && path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json")
@@ -183,11 +208,14 @@ impl<'i> Inspector<'i> {
                 found = Some(format!("it has a session open: {}", path.display()));
             }
         });
-        found
+        match looked {
+            Err(error) => Some(Err(format!("whether it has a session open cannot be told: {error}"))),
+            Ok(_) => found.map(Ok),
+        }
     }
 
     /// Whether something shows that a CLI started a process, or it is one.
-    fn is_of_cli(&self, candidate: &Candidate<'_>, environment: &Result<Vec<Vec<u8>>, String>) -> bool {
+    fn is_of_cli(&self, candidate: &Candidate<'_>, environment: &Environs) -> bool {
         let is_cli = candidate.likeness.is_some_and(|likeness| likeness.part == Part::Cli);
         let has_mark = || {
             let environment = environment.as_ref().ok()?;
@@ -198,7 +226,7 @@ impl<'i> Inspector<'i> {
     }
 
     /// Several CLIs start the same helpers: whose one is shows its environment.
-    fn provider_of(&self, candidate: &Candidate<'_>, environment: &Result<Vec<Vec<u8>>, String>) -> Option<usize> {
+    fn provider_of(&self, candidate: &Candidate<'_>, environment: &Environs) -> Option<usize> {
         let likeness = candidate.likeness?;
         let started = |place: &usize| {
             let row = &self.scene.catalogue.at(*place).provider.processes;
@@ -213,7 +241,8 @@ impl<'i> Inspector<'i> {
 
     /// The session of a process that decides: that of which it is the CLI, else those of the CLIs that started it. All their
     /// ids besides, also where nothing is known of them.
-    fn session_of(&self, process: &Stat, environment: &Result<Vec<Vec<u8>>, String>) -> (Option<Session>, Vec<String>) {
+    fn session_of(&self, candidate: &Candidate<'_>, environment: &Environs) -> (Option<Session>, Vec<String>) {
+        let process = candidate.process;
         if let Some(place) = self.tracked.get(&process.pid) {
             let session = tracked(&self.survey.records[*place], Owner::Itself, self.scene);
             let id = session.id.clone();
@@ -244,6 +273,9 @@ impl<'i> Inspector<'i> {
         });
         let session =
             session.or_else(|| if ids.is_empty() { by_leader(process, self.scene, self.survey) } else { None });
+        // That the session is over in which a CLI was started says nothing of its own.
+        let is_cli = candidate.likeness.is_some_and(|likeness| likeness.part == Part::Cli);
+        let session = session.filter(|session| !is_cli || matches!(session.owner, Owner::Runs(_) | Owner::Unknown(_)));
         if let Some(session) = session.as_ref().filter(|_| own == 0) {
             ids.insert(0, session.id.clone());
         }
@@ -263,7 +295,7 @@ impl<'i> Inspector<'i> {
 
     fn why_sheltered(&self, process: &Stat) -> Option<String> {
         match self.relation(process) {
-            Some(Relation::Session) | None => {}
+            None => {}
             Some(_) => return Some("it belongs to this run".to_owned()),
         }
         if process.terminal != 0 {
@@ -299,8 +331,7 @@ impl<'i> Inspector<'i> {
         let namespace = gone(proc.pid_namespace_of(process.pid))?;
         let executable = gone(proc.executable(process.pid))?;
         let look = || {
-            let is_adopter = |pid| self.adopters.has(pid);
-            let group = self.groups.of(process.pid, &groups?, &self.survey.table, &is_adopter);
+            let group = self.group_of(process, &groups?);
             executable?;
             Ok(if !users?.are(self.scene.here.user) {
                 Some("it is another user's")
@@ -318,11 +349,24 @@ impl<'i> Inspector<'i> {
     }
 }
 
-/// Of several records of one process that one counts whose session has not ended, and of those the one with the last sign of
-/// life; one that cannot be read may be that. `/clear` begins a new session in the same process.
-fn goes_on(record: &Record) -> (bool, bool, Option<DateTime<Utc>>) {
-    let is_unreadable = matches!(record.last_heartbeat, Time::Unreadable(_));
-    (!record.is_completed(), is_unreadable, record.last_heartbeat.at().or(record.start_time.at()))
+/// The records of running processes by pid. After `/clear` a process has several: the one that goes on is its session's. A last
+/// sign of life that cannot be read may be the latest.
+fn tracked_pids(scene: &Scene<'_>, survey: &Survey) -> FxHashMap<u32, usize> {
+    let mut tracked: FxHashMap<u32, usize> = FxHashMap::default();
+    let newer = |place: usize| {
+        let record = &survey.records[place];
+        let is_unreadable = matches!(record.last_heartbeat, Time::Unreadable(_));
+        (!record.is_completed(), is_unreadable, record.last_heartbeat.at().or(record.start_time.at()))
+    };
+    for (place, record) in survey.records.iter().enumerate() {
+        if let Owner::Runs(pid) = owner_of(record, scene, survey) {
+            let known = tracked.entry(pid).or_insert(place);
+            if newer(place) > newer(*known) {
+                *known = place;
+            }
+        }
+    }
+    tracked
 }
 
 /// A value that could be read, the reason why not, or nothing where the process is gone.

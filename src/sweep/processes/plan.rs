@@ -69,6 +69,8 @@ pub(crate) struct Process {
     pub(crate) arguments: Vec<String>,
     /// Where it works.
     pub(crate) working_folder: Option<PathBuf>,
+    /// It ended while it was looked at.
+    is_gone: bool,
 }
 
 /// One record of a session.
@@ -79,8 +81,8 @@ pub(crate) struct RecordItem {
     pub(crate) reason: String,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) age: Option<Duration>,
-    /// Orphans of the session that this run is to end first.
-    orphans: usize,
+    /// Whether it goes once the orphans of its session have ended.
+    pub(crate) goes_with_orphans: bool,
 }
 
 /// Processes that have ended, and the parent that does not notice.
@@ -200,9 +202,9 @@ impl Item {
 }
 
 impl RecordItem {
-    /// Whether the record goes once the orphans of its session have ended.
-    pub(crate) fn goes_without(&self, ended: usize) -> bool {
-        self.fate.goes() || self.orphans > 0 && self.orphans == ended
+    /// Whether a run that does all that the plan says removes it.
+    pub(crate) fn goes(&self) -> bool {
+        self.fate.goes() || self.goes_with_orphans
     }
 }
 
@@ -236,7 +238,10 @@ impl Planner<'_> {
             heartbeat: facts.session.and_then(|session| session.heartbeat),
             sessions,
             judgement,
-            below: below.map(|(process, _)| self.process(process, is_orphan, is_orphan)).collect(),
+            below: below
+                .map(|(process, _)| self.process(process, is_orphan, is_orphan))
+                .filter(|below| !below.is_gone)
+                .collect(),
         })
     }
 
@@ -253,6 +258,7 @@ impl Planner<'_> {
     fn process(&self, process: &Stat, is_orphan: bool, in_detail: bool) -> Process {
         let proc = self.scene.proc;
         let in_detail = in_detail || self.scene.in_detail;
+        let executable = is_orphan.then(|| proc.executable(process.pid));
         let arguments = || proc.arguments(process.pid).ok().flatten().unwrap_or_default();
         let text = |argument: &Vec<u8>| String::from_utf8_lossy(argument).into_owned();
         let page = rustix::param::page_size() as u64;
@@ -267,7 +273,8 @@ impl Planner<'_> {
             memory: process.resident_pages * page,
             own_memory: is_orphan.then(|| read(proc.own_pages(process.pid))).flatten(),
             terminal: (process.terminal != 0).then(|| terminal_name(process.terminal)),
-            executable: is_orphan.then(|| proc.executable(process.pid).ok().flatten()).flatten(),
+            is_gone: matches!(executable, Some(Ok(None))),
+            executable: executable.and_then(|read| read.ok().flatten()),
             groups: is_orphan.then(|| proc.control_groups(process.pid).ok().flatten()).flatten(),
             arguments: if in_detail { arguments().iter().map(text).collect() } else { Vec::new() },
             working_folder: in_detail.then(|| proc.working_folder(process.pid).ok().flatten()).flatten(),
@@ -276,7 +283,7 @@ impl Planner<'_> {
 
     fn record(&self, record: &Record, processes: &[Item]) -> RecordItem {
         let id = record.session_id.as_str();
-        let of_session = || processes.iter().filter(|item| item.is_of(id));
+        let of_session: Vec<&Item> = processes.iter().filter(|item| item.is_of(id)).collect();
         let heartbeat = heartbeat_of(record, self.scene);
         let age = age_of(record, self.scene);
         let facts = RecordFacts {
@@ -285,16 +292,35 @@ impl Planner<'_> {
             owner: owner_of(record, self.scene, self.survey),
             heartbeat: heartbeat.clone(),
             age,
-            processes: of_session().count(),
+            processes: of_session.len() + self.led_by(record, &of_session),
         };
         let retention = self.scene.settings.retention.duration();
         let (fate, reason) = session_record::judge(&facts, &self.limits, retention);
-        // With its last processes a record goes that would have gone before.
-        let without = RecordFacts { processes: 0, owner: owner_without(&facts.owner), ..facts };
-        let goes_then = session_record::judge(&without, &self.limits, retention).0.goes();
-        let all_end = of_session().all(|item| item.judgement.verdict == Verdict::Orphaned);
-        let orphans = if goes_then && all_end { of_session().count() } else { 0 };
-        RecordItem { record: record.clone(), fate, reason, heartbeat, age, orphans }
+        let all_end = of_session.iter().all(|item| item.judgement.verdict == Verdict::Orphaned);
+        let goes_with_orphans = !of_session.is_empty() && all_end && {
+            let owner = match facts.owner {
+                Owner::Runs(pid) => Owner::Gone(pid),
+                owner => owner,
+            };
+            let processes = facts.processes - of_session.len();
+            session_record::judge(&RecordFacts { owner, processes, ..facts }, &self.limits, retention).0.goes()
+        };
+        RecordItem { record: record.clone(), fate, reason, heartbeat, age, goes_with_orphans }
+    }
+
+    /// How many processes besides these belong to a process group or terminal session that the record's process led: without
+    /// the record nobody could tell whose they are.
+    fn led_by(&self, record: &Record, known: &[&Item]) -> usize {
+        let Some((pid, mark)) = record.pid.zip(record.process.as_ref()) else { return 0 };
+        let is_known = |process: &Stat| known.iter().any(|item| item.all().any(|one| one.pid == process.pid));
+        let is_led = |process: &&Stat| {
+            process.runs()
+                && process.pid != pid
+                && (process.group == pid || process.session == pid)
+                && process.start_ticks >= mark.start_ticks
+                && !is_known(process)
+        };
+        self.survey.table.iter().filter(is_led).count()
     }
 
     /// This user's processes that look like a CLI's, or that a CLI started, and that have ended without anybody noticing.
@@ -332,13 +358,5 @@ impl Planner<'_> {
             .and_then(|found| found.sessions.into_iter().next());
         let provider = self.scene.catalogue.at(likeness.provider).provider.name.clone();
         Some(Current { pid: process.pid, provider, session })
-    }
-}
-
-/// What a record's process is once the orphans have ended, itself among them.
-fn owner_without(owner: &Owner) -> Owner {
-    match owner {
-        Owner::Runs(pid) => Owner::Gone(*pid),
-        owner => owner.clone(),
     }
 }

@@ -22,6 +22,9 @@ pub(super) fn owner_of(record: &Record, scene: &Scene<'_>, survey: &Survey) -> O
         (Some(host), _) => return Owner::Unknown(format!("it was recorded on the host {host}")),
         (None, _) => return Owner::Unknown("its record does not say on which host it is".to_owned()),
     }
+    if record.machine_id.as_ref().zip(here.machine_id.as_ref()).is_some_and(|(written, own)| written != own) {
+        return Owner::Unknown("it was recorded on another machine of this name".to_owned());
+    }
     let Some(pid) = record.pid else { return Owner::Unknown("its record names no process".to_owned()) };
     let process = survey.table.get(pid).filter(|process| process.runs());
     let Some(mark) = &record.process else { return owner_without_mark(record, pid, scene, process.is_some()) };

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::config::setting::ProcessesSettings;
 use crate::filesystem::proc::Proc;
+use crate::filesystem::read_regular;
 use crate::processes::records::{Record, RecordId, Records};
 use crate::processes::table::Table;
 use crate::providers::Catalogue;
@@ -37,13 +38,15 @@ pub(crate) struct Here {
     pub(crate) boot_id: Option<String>,
     pub(crate) host: Option<String>,
     pub(crate) namespace: Option<u64>,
+    /// `/etc/machine-id`, where there is one.
+    pub(crate) machine_id: Option<String>,
     /// How long the machine has run at the run's instant, sleep included.
     pub(crate) since_boot: Duration,
 }
 
 impl Here {
     /// This process, at `now` where the clock says `started`.
-    pub(crate) fn of_process(proc: &Proc, now: DateTime<Utc>, started: DateTime<Utc>) -> Self {
+    pub(crate) fn of_process(proc: &Proc, root: &Path, now: DateTime<Utc>, started: DateTime<Utc>) -> Self {
         let real = Proc::since_boot();
         let ahead = now - started;
         let since_boot = match ahead.to_std() {
@@ -56,6 +59,7 @@ impl Here {
             boot_id: proc.boot_id().ok(),
             host: proc.host().ok(),
             namespace: proc.pid_namespace().ok(),
+            machine_id: machine_id(root),
             since_boot,
         }
     }
@@ -64,6 +68,13 @@ impl Here {
     pub(super) fn age(&self, start_ticks: u64) -> Option<Duration> {
         self.since_boot.checked_sub(of_ticks(start_ticks))
     }
+}
+
+/// The machine's id; one that is not set yet is none.
+fn machine_id(root: &Path) -> Option<String> {
+    let text = read_regular(&root.join("etc/machine-id"), 4096).ok()?;
+    let id = String::from_utf8(text).ok()?.trim().to_owned();
+    (id.len() == 32).then_some(id)
 }
 
 /// Clock ticks as time.
@@ -89,6 +100,12 @@ pub(super) struct Survey {
 impl Survey {
     pub(super) fn take(scene: &Scene<'_>) -> io::Result<Self> {
         let table = Table::look(scene.proc)?;
+        // Where this run does not see itself it would not know its own family, either.
+        if scene.settings.root == Path::new("/") && table.get(scene.here.pid).is_none() {
+            return Err(io::Error::other(
+                "/proc does not show this run's own process: is it of another pid namespace?",
+            ));
+        }
         let (records, mut problems) = scene.records.read();
         problems.extend(table.unreadable.iter().map(|(pid, why)| format!("process {pid} cannot be looked at: {why}")));
         let by_id = records.iter().enumerate().map(|(place, record)| (record.session_id.as_str().to_owned(), place));

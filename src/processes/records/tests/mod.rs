@@ -85,6 +85,7 @@ fn registration<'r>(id: &'r RecordId, process: Option<&'r SessionProcess>, now: 
         id,
         process,
         hostname: Some("host"),
+        machine_id: None,
         working_dir: Some("/home/u/a \"project\""),
         provider: Some("claude"),
         transcript_path: None,
