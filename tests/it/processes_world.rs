@@ -173,7 +173,7 @@ impl Processes {
     /// Lists who is in which control group, as the kernel does.
     fn list_groups(&self) {
         let groups = self.groups.borrow();
-        let scopes = groups.iter().filter(|(_, path)| path.ends_with(".scope"));
+        let scopes = groups.iter().filter(|(_, path)| path.strip_suffix(".scope").is_some());
         for (_, path) in scopes {
             let is_in = |(pid, other): &&(u32, String)| other == path && stat(*pid).is_some_and(|stat| stat[0] != "Z");
             let members: Vec<String> = groups.iter().filter(is_in).map(|(pid, _)| format!("{pid}\n")).collect();
