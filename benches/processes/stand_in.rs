@@ -98,7 +98,7 @@ pub(crate) fn main((role, number): (Role, usize)) -> ExitCode {
         }
         Role::Desk => desk(&mut started, number),
         Role::Cli => (0..HELPERS).for_each(|place| started.start(Role::Other, number, helper(place))),
-        Role::Parent => started.start(Role::Left, number, if number.is_multiple_of(2) { "claude" } else { helper(0) }),
+        Role::Parent => started.start(Role::Left, number, helper(number % HELPERS)),
         Role::Left | Role::Other => {}
     }
     say(&format!("{} {}\n", role.name(), std::process::id()));
@@ -162,17 +162,14 @@ impl Started {
         if role == Role::Left {
             command.env("CLAUDECODE", "1").env("CLAUDE_CODE_SESSION_ID", OVER);
         }
-        match command.spawn() {
-            Ok(mut child) => {
-                if role == Role::Parent {
-                    child.wait().unwrap();
-                }
-                self.children.push(child);
+        if let Ok(mut child) = command.spawn() {
+            if role == Role::Parent {
+                child.wait().unwrap();
             }
-            Err(_) => {
-                self.is_full = true;
-                say("-\n");
-            }
+            self.children.push(child);
+        } else {
+            self.is_full = true;
+            say("-\n");
         }
     }
 }

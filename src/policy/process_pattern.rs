@@ -66,7 +66,7 @@ pub(crate) struct CommandLine<'c> {
 /// The first word is the program: a glob (`*` is any text) against the last part of `argv[0]` and of the executable's
 /// path, or against the whole of them where the word holds a `/`. Each further word is such a glob against one argument,
 /// in order. Between two words only options may stand; a word `**` allows any arguments there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ProgramPattern {
     words: Vec<String>,
 }
@@ -125,7 +125,10 @@ impl ProgramPattern {
             (None, None) => self.is_called(process.comm),
             (started_as, exe) => {
                 started_as.is_some_and(|name| self.is_started_as(name))
-                    || exe.is_some_and(|exe| self.is_started_as(exe) || self.is_started_as(without_mark(exe)))
+                    || exe.is_some_and(|exe| {
+                        let marked = exe.strip_suffix(DELETED);
+                        self.is_started_as(exe) || marked.is_some_and(|exe| self.is_started_as(exe))
+                    })
             }
         };
         let arguments = argv.get(1..).unwrap_or_default();
@@ -210,13 +213,9 @@ fn before_star(pattern: &[u8]) -> &[u8] {
     pattern.split(|byte| *byte == b'*').next().unwrap_or_default()
 }
 
-fn without_mark(exe: &[u8]) -> &[u8] {
-    exe.strip_suffix(DELETED).unwrap_or(exe)
-}
-
 /// What follows the last `/`.
 fn last_part(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+    memchr::memrchr(b'/', path).map_or(path, |slash| &path[slash + 1..])
 }
 
 /// Whether a pattern in which `*` is any text, and everything else itself, matches the whole text.

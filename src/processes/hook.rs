@@ -75,11 +75,10 @@ mod tests {
         let input = parse(told).unwrap();
         assert_eq!(input.session_id.unwrap().as_str(), "0856b851-1111-4222-8333-0123456789ab");
         assert_eq!(input.cwd.as_deref(), Some("/home/u/\"x\" é"));
-        assert_eq!(input.event.as_deref(), Some("SessionStart"));
-        assert_eq!((input.source.as_deref(), input.reason), (Some("resume"), None));
+        assert_eq!(input.reason, None);
         assert_eq!(input.transcript_path.as_deref(), Some("/t.jsonl"));
         let nothing = parse(b"{}").unwrap();
-        assert_eq!((nothing.session_id, nothing.cwd, nothing.event), (None, None, None));
+        assert_eq!((nothing.session_id, nothing.cwd, nothing.reason), (None, None, None));
     }
 
     #[test]
@@ -93,9 +92,9 @@ mod tests {
             (b"\xff", "UTF-8"),
             (b"{\"session_id\": 7}", "session_id is no text but a number"),
             (b"{\"cwd\": [\"/\"]}", "cwd is no text but a list"),
-            (b"{\"hook_event_name\": {}}", "hook_event_name is no text but an object"),
+            (b"{\"transcript_path\": {}}", "transcript_path is no text but an object"),
             (b"{\"reason\": false}", "reason is no text but true or false"),
-            (b"{\"source\": \"\\ud800\"}", "source is no text but a string with half a character"),
+            (b"{\"cwd\": \"\\ud800\"}", "cwd is no text but a string with half a character"),
             (b"{\"cwd\": \"/\", \"cwd\": \"/x\"}", "twice"),
             (b"{\"session_id\": \"\"}", "session_id: "),
             (b"{\"session_id\": \"../x\"}", "session_id: "),

@@ -183,7 +183,7 @@ mod tests {
         let [comm, exe, argv @ ..] = fields.as_slice() else { panic!("{process}") };
         let line = CommandLine { comm, exe: (*exe != b"-").then_some(*exe), argv };
         let part = |provider: super::super::row::Provider| {
-            let part = provider.processes.part(&line)?;
+            let (part, _) = provider.processes.patterns().find(|(_, pattern)| pattern.matches(&line))?;
             assert!(provider.processes.may_match_comm(comm), "{}: the hint hides {process:?}", provider.name);
             Some((provider.name, part))
         };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::own_cleanup::OwnCleanup;
 use super::pattern::PathPattern;
-use crate::policy::process_pattern::{CommandLine, ProgramPattern};
+use crate::policy::process_pattern::ProgramPattern;
 
 /// One AI coding CLI.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +113,7 @@ pub(crate) struct ProcessRules {
 }
 
 /// What a process is to a CLI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
     /// The CLI itself.
     Cli,
@@ -123,14 +123,11 @@ pub(crate) enum Part {
 
 #[cfg_attr(not(test), expect(dead_code, reason = "for the commands that look at processes"))]
 impl ProcessRules {
-    /// What a process is by its command line. Helpers are described more closely: `codex mcp-server` is a server, though
-    /// its program is the CLI.
-    pub(crate) fn part(&self, process: &CommandLine<'_>) -> Option<Part> {
-        let is = |patterns: &[ProgramPattern]| patterns.iter().any(|pattern| pattern.matches(process));
-        if is(&self.helpers) {
-            return Some(Part::Helper);
-        }
-        is(&self.cli).then_some(Part::Cli)
+    /// What tells a process by its command line: the first pattern that matches does. Helpers are described more closely:
+    /// `codex mcp-server` is a server, though its program is the CLI.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = (Part, &ProgramPattern)> {
+        let helpers = self.helpers.iter().map(|pattern| (Part::Helper, pattern));
+        helpers.chain(self.cli.iter().map(|pattern| (Part::Cli, pattern)))
     }
 
     /// Every variable that shows that the CLI started a process.

@@ -287,7 +287,7 @@ mod tests {
             let folder = root.path().join(pid.to_string());
             std::fs::create_dir_all(&folder).unwrap();
             let stat =
-                format!("{pid} (x) S {parent} {pid} {session} {terminal} -1 0 1 2 3 4 5 6 7 8 20 0 1 0 {pid} 9\n");
+                format!("{pid} (x) S {parent} {pid} {session} {terminal} -1 0 1 2 3 4 5 6 7 8 20 0 1 0 {pid} 9 9\n");
             for (name, content) in [("stat", stat.as_str()), ("environ", environment), ("comm", "node\n")] {
                 let mut file = std::fs::File::create(folder.join(name)).unwrap();
                 std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();

@@ -1,5 +1,7 @@
 //! The records of vendors and of sessions that keep a process from being ended, with real processes.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::left_behind::start_ticks;
@@ -15,13 +17,22 @@ fn vendor_record(scene: &Processes, pid: u32, start: u64) {
 }
 
 pub(crate) fn vendor_record_of(scene: &Processes, pid: u32, start: u64, session: &str) {
+    write_vendor_record(&scene.sessions(), pid, start, session);
+}
+
+/// The same in a folder of another home.
+pub(crate) fn vendor_record_in(folder: &Path, pid: u32, start: u64) {
+    fs_err::create_dir_all(folder).unwrap();
+    write_vendor_record(folder, pid, start, LIVE);
+}
+
+fn write_vendor_record(folder: &Path, pid: u32, start: u64, session: &str) {
     let form = fs_err::read_to_string("tests/fixtures/claude-native/sessions/12345.json").unwrap();
     let mut record: Value = serde_json::from_str(&form).unwrap();
     record["pid"] = pid.into();
     record["sessionId"] = session.into();
     record["procStart"] = start.to_string().into();
-    let path = scene.sessions().join(format!("{pid}.json"));
-    fs_err::write(path, record.to_string()).unwrap();
+    fs_err::write(folder.join(format!("{pid}.json")), record.to_string()).unwrap();
 }
 
 #[test]

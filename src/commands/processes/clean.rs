@@ -180,6 +180,7 @@ impl Run {
 /// asked there: what needs a question is only told.
 pub(super) fn at_start(look: &Look<'_>, given: &Given) -> Result<()> {
     if is_by_itself(look.settings) {
+        refuse_rehearsal(look.context)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["processes", "clean", "--auto", "--quiet"]).process_group(0);
         command.args(given.config_file.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]));

@@ -101,7 +101,8 @@ impl Proc {
     fn read(&self, pid: u32, name: &str) -> io::Result<Option<Vec<u8>>> {
         let path = self.path_of(pid, name);
         let read = || {
-            let mut text = Vec::new();
+            // Most of what is read here fits, and is then read at once.
+            let mut text = Vec::with_capacity(4096);
             File::open(&path)?.take(LONGEST).read_to_end(&mut text)?;
             Ok(text)
         };

@@ -43,7 +43,7 @@ pub(crate) struct Stat {
 }
 
 /// A process's own name.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Name {
     // Kernel threads' names may be longer; nobody needs the rest.
     bytes: [u8; 15],
@@ -79,27 +79,29 @@ impl Stat {
         let mut fields =
             line[end + 1..].split(|byte| *byte == b' ' || *byte == b'\n').filter(|field| !field.is_empty());
         let state = *fields.next()?.first()?;
-        // Fields 4 to 24; those that are never negative would be wrong if they were.
-        let mut numbers = [0_i64; 21];
-        for number in &mut numbers {
-            *number = number_of(fields.next()?)?;
-        }
-        let field = |place: usize| numbers[place - 4];
-        let positive = |place: usize| u64::try_from(field(place)).ok();
+        // In the order of the line.
+        let mut next = 4;
+        let mut field = |place: usize| {
+            let text = fields.nth(place - next)?;
+            next = place + 1;
+            number_of(text)
+        };
+        // Most of these are never negative.
+        let positive = |number: i64| u64::try_from(number).ok();
         Some(Self {
             pid,
             name: Name::new(&line[begin + 1..end]),
             state,
-            parent: u32::try_from(field(4)).ok()?,
-            group: u32::try_from(field(5)).ok()?,
-            session: u32::try_from(field(6)).ok()?,
+            parent: u32::try_from(field(4)?).ok()?,
+            group: u32::try_from(field(5)?).ok()?,
+            session: u32::try_from(field(6)?).ok()?,
             // A device number above 2^31 is written as a negative one.
-            terminal: i32::try_from(field(7)).ok()?.cast_unsigned(),
-            flags: positive(9)?,
-            threads: positive(20)?,
-            cpu_ticks: positive(14)?.saturating_add(positive(15)?),
-            start_ticks: positive(22)?,
-            resident_pages: positive(24).unwrap_or(0),
+            terminal: i32::try_from(field(7)?).ok()?.cast_unsigned(),
+            flags: positive(field(9)?)?,
+            cpu_ticks: positive(field(14)?)?.saturating_add(positive(field(15)?)?),
+            threads: positive(field(20)?)?,
+            start_ticks: positive(field(22)?)?,
+            resident_pages: positive(field(24)?).unwrap_or(0),
         })
     }
 
@@ -124,27 +126,25 @@ fn number_of(text: &[u8]) -> Option<i64> {
         Some(digits) => (digits, -1),
         None => (text, 1),
     };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
+    let mut number = (!digits.is_empty()).then_some(0_i64)?;
+    for digit in digits {
+        let digit = char::from(*digit).to_digit(10)?;
+        number = number.saturating_mul(10).saturating_add(digit.into());
     }
-    let add = |number: i64, digit: &u8| number.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
-    Some(digits.iter().fold(0, add) * sign)
+    Some(number * sign)
 }
 
 impl Proc {
-    /// Shows `visit` every process once: its line, or why there is none. Who ends meanwhile is left out.
+    /// Shows `visit` every process once, in one listing: its line, or why there is none. Who ends meanwhile is left out.
     pub(crate) fn stats(&self, mut visit: impl FnMut(u32, io::Result<Stat>)) -> io::Result<()> {
         let folder = open_folder_path(&self.root).map_err(|error| {
             io::Error::new(io::Error::from(error).kind(), format!("{}: {error}", self.root.display()))
         })?;
-        let mut pids = Vec::new();
-        Lister::new().list(folder.as_fd(), |name, _| {
-            let number = std::str::from_utf8(name.to_bytes()).ok().and_then(|name| name.parse::<u32>().ok());
-            pids.extend(number);
-        })?;
         let mut buffer = [0; LONGEST];
-        for pid in pids {
-            match read_stat(folder.as_fd(), pid, &mut buffer) {
+        Lister::new().list(folder.as_fd(), |name, _| {
+            let name = name.to_bytes();
+            let Some(pid) = std::str::from_utf8(name).ok().and_then(|name| name.parse::<u32>().ok()) else { return };
+            match read_stat(folder.as_fd(), name, &mut buffer) {
                 Ok(line) => {
                     let stat = Stat::parse(pid, line);
                     visit(pid, stat.ok_or_else(|| super::malformed(&self.path_of(pid, "stat"))));
@@ -152,7 +152,7 @@ impl Proc {
                 Err(Errno::NOENT | Errno::SRCH) => {}
                 Err(error) => visit(pid, Err(error.into())),
             }
-        }
+        })?;
         Ok(())
     }
 }
@@ -171,10 +171,14 @@ pub(crate) fn terminal_name(device: u32) -> String {
 }
 
 /// The beginning of a line, as much as is needed.
-fn read_stat<'b>(folder: BorrowedFd<'_>, pid: u32, buffer: &'b mut [u8; LONGEST]) -> rustix::io::Result<&'b [u8]> {
+fn read_stat<'b>(
+    folder: BorrowedFd<'_>,
+    process: &[u8],
+    buffer: &'b mut [u8; LONGEST],
+) -> rustix::io::Result<&'b [u8]> {
     let mut path = [0; 24];
     let mut rest = &mut path[..];
-    write!(rest, "{pid}/stat").map_err(|_| Errno::NAMETOOLONG)?;
+    rest.write_all(process).and_then(|()| rest.write_all(b"/stat")).map_err(|_| Errno::NAMETOOLONG)?;
     let length = 24 - rest.len();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let file = rustix::fs::openat(folder, &path[..length], flags, Mode::empty())?;

@@ -7,9 +7,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::sessions::owner_of;
 use super::survey::{Scene, Survey};
-use crate::filesystem::proc::{Proc, Stat};
+use crate::filesystem::proc::{Name, Proc, Stat};
 use crate::policy::orphan::Owner;
-use crate::policy::process_pattern::CommandLine;
+use crate::policy::process_pattern::{CommandLine, ProgramPattern};
 use crate::providers::Catalogue;
 use crate::providers::live::Standing;
 use crate::providers::row::Part;
@@ -25,13 +25,23 @@ pub(super) struct Likeness {
 /// Tells processes by their command lines, each read once.
 pub(super) struct Programs<'p> {
     proc: &'p Proc,
-    catalogue: &'p Catalogue,
+    /// Every pattern once, in the order in which they decide: providers have many in common.
+    patterns: Vec<(Likeness, &'p ProgramPattern)>,
     known: RefCell<FxHashMap<u32, Option<Likeness>>>,
+    /// Whether a process of this name may be a CLI.
+    names: RefCell<FxHashMap<Name, bool>>,
 }
 
 impl<'p> Programs<'p> {
     pub(super) fn new(proc: &'p Proc, catalogue: &'p Catalogue) -> Self {
-        Self { proc, catalogue, known: RefCell::default() }
+        let rows = catalogue.iter().enumerate();
+        let all = rows.flat_map(|(provider, row)| {
+            let patterns = row.provider.processes.patterns();
+            patterns.map(move |(part, pattern)| (Likeness { provider, part }, pattern))
+        });
+        let mut seen = FxHashSet::default();
+        let patterns = all.filter(|(likeness, pattern)| seen.insert((likeness.part, *pattern))).collect();
+        Self { proc, patterns, known: RefCell::default(), names: RefCell::default() }
     }
 
     /// Whether a process is a CLI itself.
@@ -41,17 +51,19 @@ impl<'p> Programs<'p> {
 
     /// Whether a process of this name may be a CLI: where not, its command line need not be read.
     pub(super) fn may_be_cli(&self, process: &Stat) -> bool {
-        let patterns = || self.catalogue.iter().flat_map(|row| &row.provider.processes.cli);
-        process.runs() && patterns().any(|pattern| pattern.may_match_comm(process.name.as_bytes()))
+        let look = || self.of_clis().any(|pattern| pattern.may_match_comm(process.name.as_bytes()));
+        process.runs() && *self.names.borrow_mut().entry(process.name).or_insert_with(look)
     }
 
     /// Whether a process that has ended, and has nothing left but its name, may have been a CLI. What runs scripts may have run
     /// any.
     pub(super) fn was_cli(&self, process: &Stat) -> bool {
         let name = process.name.as_bytes();
-        self.catalogue.iter().any(|row| {
-            row.provider.processes.cli.iter().any(|pattern| pattern.is_program_alone() && pattern.may_match_comm(name))
-        })
+        self.of_clis().any(|pattern| pattern.is_program_alone() && pattern.may_match_comm(name))
+    }
+
+    fn of_clis(&self) -> impl Iterator<Item = &ProgramPattern> {
+        self.patterns.iter().filter(|(likeness, _)| likeness.part == Part::Cli).map(|(_, pattern)| *pattern)
     }
 
     /// What a process looks like by its command line.
@@ -67,9 +79,7 @@ impl<'p> Programs<'p> {
             exe: executable.as_ref().map(|path| path.as_os_str().as_bytes()),
             argv: &arguments,
         };
-        let mut rows = self.catalogue.iter().enumerate();
-        let found =
-            rows.find_map(|(provider, row)| row.provider.processes.part(&line).map(|part| Likeness { provider, part }));
+        let found = self.patterns.iter().find(|(_, pattern)| pattern.matches(&line)).map(|(likeness, _)| *likeness);
         self.known.borrow_mut().insert(process.pid, found);
         found
     }

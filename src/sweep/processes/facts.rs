@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::candidates::{Candidate, Likeness, Programs};
@@ -13,7 +14,7 @@ use crate::filesystem::proc::{Stat, terminal_name};
 use crate::policy::orphan::{Facts, Group, Heartbeat, Owner, Relation, Session, Vendor};
 use crate::processes::group::{Company, Groups};
 use crate::processes::parent::Adopters;
-use crate::processes::records::Time;
+use crate::processes::records::{Record, Time};
 use crate::providers::live::{NamedProcess, NamedProcesses, Role, Standing};
 use crate::providers::row::{LiveRule, Part};
 
@@ -30,7 +31,7 @@ pub(super) struct Inspector<'i> {
     /// What this run is to others.
     ancestors: FxHashSet<u32>,
     session: Option<u32>,
-    /// The records of running processes, by pid.
+    /// The records of running processes, by pid: of several that name one, that of the session that goes on.
     tracked: FxHashMap<u32, usize>,
 }
 
@@ -349,24 +350,25 @@ impl<'i> Inspector<'i> {
     }
 }
 
-/// The records of running processes by pid. After `/clear` a process has several: the one that goes on is its session's. A last
-/// sign of life that cannot be read may be the latest.
+/// The records of running processes by pid. After `/clear` a process has several: the one that goes on is its session's.
 fn tracked_pids(scene: &Scene<'_>, survey: &Survey) -> FxHashMap<u32, usize> {
     let mut tracked: FxHashMap<u32, usize> = FxHashMap::default();
-    let newer = |place: usize| {
-        let record = &survey.records[place];
-        let is_unreadable = matches!(record.last_heartbeat, Time::Unreadable(_));
-        (!record.is_completed(), is_unreadable, record.last_heartbeat.at().or(record.start_time.at()))
-    };
     for (place, record) in survey.records.iter().enumerate() {
         if let Owner::Runs(pid) = owner_of(record, scene, survey) {
             let known = tracked.entry(pid).or_insert(place);
-            if newer(place) > newer(*known) {
+            if goes_on(record) > goes_on(&survey.records[*known]) {
                 *known = place;
             }
         }
     }
     tracked
+}
+
+/// Of several records of one process that one counts whose session has not ended, and of those the one with the last sign of
+/// life; one that cannot be read may be that.
+fn goes_on(record: &Record) -> (bool, bool, Option<DateTime<Utc>>) {
+    let is_unreadable = matches!(record.last_heartbeat, Time::Unreadable(_));
+    (!record.is_completed(), is_unreadable, record.last_heartbeat.at().or(record.start_time.at()))
 }
 
 /// A value that could be read, the reason why not, or nothing where the process is gone.

@@ -147,7 +147,10 @@ fn a_session_that_has_ended_comes_back_by_its_own_process_after_a_minute_alone()
     let beat = |process, second| world.hold().beat(&sign(&session, process, noon(second)), MINUTE).unwrap();
     world.hold().register(&registration(&session, Some(&process), noon(0))).unwrap();
     let running = world.text(ID);
-    assert_eq!(world.hold().end(&sign(&session, Some(&process), noon(100)), Some("logout")).unwrap(), Ended::Written);
+    assert_eq!(
+        world.hold().end(&sign(&session, Some(&process), noon(100)), Some("logout"), &|_| false).unwrap(),
+        Ended::Written
+    );
     let ended = world.text(ID);
     let record = world.only();
     assert_eq!((record.is_completed(), record.end_time), (true, Time::At(noon(100))));
@@ -197,13 +200,16 @@ fn a_turn_that_ended_is_no_end() {
 fn the_first_end_counts_and_only_that_of_the_process_that_has_the_session() {
     let world = World::new();
     let (session, one, other) = (id(ID), process(500, 77), process(501, 1));
-    let end = |process, second| world.hold().end(&sign(&session, process, noon(second)), None).unwrap();
+    let end = |process, second| world.hold().end(&sign(&session, process, noon(second)), None, &|_| false).unwrap();
     assert_eq!(end(Some(&one), 0), Ended::Missing);
     assert!(!world.records.folder().exists());
     world.hold().register(&registration(&session, Some(&one), noon(0))).unwrap();
     // It was resumed elsewhere before this one came to its end.
     let text = world.text(ID);
     assert_eq!(end(Some(&other), 5), Ended::AnotherProcess);
+    // Nobody known says so while its process runs.
+    let runs = world.hold().end(&sign(&session, None, noon(5)), None, &|record| record.pid == Some(500)).unwrap();
+    assert_eq!(runs, Ended::AnotherProcess);
     assert_eq!(world.text(ID), text);
     assert_eq!(
         (end(Some(&one), 10), end(Some(&one), 20), end(None, 30)),
@@ -235,7 +241,7 @@ fn what_makes_no_sense_is_never_overwritten() {
     world.metadata(ID, another);
     check(another, register());
     check(another, held.beat(&sign(&session, None, noon(0)), MINUTE).unwrap_err());
-    check(another, held.end(&sign(&session, None, noon(0)), None).unwrap_err());
+    check(another, held.end(&sign(&session, None, noon(0)), None, &|_| false).unwrap_err());
     world.metadata(ID, "{\"session_id\": null}");
     held.register(&registration(&session, Some(&process), noon(0))).unwrap();
 }
@@ -251,7 +257,7 @@ fn nothing_is_written_through_a_link_or_over_what_is_no_file() {
         let errors = [
             held.register(&registration(&session, Some(&process), noon(0))).unwrap_err(),
             held.beat(&sign(&session, None, noon(0)), MINUTE).unwrap_err(),
-            held.end(&sign(&session, None, noon(0)), None).unwrap_err(),
+            held.end(&sign(&session, None, noon(0)), None, &|_| false).unwrap_err(),
         ];
         for error in errors.map(|error| error.to_string()) {
             assert!(error.contains("is not touched: it is "), "{error}");
@@ -337,7 +343,7 @@ proptest! {
         prop_assert_eq!(check(), (unknown.len() + 12, Some(json!("2026-11-20T12:00:00Z")), None));
         prop_assert_eq!(held.beat(&sign(&session, Some(&process), noon(90)), MINUTE).unwrap(), Beat::Written);
         prop_assert_eq!(check().1, Some(json!("2026-11-20T12:01:30Z")));
-        prop_assert_eq!(held.end(&sign(&session, Some(&process), noon(95)), Some("other")).unwrap(), Ended::Written);
+        prop_assert_eq!(held.end(&sign(&session, Some(&process), noon(95)), Some("other"), &|_| false).unwrap(), Ended::Written);
         prop_assert_eq!(check().2, Some(json!("completed")));
         let ended = world.text(ID);
         // And back: registering again takes away what ending brought.

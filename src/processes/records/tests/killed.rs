@@ -23,7 +23,7 @@ fn act(folder: &Path, act: &str) {
     match act {
         "register" => drop(held.register(&registration(&session, Some(&process), noon(0))).unwrap()),
         "beat" => drop(held.beat(&sign(&session, Some(&process), noon(90)), Duration::ZERO).unwrap()),
-        "end" => drop(held.end(&sign(&session, Some(&process), noon(90)), None).unwrap()),
+        "end" => drop(held.end(&sign(&session, Some(&process), noon(90)), None, &|_| false).unwrap()),
         _ => world.records.read().0.iter().for_each(|record| drop(held.remove(record).unwrap())),
     }
 }
