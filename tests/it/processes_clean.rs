@@ -111,6 +111,9 @@ fn one_run_ends_so_many_at_most_and_the_next_one_the_rest() {
     let second = scene.start("mcp-server-y").of(OVER).orphaned();
     let below = scene.start("worker").below(first);
     wait_old(&[second, below]);
+    let shown = scene.run(&["clean", "--max", "1"]).ends_with(0).stdout;
+    assert!(shown.contains("One run ends 1 of them at most (--max); 1 would be left"), "{shown}");
+    assert!(!scene.run(&["clean", "--max", "2"]).ends_with(0).stdout.contains("at most"));
     let done = scene.json(&["clean", "--auto", "--max", "1"], 4);
     // What an orphan started is not counted.
     assert_eq!(done["processes_ended"], 2);

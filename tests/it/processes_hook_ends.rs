@@ -115,7 +115,25 @@ fn a_clean_up_at_the_start_ends_orphans_only_where_nobody_is_to_be_asked() {
         assert!(scene.runs(orphan) && scene.has_record(OVER));
     }
     assert_eq!(start(&id(3), &[on, wet, auto]), "");
-    // By a run of its own, for which the hook did not wait.
+    // By a run of its own, for which the hook does not wait.
     until(|| !scene.runs(orphan) && !scene.has_record(OVER));
     assert!((1..=3).all(|number| scene.has_record(&id(number))) && scene.runs(claude));
+}
+
+#[test]
+fn an_end_told_by_somebody_else_ends_nobody() {
+    let scene = Processes::new();
+    let claude = held_claude(&scene);
+    register(&scene, claude, LIVE);
+    let left = scene.start("mcp-server-y").of(LIVE).orphaned();
+    let stranger = scene.start("sh").orphaned();
+    let other = held_claude(&scene);
+    wait_old(&[claude, left]);
+    for caller in [stranger, other] {
+        let status = end(&scene, caller, LIVE, "other").status;
+        assert!(status == 0 || status == 1, "{status}");
+        assert!(scene.runs(left) && scene.runs(claude));
+        assert_eq!(scene.json(&["clean", "--auto"], 0)["processes_ended"], 0);
+        assert!(scene.runs(left) && scene.read_record(LIVE).get("status").is_none());
+    }
 }

@@ -104,3 +104,23 @@ fn one_stale_record_of_a_number_does_not_hide_another_that_holds() {
     assert_eq!(verdict_of(&found, shell).0, "owned", "{found:#}");
     assert_verdict(&found, shell, "owned", "shelters");
 }
+
+#[test]
+fn a_cli_started_inside_a_session_that_is_over_is_not_left_by_that() {
+    let scene = scene();
+    let inner = scene.start("codex").of(OVER).orphaned();
+    assert_verdict(&scan(&scene), inner, "unknown", "session");
+    let helper = scene.start("mcp-server-x").of(OVER).below(inner);
+    scene.kill_parent(inner, &[helper]);
+    assert_verdict(&scan(&scene), helper, "orphaned", "owner");
+}
+
+#[test]
+fn who_was_adopted_below_a_cli_is_that_clis() {
+    let scene = scene();
+    // A container whose first process is the CLI.
+    let claude = scene.start("claude").held_as_subreaper();
+    let pid = server(&scene).left_by(claude);
+    scene.subreaper("claude");
+    assert_alone(&scene, pid, "owned", "live-cli");
+}

@@ -102,6 +102,19 @@ fn a_proc_that_cannot_be_read_is_no_finding() {
 }
 
 #[test]
+fn a_failure_is_a_document_too_where_one_was_asked_for() {
+    let scene = Processes::new();
+    for (variable, value, status) in
+        [("ROOT", scene.path("nowhere").to_str().unwrap(), 4), ("MIN_AGE", "soon", 2), ("MAX", "0", 2)]
+    {
+        let mut command = scene.command(&["scan", "--json"]);
+        let found = document(Ran::of(command.env(format!("SESSION_SWEEP_PROCESSES_{variable}"), value)), status);
+        assert!(found["error"].as_str().is_some_and(|error| !error.is_empty()), "{found:#}");
+        assert_eq!((&found["orphaned_count"], &found["orphaned_sessions"]), (&Value::Null, &json!([])));
+    }
+}
+
+#[test]
 fn what_cannot_be_looked_at_is_told_and_ends_with_4() {
     let scene = Processes::new();
     fs_err::create_dir_all(scene.proc().join("77")).unwrap();

@@ -49,6 +49,23 @@ fn a_sweep_ends_orphans_where_that_is_enabled_and_writes_it_down() {
 }
 
 #[test]
+fn a_sweep_only_shows_where_somebody_is_to_be_asked() {
+    let scene = Processes::new();
+    let pid = scene.orphan();
+    wait_old(&[pid]);
+    for (mode, dry_run) in [("interactive", "true"), ("interactive", "false"), ("auto", "true")] {
+        let mut command = command(&scene, &["sweep"]);
+        command.env("SESSION_SWEEP_PROCESSES_MODE", mode).env("SESSION_SWEEP_PROCESSES_DRY_RUN", dry_run);
+        let ran = Ran::of(&mut command).ends_with(0);
+        assert!(ran.stdout.contains(&format!("end       {pid:>7}")), "{ran:?}");
+        assert!(ran.stderr.contains("processes.mode"), "{ran:?}");
+        assert!(scene.runs(pid) && scene.has_record(OVER));
+        let last = &log_of(&scene).pop().unwrap()["processes"];
+        assert_eq!((&last["orphaned"], &last["ended"]), (&json!(1), &json!(0)));
+    }
+}
+
+#[test]
 fn an_audit_only_shows() {
     let scene = Processes::new();
     let pid = scene.orphan();

@@ -265,22 +265,37 @@ fn another_scope_is_open_as_long_as_somebody_holds_one_of_its_processes() {
     let start = || scene.start("mcp-server-x").variable("CLAUDECODE", "1").in_group(&scope);
     let pid = start().orphaned();
     let child = start().below(pid);
-    let members = |pids: &[u32]| {
-        let list: Vec<String> = pids.iter().map(|pid| format!("{pid}\n")).collect();
-        scene.world.machine_file(&format!("sys/fs/cgroup{scope}/cgroup.procs"), &list.concat());
-    };
-    members(&[child]);
+    scene.lists_groups.set(false);
     assert_alone(&scene, pid, "unknown", "session");
-    members(&[pid, child]);
+    scene.lists_groups.set(true);
     assert_verdict(&scan(&scene), pid, "orphaned", "session");
-    let keeper = scene.start("keeper").held();
-    let held = start().below(keeper);
-    members(&[pid, child, held]);
-    assert_alone(&scene, pid, "unknown", "session");
-    assert!(text_of(&scan(&scene), pid, "session").contains("is not closed"));
-    scene.kill(held);
-    members(&[pid, child]);
-    assert_verdict(&scan(&scene), pid, "orphaned", "session");
+    for (holder, program) in [("keeper", "mcp-server-x"), ("keeper", "bash"), ("", "tmux: server"), ("", "postgres")] {
+        let other = scene.start(program).in_group(&scope);
+        let other = if holder.is_empty() { other.orphaned() } else { other.below(scene.start(holder).held()) };
+        assert_alone(&scene, pid, "unknown", "session");
+        assert!(text_of(&scan(&scene), pid, "session").contains("is not closed"), "{program}");
+        scene.kill(other);
+        assert_verdict(&scan(&scene), pid, "orphaned", "session");
+    }
     scene.at_terminal(child);
+    assert_alone(&scene, pid, "unknown", "session");
+}
+
+#[test]
+fn a_closing_login_is_not_closed_while_somebody_may_come_back_to_it() {
+    let scene = Processes::new();
+    scene.world.machine_file("run/systemd/sessions/7", "STATE=closing\n");
+    let pid = scene.start("mcp-server-x").variable("CLAUDECODE", "1").in_group(LOGIN).orphaned();
+    // What logins leave running otherwise is nobody's.
+    scene.start("ssh-agent").in_group(LOGIN).orphaned();
+    assert_verdict(&scan(&scene), pid, "orphaned", "session");
+    for guardian in ["tmux: server", "screen", "code-server", "-bash"] {
+        let guardian = scene.start(guardian).in_group(LOGIN).orphaned();
+        assert_alone(&scene, pid, "unknown", "session");
+        scene.kill(guardian);
+        assert_verdict(&scan(&scene), pid, "orphaned", "session");
+    }
+    scene.lists_groups.set(false);
+    fs_err::remove_dir_all(scene.path("machine/sys")).unwrap();
     assert_alone(&scene, pid, "unknown", "session");
 }

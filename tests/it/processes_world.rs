@@ -49,6 +49,9 @@ pub(crate) struct Processes {
     terminals: RefCell<Vec<File>>,
     names: Cell<u32>,
     subreapers: RefCell<Vec<String>>,
+    /// Each process with its path in the hierarchy of control groups.
+    groups: RefCell<Vec<(u32, String)>>,
+    pub(crate) lists_groups: Cell<bool>,
 }
 
 impl Processes {
@@ -62,6 +65,8 @@ impl Processes {
             terminals: RefCell::default(),
             names: Cell::new(0),
             subreapers: RefCell::default(),
+            groups: RefCell::default(),
+            lists_groups: Cell::new(true),
         };
         for folder in ["home/bin", "pipes", "machine/proc", "home/work"] {
             fs_err::create_dir_all(scene.path(folder)).unwrap();
@@ -131,21 +136,13 @@ impl Processes {
             let _ = std::fs::read_link(real.join(name)).map(|target| symlink(target, ours.join(name)));
         }
         fs_err::write(ours.join("cgroup"), groups).unwrap();
-        self.add_to_scope(pid, groups);
+        let path = groups.trim_end().rsplit(':').next().unwrap().to_owned();
+        self.groups.borrow_mut().push((pid, path));
         let owner = fs_err::metadata(&real).unwrap();
         if fs_err::metadata(&ours).unwrap().uid() != owner.uid() {
             // Only root can; others do not look at this.
             let _ = std::os::unix::fs::chown(&ours, Some(owner.uid()), Some(owner.gid()));
         }
-    }
-
-    /// Puts a process on its scope's list, as the kernel does.
-    fn add_to_scope(&self, pid: u32, groups: &str) {
-        let Some(path) = groups.trim_end().strip_prefix("0::").filter(|path| path.ends_with(".scope")) else { return };
-        let list = self.path(&format!("machine/sys/fs/cgroup{path}/cgroup.procs"));
-        fs_err::create_dir_all(list.parent().unwrap()).unwrap();
-        let mut list = fs_err::OpenOptions::new().create(true).append(true).open(list).unwrap();
-        list.write_all(format!("{pid}\n").as_bytes()).unwrap();
     }
 
     /// Shows a process again that runs another program by now.
@@ -171,6 +168,17 @@ impl Processes {
     /// Declares a program that adopts orphans.
     pub(crate) fn subreaper(&self, name: &str) {
         self.subreapers.borrow_mut().push(name.to_owned());
+    }
+
+    /// Lists who is in which control group, as the kernel does.
+    fn list_groups(&self) {
+        let groups = self.groups.borrow();
+        let scopes = groups.iter().filter(|(_, path)| path.strip_suffix(".scope").is_some());
+        for (_, path) in scopes {
+            let is_in = |(pid, other): &&(u32, String)| other == path && stat(*pid).is_some_and(|stat| stat[0] != "Z");
+            let members: Vec<String> = groups.iter().filter(is_in).map(|(pid, _)| format!("{pid}\n")).collect();
+            self.world.machine_file(&format!("sys/fs/cgroup{path}/cgroup.procs"), &members.concat());
+        }
     }
 
     /// Tells a process to run a line, and does not wait for it.
@@ -246,6 +254,9 @@ impl Processes {
 
     /// A run of any command: young is who is younger than a second, and of everything else the defaults count.
     pub(crate) fn other_command(&self, arguments: &[&str]) -> Command {
+        if self.lists_groups.get() {
+            self.list_groups();
+        }
         let mut command = self.world.command_at_present(arguments);
         let set = |name: &str| format!("SESSION_SWEEP_PROCESSES_{name}");
         command.env(set("ROOT"), self.path("machine")).env(set("SUBREAPERS"), self.subreapers.borrow().join(","));

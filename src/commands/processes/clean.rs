@@ -166,7 +166,13 @@ impl Run {
     }
 
     pub(in crate::commands) fn view<'v>(&'v self, context: &'v Context) -> CleanView<'v> {
-        CleanView { now: context.now, dirs: &context.dirs, plan: &self.plan, applied: self.applied.as_ref() }
+        CleanView {
+            now: context.now,
+            dirs: &context.dirs,
+            plan: &self.plan,
+            max: context.config.settings.processes.max,
+            applied: self.applied.as_ref(),
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct CleanView<'v> {
     pub(crate) now: DateTime<Utc>,
     pub(crate) dirs: &'v Dirs,
     pub(crate) plan: &'v Plan,
+    /// How many orphans one run ends at most.
+    pub(crate) max: usize,
     /// Nothing in a dry run.
     pub(crate) applied: Option<&'v Applied>,
 }
@@ -138,7 +140,11 @@ impl CleanView<'_> {
             return writeln!(out, "{run}nothing would be done");
         }
         let memory = Bytes(self.plan.memory_of_orphans());
-        writeln!(out, "{run}{orphans} orphan(s) would be ended, {memory} free; {records} record(s) removed")
+        writeln!(out, "{run}{orphans} orphan(s) would be ended, {memory} free; {records} record(s) removed")?;
+        match orphans.checked_sub(self.max) {
+            None | Some(0) => Ok(()),
+            Some(rest) => writeln!(out, "One run ends {} of them at most (--max); {rest} would be left", self.max),
+        }
     }
 
     /// The same in few lines, among other areas.
