@@ -1,4 +1,4 @@
-//! The right answer: who was left behind, and which CLIs have a parent that lives.
+//! The right answer: who was left behind, of which CLIs that cannot be told, and which have a parent that lives.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ pub(crate) fn differences(document: &[u8], crowd: &Crowd) -> Vec<String> {
     let document: Value = serde_json::from_slice(document).unwrap_or_default();
     let Some(processes) = document["processes"].as_array() else { return vec!["it is no document".to_owned()] };
     let mut found = Vec::new();
-    // A machine where this runs in a service has no orphans: whatever is in a service is the service's.
-    let left = if is_in_service() { "owned" } else { "orphaned" };
-    for (role, verdict) in [(Role::Left, left), (Role::Cli, "owned")] {
+    // Whatever is in a service is the service's.
+    let (left, adrift) = if is_in_service() { ("owned", "owned") } else { ("orphaned", "unknown") };
+    for (role, verdict) in [(Role::Left, left), (Role::Adrift, adrift), (Role::Cli, "owned")] {
         let of_role = processes.iter().filter(|item| item["verdict"] == verdict).filter_map(pid);
         let said: BTreeSet<u32> = of_role.filter(|pid| crowd.role(*pid) == Some(role)).collect();
         let missing = crowd.with_role(role).filter(|pid| !said.contains(pid)).count();
@@ -23,7 +23,7 @@ pub(crate) fn differences(document: &[u8], crowd: &Crowd) -> Vec<String> {
         }
     }
     let others = processes.iter().filter_map(pid).filter_map(|pid| crowd.role(pid));
-    let others = others.filter(|role| !matches!(role, Role::Left | Role::Cli)).count();
+    let others = others.filter(|role| !matches!(role, Role::Left | Role::Adrift | Role::Cli)).count();
     if others > 0 {
         found.push(format!("it nominates {others} others"));
     }

@@ -71,6 +71,11 @@ pub(crate) fn all(place: &Place, options: &Options) -> Vec<Contender> {
     contenders
 }
 
+/// The home of everybody.
+pub(crate) fn home(scratch: &Path) -> PathBuf {
+    scratch.join("home")
+}
+
 /// The folder that everything is in.
 pub(crate) struct Place(PathBuf);
 
@@ -96,7 +101,7 @@ impl Place {
     }
 
     fn home(&self) -> PathBuf {
-        self.0.join("home")
+        home(&self.0)
     }
 
     fn empty_root(&self) -> PathBuf {

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::common::program::hidden;
+use crate::contenders::home;
 use crate::stand_in::{DESK, FOLDER, PROGRAMS, Role, with_role};
 
 /// A process that does not tell in this time that it was started has died.
@@ -26,7 +27,8 @@ impl Crowd {
     pub(crate) fn start(count: usize, scratch: &Path) -> Self {
         link_programs(scratch);
         let mut command = hidden("leader");
-        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+        // The home of who scans.
+        command.env_clear().env("HOME", home(scratch)).stdin(Stdio::piped()).stdout(Stdio::piped());
         with_role(&mut command, Role::Leader, (count / DESK).max(1));
         let mut leader = command.spawn().expect("the first process must start");
         let output = leader.stdout.take().unwrap();

@@ -48,18 +48,21 @@ pub(crate) enum Role {
     Cli,
     /// Starts a process and ends.
     Parent,
-    /// What a CLI left behind.
+    /// A helper that a CLI left behind.
     Left,
+    /// A CLI whose parent has ended, which proves nothing.
+    Adrift,
     /// Anything else.
     Other,
 }
 
-const ROLES: [(Role, &str); 6] = [
+const ROLES: [(Role, &str); 7] = [
     (Role::Leader, "leader"),
     (Role::Desk, "desk"),
     (Role::Cli, "cli"),
     (Role::Parent, "parent"),
     (Role::Left, "left"),
+    (Role::Adrift, "adrift"),
     (Role::Other, "other"),
 ];
 
@@ -98,8 +101,11 @@ pub(crate) fn main((role, number): (Role, usize)) -> ExitCode {
         }
         Role::Desk => desk(&mut started, number),
         Role::Cli => (0..HELPERS).for_each(|place| started.start(Role::Other, number, helper(place))),
-        Role::Parent => started.start(Role::Left, number, helper(number % HELPERS)),
-        Role::Left | Role::Other => {}
+        Role::Parent => match number % HELPERS {
+            0 => started.start(Role::Adrift, number, "claude"),
+            place => started.start(Role::Left, number, helper(place)),
+        },
+        Role::Left | Role::Adrift | Role::Other => {}
     }
     say(&format!("{} {}\n", role.name(), std::process::id()));
     if role != Role::Parent {
@@ -157,7 +163,7 @@ impl Started {
         let mut words = line.split(' ');
         let name = words.next().unwrap();
         let mut command = Command::new(programs().join(name));
-        command.arg0(name).args(words).env("HOME", "/home/u").stdin(Stdio::inherit()).stdout(Stdio::inherit());
+        command.arg0(name).args(words).stdin(Stdio::inherit()).stdout(Stdio::inherit());
         with_role(&mut command, role, number);
         if role == Role::Left {
             command.env("CLAUDECODE", "1").env("CLAUDE_CODE_SESSION_ID", OVER);

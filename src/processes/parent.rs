@@ -67,11 +67,13 @@ pub(crate) struct Adopters<'a> {
     /// Names or absolute paths of further programs.
     declared: &'a [String],
     known: RefCell<FxHashMap<u32, bool>>,
+    /// Whether an ancestor is a login's shell: many have the same ones.
+    logins: RefCell<FxHashMap<u32, bool>>,
 }
 
 impl<'a> Adopters<'a> {
     pub(crate) fn new(table: &'a Table, proc: &'a Proc, user: u32, declared: &'a [String]) -> Self {
-        Self { table, proc, user, declared, known: RefCell::default() }
+        Self { table, proc, user, declared, known: RefCell::default(), logins: RefCell::default() }
     }
 
     /// Whether a process adopts others: pid 1, this user's `systemd --user`, an init of WSL, a declared subreaper.
@@ -174,6 +176,10 @@ impl<'a> Adopters<'a> {
 
     /// A login's shell has a `-` before its name (login(1), sshd(8)).
     fn is_login_shell(&self, process: &Stat) -> bool {
+        *self.logins.borrow_mut().entry(process.pid).or_insert_with(|| self.is_started_as_login_shell(process))
+    }
+
+    fn is_started_as_login_shell(&self, process: &Stat) -> bool {
         let arguments = self.proc.arguments(process.pid).ok().flatten().unwrap_or_default();
         let Some(first) = arguments.first().and_then(|first| first.strip_prefix(b"-")) else { return false };
         let shell = Path::new(OsStr::from_bytes(first)).file_name();
