@@ -105,7 +105,7 @@ impl StatusView<'_> {
             write!(out, "; {} checked, {} pruned", totals.checked, totals.pruned)?;
         }
         if let Some(processes) = run.processes {
-            write!(out, "; {} orphans, {} processes ended", processes.orphaned, processes.ended)?;
+            write!(out, "; {} orphaned, {} ended", processes.orphaned, processes.ended)?;
         }
         if let Some(registry) = run.registry {
             write!(out, "; {} sessions, {} marked inactive", registry.sessions, registry.marked_inactive)?;

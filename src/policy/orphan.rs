@@ -280,9 +280,9 @@ pub(crate) fn judge(facts: &Facts, limits: &Limits) -> Judgement {
     if verdict == Verdict::Orphaned {
         return Judgement { verdict, reasons: evidence(facts) };
     }
-    // What decides comes first.
-    reasons.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
-    Judgement { verdict, reasons: reasons.into_iter().map(|(_, reason)| reason).collect() }
+    // Who has somebody is in no doubt, whatever else cannot be told.
+    let decides = |(weight, reason): (Verdict, Reason)| (weight == verdict).then_some(reason);
+    Judgement { verdict, reasons: reasons.into_iter().filter_map(decides).collect() }
 }
 
 /// What shows that a session is over, for people.
@@ -390,7 +390,7 @@ fn parent(facts: &Facts, limits: &Limits) -> Option<Objection> {
                 session.owner == Owner::Itself && is_old
             });
             let text = format!("{by} started it and runs");
-            Some(if is_stale { unknown(format!("its session's heartbeat is stale, and {text}")) } else { owned(text) })
+            Some(if is_stale { unknown(format!("its session gives no sign of life, but {text}")) } else { owned(text) })
         }
         Parent::Adopter(_) | Parent::Guardian(..) => None,
     }

@@ -136,8 +136,8 @@ impl<'a> Adopters<'a> {
         guardians.next().unwrap_or_else(|| Parent::Other(named(parent)))
     }
 
-    /// A CLI may be the first process of a container itself, and a subreaper may run below one. Where that was started says
-    /// nothing of whom it adopted.
+    /// A CLI may be the first process of a container itself, and a subreaper may run below one, or in somebody's window. That an
+    /// adopter is at a terminal itself says nothing of whom it adopted: so is the first process of many a container.
     fn guardian_of_adopter(&self, adopter: u32, is_cli: &dyn Fn(&Stat) -> bool) -> Option<Parent> {
         let itself = self.table.get(adopter).and_then(|process| self.guardian(process, is_cli));
         let holds = |parent: &Parent| {

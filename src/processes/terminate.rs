@@ -78,11 +78,15 @@ pub(crate) fn end_tree(proc: &Proc, targets: &[Target], grace: Duration) -> Vec<
             }
         }
     }
+    let mut is_first = true;
     for (place, process) in &held {
         ends[*place] = match process.signal(Signal::TERM) {
             Ok(()) => End::Terminated,
+            // It ended because what it had started did.
+            Err(End::Before) if !is_first => End::Terminated,
             Err(error) => error,
         };
+        is_first = false;
     }
     held.retain(|(place, _)| ends[*place] == End::Terminated);
     wait_for(&mut held, grace);

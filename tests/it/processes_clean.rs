@@ -21,7 +21,7 @@ fn without_a_flag_it_only_shows() {
     let (scene, pid) = scene();
     let ran = scene.run(&["clean"]).ends_with(0);
     assert!(ran.stdout.contains(&format!("end       {pid:>7}")), "{ran:?}");
-    assert!(ran.stdout.contains("Dry run: 1 orphan(s) would be ended"), "{ran:?}");
+    assert!(ran.stdout.contains("Dry run: 1 orphan would be ended"), "{ran:?}");
     assert_eq!(scene.json(&["clean"], 0)["dry_run"], true);
     for beaten in [&["clean", "--dry-run", "--auto"][..], &["clean", "-n", "--execute", "--yes"]] {
         assert_eq!(scene.json(beaten, 0)["ended"], Value::Null);
@@ -87,7 +87,7 @@ fn it_shows_the_list_and_asks() {
     let mut window = Window::open();
     for no in ["n", ""] {
         let mut talk = window.talk(&scene.command(&["clean", "--execute"]));
-        talk.expect(&format!("end       {pid:>7}")).expect("1 orphan(s) would be ended");
+        talk.expect(&format!("end       {pid:>7}")).expect("1 orphan would be ended");
         talk.expect("Proceed with cleanup?").answer(no);
         talk.ends_with(0);
         // What was said last may be shown a moment later.
@@ -296,5 +296,5 @@ fn a_notice_is_shown_when_something_was_ended_and_it_is_wanted() {
     wait_old(&[pid]);
     run("true");
     let text = fs_err::read_to_string(&said).unwrap();
-    assert!(!scene.runs(pid) && text.contains("Ended 1 left-over process(es)"), "{text}");
+    assert!(!scene.runs(pid) && text.contains("Left over and ended: 1"), "{text}");
 }

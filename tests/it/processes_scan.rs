@@ -164,7 +164,7 @@ fn a_report_shows_the_current_session_and_homes_as_tilde() {
     assert!(text.starts_with(&format!("this session claude (process {claude}), session {LIVE}\n")), "{text}");
     assert!(text.contains("~/bin/mcp-server-x -s ~/x.js\n"), "{text}");
     assert!(text.contains("records ~/.claude/sessions\n"), "{text}");
-    assert!(text.contains("Without the orphans and what they started (1 processes) "), "{text}");
+    assert!(text.contains("Without the orphans and what they started (1 process) "), "{text}");
     for words in ["no terminal", "works in  ~/work\n", "cgroup    /user.slice\n", "last sign of life 23.0h ago"] {
         assert!(text.contains(words), "{words}: {text}");
     }

@@ -44,7 +44,7 @@ fn a_sweep_ends_orphans_where_that_is_enabled_and_writes_it_down() {
     let totals = json!({"orphaned": 1, "unknown": 1, "ended": 1, "refused": 0, "records_removed": 1});
     assert_eq!(log_of(&scene)[1]["processes"], totals);
     let status = run(&scene, "true", &["status"]).ends_with(0).stdout;
-    assert!(status.contains("1 orphans, 1 processes ended"), "{status}");
+    assert!(status.contains("1 orphaned, 1 ended"), "{status}");
     assert_eq!(document(run(&scene, "true", &["status", "--json"]), 0)["last_run"]["processes"], totals);
 }
 

@@ -11,7 +11,7 @@ pub(super) fn show(context: &Context, applied: &Applied) {
         return;
     }
     let freed = crate::output::bytes::Bytes(applied.freed());
-    say(context, &format!("Ended {ended} left-over process(es), {freed} free."));
+    say(context, &format!("Left over and ended: {ended}; {freed} free."));
 }
 
 /// Says something by notify-send.

@@ -34,7 +34,7 @@ pub(super) fn run(context: Result<Context, Problems>, given: &Given) -> ExitStat
 }
 
 fn scan(context: &Context) -> Result<ExitStatus> {
-    let plan = Look::new(context)?.plan(false)?;
+    let plan = Look::new(context)?.plan(context.output.verbose > 0)?;
     context.output.show(&ScanView { now: context.now, dirs: &context.dirs, plan: &plan })?;
     tell_when_quiet(context.output, plan.problems.iter());
     Ok(match plan.orphaned_count() {

@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::{Value, json};
 
-use super::{Shown, item, record, summary, write_counts, write_item, write_problems, write_record, write_zombies};
+use super::{
+    Shown, count, item, record, summary, write_counts, write_item, write_problems, write_record, write_zombies,
+};
 use crate::config::Dirs;
 use crate::output::View;
 use crate::output::bytes::Bytes;
@@ -70,7 +72,7 @@ impl CleanView<'_> {
             let verb = if item.judgement.verdict == Verdict::Orphaned { "end" } else { item.judgement.verdict.name() };
             write_item(out, style, item, self.dirs, verb)?;
         }
-        for item in self.plan.records.iter().filter(|item| verbose > 0 || item.fate != Fate::Kept) {
+        for item in self.plan.records.iter().filter(|item| verbose > 0 || item.goes() || item.fate != Fate::Kept) {
             write_record(out, style, item)?;
         }
         write_zombies(out, style, self.plan)?;
@@ -105,7 +107,7 @@ impl CleanView<'_> {
             write!(out, "{} record of session {}", style.paint(Tone::Change, "removed  "), Escaped(&removal.session))?;
             match &removal.result {
                 Ok(Removal::FolderStays(rest)) => {
-                    writeln!(out, "; its folder stays, with {} other file(s)", rest.len())?;
+                    writeln!(out, "; its folder stays, with {}", count(rest.len(), "other file", "other files"))?;
                 }
                 _ => writeln!(out)?,
             }
@@ -114,15 +116,16 @@ impl CleanView<'_> {
         if applied.ended() == 0 && applied.left() > 0 {
             writeln!(out, "{}", style.paint(Tone::Attention, "Nothing was ended: every orphan was refused"))?;
         }
-        let ended = format!("{} processes ended, {} free", applied.processes_ended(), Bytes(applied.freed()));
+        let ended = count(applied.processes_ended(), "process", "processes");
+        let ended = format!("{ended} ended, {} free", Bytes(applied.freed()));
         let tone = if applied.processes_ended() > 0 { Tone::Change } else { Tone::Good };
         writeln!(
             out,
-            "{}; {} orphans refused or left, {} records removed, {} processes unknown",
+            "{}; {} refused or left, {} removed, {} unknown",
             style.paint(tone, ended),
-            applied.left(),
-            applied.records_removed(),
-            self.plan.count(Verdict::Unknown)
+            count(applied.left(), "orphan", "orphans"),
+            count(applied.records_removed(), "record", "records"),
+            count(self.plan.count(Verdict::Unknown), "process", "processes")
         )
     }
 
@@ -140,7 +143,8 @@ impl CleanView<'_> {
             return writeln!(out, "{run}nothing would be done");
         }
         let memory = Bytes(self.plan.memory_of_orphans());
-        writeln!(out, "{run}{orphans} orphan(s) would be ended, {memory} free; {records} record(s) removed")?;
+        let (ending, going) = (count(orphans, "orphan", "orphans"), count(records, "record", "records"));
+        writeln!(out, "{run}{ending} would be ended, {memory} free; {going} removed")?;
         match orphans.checked_sub(self.max) {
             None | Some(0) => Ok(()),
             Some(rest) => writeln!(out, "One run ends {} of them at most (--max); {rest} would be left", self.max),

@@ -121,6 +121,11 @@ fn write_problems<'p>(
         .try_for_each(|problem| writeln!(out, "{} {}", style.paint(Tone::Attention, "note:"), Escaped(problem)))
 }
 
+/// `1 orphan`, `2 orphans`.
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// How many of each kind there are.
 fn write_counts(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     let count = |verdict| plan.count(verdict);
@@ -176,6 +181,7 @@ fn process(process: &Process, shown_at: Shown<'_>) -> Value {
         "start_ticks": process.start_ticks,
         "name": process.name,
         "parent": process.parent,
+        "parent_name": process.parent_name,
         "started": started(process, now).map(Timestamp),
         "age_seconds": seconds(process.age),
         "cpu_seconds": process.cpu.as_secs(),

@@ -8,8 +8,8 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::json;
 
 use super::{
-    Shown, after_orphans, command_line::shown, item, kind, record, started, summary, tone, tone_of_fate, write_counts,
-    write_problems, write_zombies, zombies,
+    Shown, after_orphans, command_line::shown, count, item, kind, record, started, summary, tone, tone_of_fate,
+    write_counts, write_problems, write_zombies, zombies,
 };
 use crate::config::Dirs;
 use crate::output::View;
@@ -51,7 +51,8 @@ impl ReportView<'_> {
             Bytes(process.memory)
         )?;
         let terminal = process.terminal.as_deref().unwrap_or("no terminal");
-        writeln!(out, "  parent    {}, {}", process.parent, Escaped(terminal))?;
+        let parent = process.parent_name.as_deref().unwrap_or("not seen");
+        writeln!(out, "  parent    {} ({}), {}", process.parent, Escaped(parent), Escaped(terminal))?;
         if let Some(folder) = &process.working_folder {
             writeln!(out, "  works in  {}", Escaped(&self.path(folder)))?;
         }
@@ -127,7 +128,11 @@ impl View for ReportView<'_> {
         match self.plan.count(Verdict::Orphaned) {
             0 => Ok(()),
             _ => {
-                writeln!(out, "Without the orphans and what they started ({orphans} processes) {memory} would be free")
+                writeln!(
+                    out,
+                    "Without the orphans and what they started ({}) {memory} would be free",
+                    count(orphans, "process", "processes")
+                )
             }
         }
     }

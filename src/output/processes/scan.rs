@@ -29,7 +29,7 @@ impl View for ScanView<'_> {
         for item in self.plan.processes.iter().filter(|item| verbose > 0 || item.judgement.verdict < Verdict::Owned) {
             write_item(out, style, item, self.dirs, item.judgement.verdict.name())?;
         }
-        for item in self.plan.records.iter().filter(|item| verbose > 0 || item.fate != Fate::Kept) {
+        for item in self.plan.records.iter().filter(|item| verbose > 0 || item.goes() || item.fate != Fate::Kept) {
             write_record(out, style, item)?;
         }
         write_zombies(out, style, self.plan)?;

@@ -302,6 +302,9 @@ impl<'i> Inspector<'i> {
         if process.terminal != 0 {
             return Some(format!("it is at {}, which is open", terminal_name(process.terminal)));
         }
+        if self.adopters.is_guardian(process) {
+            return Some("people may come back to what it holds".to_owned());
+        }
         match self.look_below(process) {
             // Gone by now.
             None => None,

@@ -55,6 +55,7 @@ pub(crate) struct Process {
     pub(crate) start_ticks: u64,
     pub(crate) name: String,
     pub(crate) parent: u32,
+    pub(crate) parent_name: Option<String>,
     pub(crate) age: Option<Duration>,
     pub(crate) cpu: Duration,
     /// Memory in RAM, what it shares with others included, in bytes.
@@ -268,6 +269,7 @@ impl Planner<'_> {
             start_ticks: process.start_ticks,
             name: name_of(process),
             parent: process.parent,
+            parent_name: self.survey.table.get(process.parent).map(name_of),
             age: self.scene.here.age(process.start_ticks),
             cpu: of_ticks(process.cpu_ticks),
             memory: process.resident_pages * page,
