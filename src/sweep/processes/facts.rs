@@ -6,20 +6,19 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::candidates::{Candidate, Likeness, Programs};
+use super::candidates::{Candidate, Programs};
 use super::sessions::{by_id, by_leader, owner_of, tracked};
 use super::survey::{Scene, Survey};
-use crate::config::{Dirs, Environment};
 use crate::filesystem::proc::{Stat, terminal_name};
-use crate::policy::orphan::{Facts, Group, Heartbeat, Owner, Relation, Session, Vendor};
+use crate::policy::orphan::{Facts, Group, Owner, Relation, Session};
 use crate::processes::group::{Company, Groups};
 use crate::processes::parent::Adopters;
 use crate::processes::records::{Record, Time};
-use crate::providers::live::{NamedProcess, NamedProcesses, Role, Standing};
-use crate::providers::row::{LiveRule, Part};
+use crate::providers::live::{NamedProcess, Standing};
+use crate::providers::row::Part;
 
 /// The environment that a process was started with, or why it cannot be read.
-type Environs = Result<Vec<Vec<u8>>, String>;
+pub(super) type Environs = Result<Vec<Vec<u8>>, String>;
 
 /// Looks closer at candidates.
 pub(super) struct Inspector<'i> {
@@ -32,7 +31,7 @@ pub(super) struct Inspector<'i> {
     ancestors: FxHashSet<u32>,
     session: Option<u32>,
     /// The records of running processes, by pid: of several that name one, that of the session that goes on.
-    tracked: FxHashMap<u32, usize>,
+    pub(super) tracked: FxHashMap<u32, usize>,
 }
 
 /// What was read of one process.
@@ -98,7 +97,7 @@ impl<'i> Inspector<'i> {
         Some(Inspected { facts, executable: executable.ok(), groups: groups.ok(), sessions, provider })
     }
 
-    fn relation(&self, process: &Stat) -> Option<Relation> {
+    pub(super) fn relation(&self, process: &Stat) -> Option<Relation> {
         let own = self.scene.here.pid;
         if process.pid == own {
             Some(Relation::Itself)
@@ -122,7 +121,7 @@ impl<'i> Inspector<'i> {
     }
 
     /// Where a process belongs.
-    fn group_of(&self, process: &Stat, groups: &str) -> Group {
+    pub(super) fn group_of(&self, process: &Stat, groups: &str) -> Group {
         let company = Company {
             table: &self.survey.table,
             is_adopter: &|pid| self.adopters.has(pid),
@@ -130,89 +129,6 @@ impl<'i> Inspector<'i> {
             is_of_cli: &|process| self.programs.likeness(process).is_some(),
         };
         self.groups.of(process.pid, groups, &company)
-    }
-
-    /// What the vendors' own files say of a process.
-    fn vendor(&self, candidate: &Candidate<'_>, provider: Option<usize>, environment: &Environs) -> Vendor {
-        let pid = candidate.process.pid;
-        let (elsewhere, mut doubt) = self.named_elsewhere(candidate, environment);
-        for (place, named) in self.survey.named.iter().chain(&elsewhere).filter(|(_, named)| named.pid == pid) {
-            let provider = &self.scene.catalogue.at(*place).provider.name;
-            match (&named.standing, named.role) {
-                (Standing::Gone, _) => {}
-                (Standing::Unverifiable(why), _) => {
-                    doubt = Some(format!("{provider} names it in {}: {why}", named.path.display()));
-                }
-                (Standing::Live, Role::Worker { daemon, daemon_alive: true }) => return Vendor::Worker { daemon },
-                (Standing::Live, Role::Worker { daemon, daemon_alive: false }) => {
-                    doubt =
-                        Some(format!("it is a worker of {provider}'s daemon {daemon}, whose next one takes it over"));
-                }
-                (Standing::Live, Role::Daemon) => return Vendor::Live(format!("it is {provider}'s daemon")),
-                (Standing::Live, Role::Session) => {
-                    let session =
-                        named.session.as_deref().map_or_else(String::new, |session| format!(", session {session}"));
-                    return Vendor::Live(format!("{provider} has it among its own live processes{session}"));
-                }
-            }
-        }
-        match self.open_transcript(candidate) {
-            Some(Ok(open)) => return Vendor::Live(open),
-            Some(Err(why)) => doubt = Some(why),
-            None => {}
-        }
-        let unread = provider.and_then(|place| {
-            let provider = &self.scene.catalogue.at(place).provider.name;
-            let why = self.survey.vendor_errors.get(&place)?;
-            Some(format!("{provider}'s own list of live processes cannot be read: {why}"))
-        });
-        doubt.or(unread).map_or(Vendor::Silent, Vendor::Unknown)
-    }
-
-    /// What a CLI's own files say where that keeps them elsewhere than this run's environment has it, and what of them could
-    /// not be read.
-    fn named_elsewhere(
-        &self,
-        candidate: &Candidate<'_>,
-        environment: &Environs,
-    ) -> (Vec<(usize, NamedProcess)>, Option<String>) {
-        let is_cli = |likeness: &Likeness| likeness.part == Part::Cli;
-        let Some(likeness) = candidate.likeness.filter(is_cli) else { return (Vec::new(), None) };
-        let row = self.scene.catalogue.at(likeness.provider);
-        let home = row.provider.live_home.as_ref().unwrap_or(&row.provider.home);
-        let text = |variable: &Vec<u8>| {
-            let (name, value) = std::str::from_utf8(variable).ok()?.split_once('=')?;
-            Some((name.to_owned(), value.to_owned()))
-        };
-        let own: Environment = environment.as_deref().unwrap_or_default().iter().filter_map(text).collect();
-        let home = Dirs::find(&own).map(|dirs| dirs.provider_home(home, &own));
-        let Some(home) = home.ok().filter(|home| *home != row.live_home) else { return (Vec::new(), None) };
-        let found = NamedProcesses::gather(&row.provider, &home, self.scene.proc);
-        let named = found.processes.into_iter().map(|named| (likeness.provider, named));
-        (named.collect(), found.errors.into_iter().next())
-    }
-
-    /// The transcript that a CLI holds open, where its provider's do.
-    fn open_transcript(&self, candidate: &Candidate<'_>) -> Option<Result<String, String>> {
-        let likeness = candidate.likeness.filter(|likeness| likeness.part == Part::Cli)?;
-        let row = self.scene.catalogue.at(likeness.provider);
-        if !row.provider.live.contains(&LiveRule::OpenTranscript) {
-            return None;
-        }
-        let home = row.home.canonicalize().unwrap_or_else(|_| row.home.clone());
-        let mut found = None;
-        let looked = self.scene.proc.open_files(candidate.process.pid, |file| {
-            let path = file.path();
-            if path.starts_with(&home)
-                && path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json")
-            {
-                found = Some(format!("it has a session open: {}", path.display()));
-            }
-        });
-        match looked {
-            Err(error) => Some(Err(format!("whether it has a session open cannot be told: {error}"))),
-            Ok(_) => found.map(Ok),
-        }
     }
 
     /// Whether something shows that a CLI started a process, or it is one.
@@ -284,73 +200,6 @@ impl<'i> Inspector<'i> {
         ids.retain(|id| seen.insert(id.clone()));
         (session, ids)
     }
-
-    /// Who among the processes below must not be ended with an orphan, and why.
-    pub(super) fn sheltered(&self, process: &Stat) -> Option<(u32, String)> {
-        let below = self.survey.table.descendants(process.pid);
-        below.into_iter().filter(|(below, _)| below.runs()).find_map(|(below, _)| {
-            let why = self.why_sheltered(below)?;
-            Some((below.pid, why))
-        })
-    }
-
-    fn why_sheltered(&self, process: &Stat) -> Option<String> {
-        match self.relation(process) {
-            None => {}
-            Some(_) => return Some("it belongs to this run".to_owned()),
-        }
-        if process.terminal != 0 {
-            return Some(format!("it is at {}, which is open", terminal_name(process.terminal)));
-        }
-        if self.adopters.is_guardian(process) {
-            return Some("people may come back to what it holds".to_owned());
-        }
-        match self.look_below(process) {
-            // Gone by now.
-            None => None,
-            Some(Err(why)) => Some(format!("it cannot be looked at: {why}")),
-            Some(Ok(why)) => why.map(ToOwned::to_owned),
-        }
-        .or_else(|| {
-            let holds = |named: &NamedProcess| named.pid == process.pid && named.standing != Standing::Gone;
-            let (place, named) = self.survey.named.iter().find(|(_, named)| holds(named))?;
-            let provider = &self.scene.catalogue.at(*place).provider.name;
-            Some(format!("{provider} names it in {}", named.path.display()))
-        })
-        .or_else(|| {
-            let record = &self.survey.records[*self.tracked.get(&process.pid)?];
-            let fresh = match super::sessions::heartbeat_of(record, self.scene) {
-                Heartbeat::Ago(ago) => ago <= self.scene.settings.stale,
-                Heartbeat::Unknown(_) => true,
-            };
-            fresh.then(|| format!("it runs the session {}", record.session_id.as_str()))
-        })
-    }
-
-    /// What in /proc keeps a process below an orphan from being ended.
-    fn look_below(&self, process: &Stat) -> Option<Result<Option<&'static str>, String>> {
-        let proc = self.scene.proc;
-        let users = gone(proc.users(process.pid))?;
-        let groups = gone(proc.control_groups(process.pid))?;
-        let namespace = gone(proc.pid_namespace_of(process.pid))?;
-        let executable = gone(proc.executable(process.pid))?;
-        let look = || {
-            let group = self.group_of(process, &groups?);
-            executable?;
-            Ok(if !users?.are(self.scene.here.user) {
-                Some("it is another user's")
-            } else if Some(namespace?) != self.scene.here.namespace {
-                Some("it is in another pid namespace")
-            } else {
-                match group {
-                    Group::Service(_) => Some("it belongs to a service"),
-                    Group::Container(_) => Some("it is in a container"),
-                    Group::None | Group::Scope { .. } => None,
-                }
-            })
-        };
-        Some(look())
-    }
 }
 
 /// The records of running processes by pid. After `/clear` a process has several: the one that goes on is its session's.
@@ -375,7 +224,7 @@ fn goes_on(record: &Record) -> (bool, bool, Option<DateTime<Utc>>) {
 }
 
 /// A value that could be read, the reason why not, or nothing where the process is gone.
-fn gone<T>(read: io::Result<Option<T>>) -> Option<Result<T, String>> {
+pub(super) fn gone<T>(read: io::Result<Option<T>>) -> Option<Result<T, String>> {
     read.map_err(|error| error.to_string()).transpose()
 }
 

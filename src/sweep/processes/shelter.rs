@@ -1,0 +1,76 @@
+//! What an orphan started ends with it, unless that must not be ended: then the orphan stays, too.
+
+use super::facts::{Inspector, gone};
+use super::sessions::heartbeat_of;
+use crate::filesystem::proc::{Stat, terminal_name};
+use crate::policy::orphan::{Group, Heartbeat};
+use crate::providers::live::{NamedProcess, Standing};
+
+impl Inspector<'_> {
+    /// Who among the processes below must not be ended with an orphan, and why.
+    pub(super) fn sheltered(&self, process: &Stat) -> Option<(u32, String)> {
+        let below = self.survey.table.descendants(process.pid);
+        below.into_iter().filter(|(below, _)| below.runs()).find_map(|(below, _)| {
+            let why = self.why_sheltered(below)?;
+            Some((below.pid, why))
+        })
+    }
+
+    fn why_sheltered(&self, process: &Stat) -> Option<String> {
+        match self.relation(process) {
+            None => {}
+            Some(_) => return Some("it belongs to this run".to_owned()),
+        }
+        if process.terminal != 0 {
+            return Some(format!("it is at {}, which is open", terminal_name(process.terminal)));
+        }
+        if self.adopters.is_guardian(process) {
+            return Some("people may come back to what it holds".to_owned());
+        }
+        match self.look_below(process) {
+            // Gone by now.
+            None => None,
+            Some(Err(why)) => Some(format!("it cannot be looked at: {why}")),
+            Some(Ok(why)) => why.map(ToOwned::to_owned),
+        }
+        .or_else(|| {
+            let holds = |named: &NamedProcess| named.pid == process.pid && named.standing != Standing::Gone;
+            let (place, named) = self.survey.named.iter().find(|(_, named)| holds(named))?;
+            let provider = &self.scene.catalogue.at(*place).provider.name;
+            Some(format!("{provider} names it in {}", named.path.display()))
+        })
+        .or_else(|| {
+            let record = &self.survey.records[*self.tracked.get(&process.pid)?];
+            let fresh = match heartbeat_of(record, self.scene) {
+                Heartbeat::Ago(ago) => ago <= self.scene.settings.stale,
+                Heartbeat::Unknown(_) => true,
+            };
+            fresh.then(|| format!("it runs the session {}", record.session_id.as_str()))
+        })
+    }
+
+    /// What in /proc keeps a process below an orphan from being ended.
+    fn look_below(&self, process: &Stat) -> Option<Result<Option<&'static str>, String>> {
+        let proc = self.scene.proc;
+        let users = gone(proc.users(process.pid))?;
+        let groups = gone(proc.control_groups(process.pid))?;
+        let namespace = gone(proc.pid_namespace_of(process.pid))?;
+        let executable = gone(proc.executable(process.pid))?;
+        let look = || {
+            let group = self.group_of(process, &groups?);
+            executable?;
+            Ok(if !users?.are(self.scene.here.user) {
+                Some("it is another user's")
+            } else if Some(namespace?) != self.scene.here.namespace {
+                Some("it is in another pid namespace")
+            } else {
+                match group {
+                    Group::Service(_) => Some("it belongs to a service"),
+                    Group::Container(_) => Some("it is in a container"),
+                    Group::None | Group::Scope { .. } => None,
+                }
+            })
+        };
+        Some(look())
+    }
+}
