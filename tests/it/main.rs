@@ -32,6 +32,7 @@ mod processes_facts;
 mod processes_hook_ends;
 mod processes_hooks;
 mod processes_kept;
+mod processes_many;
 mod processes_odd;
 mod processes_records;
 mod processes_scan;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::left_behind::id;
+use crate::machine::strace;
 use crate::processes_world::{LIVE, OVER, Processes, document, host, hours_ago, in_an_hour, until, wait_old};
 use crate::tree::{assert_untouched, names_in, tree_of};
 use crate::window::Window;
@@ -14,6 +15,23 @@ fn scene() -> (Processes, u32) {
     let pid = scene.orphan();
     wait_old(&[pid]);
     (scene, pid)
+}
+
+#[test]
+fn where_there_are_no_pidfds_nobody_is_sent_anything() {
+    let (scene, pid) = scene();
+    let options =
+        ["-e", "trace=pidfd_open,kill,tkill,tgkill,pidfd_send_signal", "-e", "inject=pidfd_open:error=ENOSYS"];
+    let said = scene.path("traced");
+    let options = [&options[..], &["-o", said.to_str().unwrap()]].concat();
+    let Some(mut traced) = strace(&options, &scene.command(&["clean", "--auto"])) else { return };
+    let ran = Ran::of(&mut traced).ends_with(4);
+    assert!(ran.stdout.contains("this kernel has no pidfds (Linux 5.3 has)"), "{ran:?}");
+    assert!(ran.stdout.contains("Nothing was ended: every orphan was refused"), "{ran:?}");
+    let calls = fs_err::read_to_string(said).unwrap();
+    // That a number is nobody's is asked by a signal that is none.
+    assert!(calls.contains("pidfd_open") && !calls.contains("SIG") && !calls.contains("send_signal"), "{calls}");
+    assert!(scene.runs(pid) && scene.has_record(OVER));
 }
 
 #[test]
