@@ -224,6 +224,7 @@ fn record(found: &RecordItem) -> Value {
     json!({
         "session_id": found.record.session_id.as_str(),
         "pid": found.record.pid,
+        "verdict": found.verdict.name(),
         "status": found.record.status,
         "age_seconds": seconds(found.age),
         "last_heartbeat": heartbeat(&found.heartbeat),

@@ -60,11 +60,7 @@ impl ReportView<'_> {
             writeln!(out, "  cgroup    {}", Escaped(group))?;
         }
         if let Some(session) = found.session() {
-            let beat = match &found.heartbeat {
-                Some(Heartbeat::Ago(age)) => format!(", last sign of life {} ago", format_age(*age)),
-                Some(Heartbeat::Unknown(why)) => format!(", last sign of life not known: {why}"),
-                None => String::new(),
-            };
+            let beat = found.heartbeat.as_ref().map(last_sign).unwrap_or_default();
             writeln!(out, "  session   {}{}", Escaped(session), Escaped(&beat))?;
         }
         for reason in &judgement.reasons {
@@ -92,7 +88,17 @@ fn write_record(out: &mut dyn Write, style: Style, found: &RecordItem) -> io::Re
     let fate = style.paint(tone_of_fate(found.fate), format!("{:<9}", found.fate.name()));
     let pid = found.record.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
     writeln!(out, "{fate} {pid:>7}  {}", Escaped(found.record.session_id.as_str()))?;
+    let began = Age(found.age.map(|age| age.as_secs()));
+    writeln!(out, "  process {}, began {began} ago{}", found.verdict.name(), Escaped(&last_sign(&found.heartbeat)))?;
     writeln!(out, "  {}{}", Escaped(&found.reason), after_orphans(found))
+}
+
+/// `, last sign of life 3m ago`.
+fn last_sign(heartbeat: &Heartbeat) -> String {
+    match heartbeat {
+        Heartbeat::Ago(age) => format!(", last sign of life {} ago", format_age(*age)),
+        Heartbeat::Unknown(why) => format!(", last sign of life not known: {why}"),
+    }
 }
 
 /// The line that says most: the one hierarchy, else systemd's.

@@ -70,6 +70,8 @@ pub(crate) struct Process {
 #[derive(Debug, Clone)]
 pub(crate) struct RecordItem {
     pub(crate) record: Record,
+    /// What is the case with the process that it names.
+    pub(crate) verdict: Verdict,
     pub(crate) fate: Fate,
     pub(crate) reason: String,
     pub(crate) heartbeat: Heartbeat,

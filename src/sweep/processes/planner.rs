@@ -123,6 +123,11 @@ impl Planner<'_> {
             age,
             processes: of_session.len() + self.led_by(record, &of_session),
         };
+        let verdict = match facts.owner {
+            Owner::Gone(_) | Owner::Reused(_) => Verdict::Gone,
+            Owner::Unknown(_) => Verdict::Unknown,
+            Owner::Itself | Owner::Runs(_) | Owner::Ends(_) => Verdict::Owned,
+        };
         let retention = self.scene.settings.retention.duration();
         let (fate, reason) = session_record::judge(&facts, &self.limits, retention);
         let all_end = of_session.iter().all(|item| item.judgement.verdict == Verdict::Orphaned);
@@ -134,7 +139,7 @@ impl Planner<'_> {
             let processes = facts.processes - of_session.len();
             session_record::judge(&RecordFacts { owner, processes, ..facts }, &self.limits, retention).0.goes()
         };
-        RecordItem { record: record.clone(), fate, reason, heartbeat, age, goes_with_orphans }
+        RecordItem { record: record.clone(), verdict, fate, reason, heartbeat, age, goes_with_orphans }
     }
 
     /// How many processes besides these belong to a process group or terminal session that the record's process led: without
