@@ -35,7 +35,7 @@ impl Entry<'_> {
         let stat = format!(
             "{pid} ({name}) {state} {parent} {pid} {pid} 0 -1 {flags} 1 2 3 4 5 6 7 8 20 0 1 0 7 9000 250 18446744073709551615\n"
         );
-        let joined = |texts: &[&str]| texts.iter().map(|text| format!("{text}\0")).collect::<String>();
+        let joined = |texts: &[&str]| texts.iter().flat_map(|text| [*text, "\0"]).collect::<String>();
         let user = rustix::process::getuid().as_raw();
         for (file, content) in [
             ("stat", stat),

@@ -1,5 +1,6 @@
 //! A process's command line for people: short, with `~` for the home, and without what looks like a secret.
 
+use super::with_tilde;
 use crate::config::Dirs;
 use crate::output::escape::Escaped;
 
@@ -16,7 +17,6 @@ pub(super) fn shown(arguments: &[String], name: &str, dirs: &Dirs, full: bool) -
     if full {
         return Escaped(&arguments.join(" ")).to_string();
     }
-    let home = dirs.home.to_string_lossy();
     let mut line = String::new();
     let mut hides_next = false;
     for argument in arguments.iter().filter(|argument| !argument.is_empty()) {
@@ -34,9 +34,7 @@ pub(super) fn shown(arguments: &[String], name: &str, dirs: &Dirs, full: bool) -
             break;
         }
     }
-    // A home of one character would be everywhere.
-    let line = if home.len() > 1 { line.replace(home.as_ref(), "~") } else { line };
-    cut(&Escaped(&line).to_string())
+    cut(&Escaped(&with_tilde(&line, dirs)).to_string())
 }
 
 /// `--api-key=x`, `TOKEN=x` and `Authorization: x` without the value, `scheme://user:x@host` without the user.

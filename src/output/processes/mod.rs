@@ -61,7 +61,7 @@ fn write_item(out: &mut dyn Write, style: Style, item: &Item, dirs: &Dirs, verb:
     let line = shown(&process.arguments, &process.name, dirs, false);
     writeln!(out, "  {}", style.paint(Tone::Quiet, line))?;
     for reason in &item.judgement.reasons {
-        writeln!(out, "  {}", Escaped(&reason.text))?;
+        writeln!(out, "  {}", Escaped(&with_tilde(&reason.text, dirs)))?;
     }
     if verdict == Verdict::Orphaned && !item.below.is_empty() {
         let names: Vec<String> =
@@ -69,6 +69,24 @@ fn write_item(out: &mut dyn Write, style: Style, item: &Item, dirs: &Dirs, verb:
         writeln!(out, "  with it ends what it started: {}", Escaped(&names.join(", ")))?;
     }
     Ok(())
+}
+
+/// A text in which the home is `~`, wherever it stands for itself: `/home/alice2` and `/mnt/home/alice` are other folders.
+fn with_tilde(text: &str, dirs: &Dirs) -> String {
+    let home = dirs.home.to_string_lossy();
+    // A home of one character would be everywhere.
+    if home.len() <= 1 {
+        return text.to_owned();
+    }
+    let mut parts = text.split(home.as_ref());
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let begins = !short.ends_with(|c: char| c.is_alphanumeric() || c == '~');
+        let ends = !part.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        short.push_str(if begins && ends { "~" } else { home.as_ref() });
+        short.push_str(part);
+    }
+    short
 }
 
 /// What a process is, in words: `claude`, `helper of codex`.
@@ -195,7 +213,8 @@ fn process(process: &Process, shown_at: Shown<'_>) -> Value {
 /// An item as JSON.
 fn item(found: &Item, shown_at: Shown<'_>) -> serde_json::Map<String, Value> {
     let Shown { dirs, full, .. } = shown_at;
-    let reasons = found.judgement.reasons.iter().map(|reason| json!({"row": reason.row, "text": reason.text}));
+    let text = |text: &str| if full { text.to_owned() } else { with_tilde(text, dirs) };
+    let reasons = found.judgement.reasons.iter().map(|reason| json!({"row": reason.row, "text": text(&reason.text)}));
     let path = |path: &std::path::Path| if full { path.display().to_string() } else { dirs.shorten(path) };
     let more = json!({
         "provider": found.provider,
@@ -255,4 +274,23 @@ fn summary(plan: &Plan) -> Value {
 fn zombies(plan: &Plan) -> Vec<Value> {
     let one = |zombies: &crate::sweep::processes::plan::Zombies| json!({"verdict": Verdict::Gone.name(), "pids": zombies.pids, "name": zombies.name, "parent": zombies.parent, "parent_name": zombies.parent_name});
     plan.zombies.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    #[test]
+    fn a_home_is_a_tilde_where_it_stands_for_itself() {
+        let dirs = |home| Dirs::find(&Environment::from_iter([("HOME", home)])).unwrap();
+        for (text, shown) in [
+            ("it is in /home/alice/.claude: EACCES", "it is in ~/.claude: EACCES"),
+            ("--dir=/home/alice /home/alice", "--dir=~ ~"),
+            ("/home/alice2/x /mnt/home/alice /home/alice-old", "/home/alice2/x /mnt/home/alice /home/alice-old"),
+        ] {
+            assert_eq!(with_tilde(text, &dirs("/home/alice")), shown);
+        }
+        assert_eq!(with_tilde("/a/b", &dirs("/")), "/a/b");
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     Shown, after_orphans, command_line::shown, count, item, kind, record, started, summary, tone, tone_of_fate,
-    write_counts, write_problems, write_zombies, zombies,
+    with_tilde, write_counts, write_problems, write_zombies, zombies,
 };
 use crate::config::Dirs;
 use crate::output::View;
@@ -38,6 +38,10 @@ impl ReportView<'_> {
         if self.full { path.display().to_string() } else { self.dirs.shorten(path) }
     }
 
+    fn text(&self, text: &str) -> String {
+        if self.full { text.to_owned() } else { with_tilde(text, self.dirs) }
+    }
+
     fn write_process(&self, out: &mut dyn Write, style: Style, found: &Item) -> io::Result<()> {
         let Item { process, judgement, .. } = found;
         let verdict = style.paint(tone(judgement.verdict), format!("{:<9}", judgement.verdict.name()));
@@ -64,7 +68,7 @@ impl ReportView<'_> {
             writeln!(out, "  session   {}{}", Escaped(session), Escaped(&beat))?;
         }
         for reason in &judgement.reasons {
-            writeln!(out, "  because   {}", Escaped(&reason.text))?;
+            writeln!(out, "  because   {}", Escaped(&self.text(&reason.text)))?;
         }
         for below in found.below.iter().rev() {
             let age = Age(below.age.map(|age| age.as_secs()));

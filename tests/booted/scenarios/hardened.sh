@@ -67,6 +67,8 @@ printf '{"session_id": "%s", "pid": 1, "hostname": "h", "start_time": "2026-01-0
 chown -R alice: "$record"
 check 'nor the records of processes that are not swept' not inside /bin/touch "$record/new"
 set_for alice processes.enabled true
+set_for alice processes.mode auto
+set_for alice processes.dry_run false
 install_with root --system --systemd --run-as alice >/dev/null
 check 'but those of such that are' inside /bin/touch /home/alice/.claude/sessions/new
 rm "$dropin"
