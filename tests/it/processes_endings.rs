@@ -97,6 +97,25 @@ fn who_ends_before_the_answer_is_told_as_gone() {
 }
 
 #[test]
+fn who_is_somebodys_again_by_the_time_of_the_answer_is_left_alone() {
+    let scene = Processes::new();
+    let (pid, other) = (scene.orphan(), scene.orphan_of(LIVE));
+    wait_old(&[pid, other]);
+    let mut window = Window::open();
+    let mut talk = window.talk(&scene.command(&["clean", "--execute"]));
+    talk.expect("Proceed with cleanup?");
+    // Its session is taken up again.
+    let keeper = scene.start("keeper").held();
+    scene.record_of(OVER, scene.start("claude").below(keeper));
+    talk.answer("y");
+    let said = talk.ends_with(4);
+    assert!(said.stdout.contains(&format!("refused   {pid:>7}")), "{said:?}");
+    assert!(said.stdout.contains("it is owned by now: its session"), "{said:?}");
+    assert!(scene.runs(pid) && scene.has_record(OVER));
+    assert!(!scene.runs(other) && !scene.has_record(LIVE));
+}
+
+#[test]
 fn a_number_that_was_given_anew_is_not_touched_and_its_record_removed() {
     let scene = Processes::new();
     let innocent = scene.start("sleep").orphaned();

@@ -9,6 +9,9 @@ use crate::world::Ran;
 
 const NAMES: [&str; 8] = ["sleep", "a b", "a) S 1 1 1 (b", "x\ny", "((((", "))))", "claude's", "kworker/0:1"];
 
+/// No process has such a number (the kernel gives none above 4,194,304): this run itself may have any other.
+const BEYOND: u32 = 10_000_000;
+
 /// A process that is nothing but files.
 struct Entry<'e> {
     pid: u32,
@@ -76,7 +79,7 @@ fn among_five_thousand_processes_those_that_were_left_behind_are_found() {
     let environment = ["CLAUDECODE=1", of_session.as_str()];
     Entry { pid: 1, parent: 0, name: "init", arguments: &["/sbin/init"], ..Entry::default() }.write(&scene);
     let mut orphans = Vec::new();
-    for pid in 2..5_000 {
+    for pid in BEYOND..BEYOND + 5_000 {
         let name = NAMES[pid as usize % NAMES.len()];
         let plain = Entry { pid, parent: if pid % 10 == 0 { 1 } else { pid - 1 }, name, ..Entry::default() };
         match pid % 100 {
@@ -113,37 +116,39 @@ fn what_cannot_be_read_of_a_process_leaves_it_alone() {
     let environment = [of_session.as_str()];
     let entry = |pid: u32| Entry { pid, arguments: &["mcp-server-x"], environment: &environment, ..Entry::default() };
     Entry { pid: 1, parent: 0, name: "init", arguments: &["/sbin/init"], ..Entry::default() }.write(&scene);
-    entry(10).write(&scene);
+    entry(BEYOND).write(&scene);
     let files = [
         ("status", "user-unknown"),
         ("ns/pid", "namespace-unknown"),
         ("cgroup", "group-unknown"),
         ("environ", "owner"),
     ];
-    for (pid, (file, _)) in (11..).zip(files) {
+    for (pid, (file, _)) in (BEYOND + 1..).zip(files) {
         entry(pid).write_unreadable(&scene, file);
     }
     // A link is read whatever it leads to: that it is none cannot be read.
-    entry(20).write(&scene);
-    let path = scene.proc().join("20/exe");
+    let other = BEYOND + 20;
+    entry(other).write(&scene);
+    let path = scene.proc().join(format!("{other}/exe"));
     fs_err::remove_file(&path).unwrap();
     fs_err::write(path, "").unwrap();
-    entry(30).write_unreadable(&scene, "stat");
+    let torn = BEYOND + 30;
+    entry(torn).write_unreadable(&scene, "stat");
     // Numbers that are no process, and processes that are gone by now.
-    for name in ["31", "99999999999", "40x"] {
+    for name in ["10000031", "99999999999", "40x"] {
         fs_err::create_dir(scene.proc().join(name)).unwrap();
     }
     let found = scan(&scene, 1);
-    assert_eq!(verdict_of(&found, 10).0, "orphaned");
-    for (pid, (file, row)) in (11..).zip(files) {
+    assert_eq!(verdict_of(&found, BEYOND).0, "orphaned");
+    for (pid, (file, row)) in (BEYOND + 1..).zip(files) {
         let (verdict, rows) = verdict_of(&found, pid);
         assert!(verdict == "unknown" && rows.iter().any(|one| one == row), "{file}: {verdict} by {rows:?}");
     }
-    assert_eq!(verdict_of(&found, 20), ("unknown".to_owned(), vec!["executable-unknown".to_owned()]));
+    assert_eq!(verdict_of(&found, other), ("unknown".to_owned(), vec!["executable-unknown".to_owned()]));
     let mut problems = String::new();
     for problem in found["problems"].as_array().unwrap() {
         writeln!(problems, "{problem}").unwrap();
     }
-    assert!(problems.contains("process 30 cannot be looked at"), "{problems}");
+    assert!(problems.contains(&format!("process {torn} cannot be looked at")), "{problems}");
     assert_eq!(problems.lines().count(), 1, "{problems}");
 }
