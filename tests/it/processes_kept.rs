@@ -123,6 +123,20 @@ fn a_server_of_a_cli_that_tells_it_no_session_is_known_by_its_process_group() {
 }
 
 #[test]
+fn a_record_stays_while_somebody_is_in_its_processs_group() {
+    let scene = Processes::new();
+    let claude = scene.start("claude").held();
+    scene.record_of(LIVE, claude);
+    // Started after the last sign of life: that it is the session's is not certain, and without the record never would be.
+    let left = scene.start("mcp-server-x").in_session().below(claude);
+    scene.kill_parent(claude, &[left]);
+    let record = |status| scene.json(&["scan", "--at", &in_an_hour()], status)["records"][0].clone();
+    assert_eq!(record(0)["fate"], "kept");
+    scene.kill(left);
+    assert_eq!(record(1)["fate"], "left over");
+}
+
+#[test]
 fn a_record_of_another_machine_of_this_name_is_not_gone_by() {
     let scene = Processes::new();
     let id = "0123456789abcdef0123456789abcdef";
