@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let is_of_hook = processes::arguments::is_of_hook(&arguments);
     match run_line(arguments) {
-        ExitStatus::Usage if is_of_hook => ExitStatus::Failed,
+        ExitStatus::Usage | ExitStatus::Locked if is_of_hook => ExitStatus::Failed,
         status => status,
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::table::Table;
 use crate::filesystem::proc::Stat;
@@ -134,11 +134,18 @@ impl Groups {
         Scope::Closed
     }
 
-    fn pids_of(&self, group: &str) -> Result<Vec<u32>, String> {
+    fn pids_of(&self, group: &str) -> Result<FxHashSet<u32>, String> {
         let mut why = String::new();
         // One hierarchy; systemd's own of several; both at once.
         for hierarchy in ["", "systemd", "unified"] {
             let folder = self.root.join("sys/fs/cgroup").join(hierarchy).join(group.trim_start_matches('/'));
+            // Those below are not on its own list.
+            let has_more = |entry: std::io::Result<fs_err::DirEntry>| {
+                entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            };
+            if fs_err::read_dir(&folder).is_ok_and(|mut entries| entries.any(has_more)) {
+                return Err(format!("{} is divided further", folder.display()));
+            }
             // Its size is not known before it is read.
             match read_regular(&folder.join("cgroup.procs"), LONGEST) {
                 Ok(text) => {

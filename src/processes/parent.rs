@@ -176,7 +176,9 @@ impl<'a> Adopters<'a> {
 
     /// A login's shell has a `-` before its name (login(1), sshd(8)).
     fn is_login_shell(&self, process: &Stat) -> bool {
-        *self.logins.borrow_mut().entry(process.pid).or_insert_with(|| self.is_started_as_login_shell(process))
+        // Most are not: their arguments need not be read.
+        process.name.as_bytes().ends_with(b"sh")
+            && *self.logins.borrow_mut().entry(process.pid).or_insert_with(|| self.is_started_as_login_shell(process))
     }
 
     fn is_started_as_login_shell(&self, process: &Stat) -> bool {

@@ -137,6 +137,67 @@ fn a_record_stays_while_somebody_is_in_its_processs_group() {
 }
 
 #[test]
+fn a_helper_of_nobody_known_may_be_that_of_a_cli_at_work_in_the_same_login() {
+    let scene = closing_login();
+    let left = scene.start("mcp-server-x").variable("CLAUDECODE", "1").in_group(LOGIN).orphaned();
+    let claude = scene.start("claude").in_group(LOGIN).orphaned();
+    assert_verdict(&scan(&scene), left, "orphaned", "session");
+    vendor_record_in(&scene.sessions(), claude, start_ticks(claude));
+    let found = scan(&scene);
+    assert_verdict(&found, left, "unknown", "session");
+    assert!(text_of(&found, left, "session").contains("a CLI in it is at work"), "{found:#}");
+}
+
+#[test]
+fn a_cli_below_an_orphan_is_asked_for_wherever_it_keeps_its_records() {
+    let scene = scene();
+    let shell = server(&scene).orphaned();
+    let home = scene.path("other-home");
+    let claude = scene
+        .start("claude")
+        .variable("HOME", scene.world.home().to_str().unwrap())
+        .variable("CLAUDE_CONFIG_DIR", home.to_str().unwrap())
+        .below(shell);
+    assert_verdict(&scan(&scene), shell, "orphaned", "owner");
+    vendor_record_in(&home.join("sessions"), claude, start_ticks(claude));
+    assert_alone(&scene, shell, "owned", "shelters");
+}
+
+#[test]
+fn a_helper_of_two_sessions_of_which_one_is_not_known_is_left_alone() {
+    let scene = scene();
+    let left = server(&scene).variable("CODEX_THREAD_ID", LIVE).orphaned();
+    let found = scan(&scene);
+    assert_verdict(&found, left, "unknown", "owner");
+    assert!(text_of(&found, left, "owner").contains("of which nothing is known"), "{found:#}");
+}
+
+#[test]
+fn a_server_of_a_running_cli_that_tells_it_no_session_is_that_clis() {
+    let scene = Processes::new();
+    let claude = scene.start("claude").held();
+    scene.record_of(LIVE, claude);
+    let left = scene.start("mcp-server-x").in_session().left_by(claude);
+    scene.declare_adopter(left);
+    assert_verdict(&scan(&scene), left, "owned", "owner");
+}
+
+#[test]
+fn a_session_that_two_clis_have_open_is_not_over_with_one_of_them() {
+    let scene = Processes::new();
+    let (first, second) = (held_claude(&scene), held_claude(&scene));
+    scene.record_of(LIVE, second);
+    for claude in [first, second] {
+        vendor_record_in(&scene.sessions(), claude, start_ticks(claude));
+    }
+    let left = scene.start("mcp-server-x").of(LIVE).orphaned();
+    wait_old(&[left]);
+    let input = told(LIVE, "SessionEnd", &json!({"reason": "other"}));
+    scene.run_in(second, &scene.command(&["end"]), &input).ends_with(0);
+    assert!(scene.runs(left));
+}
+
+#[test]
 fn a_record_of_another_machine_of_this_name_is_not_gone_by() {
     let scene = Processes::new();
     let id = "0123456789abcdef0123456789abcdef";

@@ -126,15 +126,23 @@ impl Run {
         let _cleaning = Lock::take(&path, context.lock(program)).map_err(RecordsError::Locked)?;
         let scene = look.scene(false, None);
         let mut applied = seen(end_orphans(&self.plan, &scene, settings.max, settings.grace))?;
-        if self.plan.records.iter().any(RecordItem::goes) {
-            let held = look.records.lock(&look.records_lock(), context.lock(program))?;
-            seen(remove_records(&self.plan, &scene, &held, &mut applied))?;
+        // What was ended is told, whatever becomes of the records.
+        if let Err(error) = self.remove_records(look, program, &mut applied) {
+            applied.problems.push(format!("the records of sessions that are over stay: {error:#}"));
         }
         if settings.notify {
             notice::show(context, &applied);
         }
         self.applied = Some(applied);
         Ok(())
+    }
+
+    fn remove_records(&self, look: &Look<'_>, program: &str, applied: &mut Applied) -> Result<()> {
+        if !self.plan.records.iter().any(RecordItem::goes) {
+            return Ok(());
+        }
+        let held = look.records.lock(&look.records_lock(), look.context.lock(program))?;
+        seen(remove_records(&self.plan, &look.scene(false, None), &held, applied))
     }
 
     /// Whether something was or would be done.

@@ -52,6 +52,8 @@ struct Told {
     working_dir: Option<String>,
     transcript_path: Option<String>,
     reason: Option<String>,
+    /// Nobody but the environment says which session it is.
+    is_inherited: bool,
 }
 
 impl Told {
@@ -63,6 +65,7 @@ impl Told {
         };
         let variables = || context.catalogue.iter().flat_map(|row| &row.provider.processes.session_variables);
         let of_environment = || variables().find_map(|name| context.environment.get(name)?.to_str()).map(str::to_owned);
+        let is_told = arguments.session.is_some() || input.as_ref().is_some_and(|input| input.session_id.is_some());
         let id = match (&arguments.session, input.as_ref().and_then(|input| input.session_id.clone())) {
             (Some(text), _) => RecordId::new(text)?,
             (None, Some(id)) => id,
@@ -75,7 +78,13 @@ impl Told {
         };
         let folder = arguments.cwd.as_ref().map(|folder| folder.to_string_lossy().into_owned());
         let input = input.unwrap_or_default();
-        Ok(Self { id, working_dir: folder.or(input.cwd), transcript_path: input.transcript_path, reason: input.reason })
+        Ok(Self {
+            id,
+            working_dir: folder.or(input.cwd),
+            transcript_path: input.transcript_path,
+            reason: input.reason,
+            is_inherited: !is_told,
+        })
     }
 }
 
@@ -161,6 +170,8 @@ fn heartbeat(look: &Look<'_>, told: &Told, caller: &Caller, command: &'static st
         Beat::Written => "lives",
         Beat::Recent => "lives; its last sign of life is recent, and stays",
         Beat::Completed => "has ended, and stays so",
+        // What was only inherited is the outer CLI's session.
+        Beat::AnotherProcess if told.is_inherited => "is another process's; nothing was noted",
         Beat::Missing | Beat::AnotherProcess => {
             note(look, told, caller, &held)?;
             "lives, and is registered now"
@@ -176,8 +187,14 @@ fn end(look: &Look<'_>, told: &Told, caller: &Caller) -> Result<ExitStatus> {
     let held = hold(look)?;
     let sign = Sign { id: &told.id, process: caller.process.as_ref(), now: look.context.now };
     let runs = |record: &Record| {
-        let start = record.pid.and_then(|pid| look.proc.start_ticks(pid).ok().flatten());
-        start.is_some() && record.process.as_ref().is_none_or(|mark| start == Some(mark.start_ticks))
+        let is_here = record.hostname.is_none() || record.hostname == look.here.host;
+        match record.pid.map(|pid| look.proc.start_ticks(pid)) {
+            // That of another machine, or one that cannot be looked at, may run.
+            _ if !is_here => true,
+            Some(Err(_)) => true,
+            Some(Ok(Some(start))) => record.process.as_ref().is_none_or(|mark| start == mark.start_ticks),
+            Some(Ok(None)) | None => false,
+        }
     };
     let ended = held.end(&sign, told.reason.as_deref(), &runs)?;
     drop(held);

@@ -206,7 +206,12 @@ fn tree_end(tree: &TreeEnd) -> Value {
 }
 
 fn removal(removal: &RecordEnd) -> Value {
-    json!({"session_id": removal.session, "removed": removal.is_gone(), "error": removal.result.as_ref().err()})
+    let error = match &removal.result {
+        Err(why) => Some(why.as_str()),
+        Ok(Removal::Changed) => Some("it changed meanwhile"),
+        Ok(Removal::Gone | Removal::FolderStays(_)) => None,
+    };
+    json!({"session_id": removal.session, "removed": removal.is_gone(), "error": error})
 }
 
 impl Serialize for CleanView<'_> {

@@ -117,7 +117,15 @@ pub(crate) fn end_orphans(shown: &Plan, scene: &Scene<'_>, max: usize, grace: Du
     let mut sent = 0;
     for item in shown.orphans() {
         if looked.elapsed() > FRESH {
-            (fresh, looked) = (Plan::make(scene)?, Instant::now());
+            match Plan::make(scene) {
+                Ok(plan) => (fresh, looked) = (plan, Instant::now()),
+                // Those before were ended, and are told; nobody is ended by an old look.
+                Err(error) => {
+                    let outcome = Outcome::Refused(format!("it cannot be looked at again: {error}"));
+                    applied.ends.push(TreeEnd { item: item.clone(), outcome });
+                    continue;
+                }
+            }
         }
         let is_same = |other: &&Item| {
             other.process.pid == item.process.pid && other.process.start_ticks == item.process.start_ticks

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::candidates::{Candidate, Programs};
-use super::sessions::{by_id, by_leader, owner_of, tracked};
+use super::sessions::{by_id, by_leader, heartbeat_of, owner_of, tracked};
 use super::survey::{Scene, Survey};
 use crate::filesystem::proc::{Stat, terminal_name};
-use crate::policy::orphan::{Facts, Group, Owner, Relation, Session};
+use crate::policy::orphan::{Facts, Group, Heartbeat, Owner, Relation, Scope, Session};
 use crate::processes::group::{Company, Groups};
 use crate::processes::parent::Adopters;
 use crate::processes::records::{Record, Time};
@@ -75,10 +75,20 @@ impl<'i> Inspector<'i> {
         let proc = self.scene.proc;
         let executable = gone(proc.executable(process.pid))?;
         let groups = gone(proc.control_groups(process.pid))?;
-        let group = groups.as_ref().map(|groups| self.group_of(process, groups)).map_err(Clone::clone);
+        let mut group = groups.as_ref().map(|groups| self.group_of(process, groups)).map_err(Clone::clone);
         let environment = gone(proc.environment(process.pid))?;
         let (session, sessions) = self.session_of(candidate, &environment);
         let provider = self.provider_of(candidate, &environment);
+        let is_helper = candidate.likeness.is_some_and(|likeness| likeness.part == Part::Helper);
+        if let (Ok(Group::Scope { state, .. }), Ok(groups)) = (&mut group, &groups)
+            && *state == Scope::Closed
+            && is_helper
+            && session.is_none()
+            && self.has_live_cli(groups)
+        {
+            // It may be that one's.
+            *state = Scope::Unknown("a CLI in it is at work".to_owned());
+        }
         let facts = Facts {
             relation: self.relation(process),
             other_user: gone(proc.users(process.pid))?
@@ -108,6 +118,18 @@ impl<'i> Inspector<'i> {
         } else {
             (self.session == Some(process.session)).then_some(Relation::Session)
         }
+    }
+
+    /// Whether a CLI is in these control groups that is at work by its own files, or by a sign of life of its session.
+    fn has_live_cli(&self, groups: &str) -> bool {
+        let beats = |place: usize| match heartbeat_of(&self.survey.records[place], self.scene) {
+            Heartbeat::Ago(ago) => ago <= self.scene.settings.stale,
+            Heartbeat::Unknown(_) => true,
+        };
+        let named = self.survey.named.iter().filter(|(_, named)| named.standing == Standing::Live);
+        let tracked = self.tracked.iter().filter(|(_, place)| beats(**place)).map(|(pid, _)| *pid);
+        let mut alive = named.map(|(_, named)| named.pid).chain(tracked);
+        alive.any(|pid| matches!(self.scene.proc.control_groups(pid), Ok(Some(its)) if its == groups))
     }
 
     /// Nothing when the process is gone.
@@ -181,8 +203,15 @@ impl<'i> Inspector<'i> {
         let names = self.scene.catalogue.iter().flat_map(|row| &row.provider.processes.session_variables);
         ids.extend(names.filter_map(|name| variable(environment, name)));
         // All of those that started it must be over: what a CLI started inside another one's session is both's.
-        let sessions = ids[own..].iter().filter_map(|id| by_id(id, self.scene, self.survey));
-        let session = sessions.max_by_key(|session| match &session.owner {
+        let known: Vec<Session> = ids[own..].iter().filter_map(|id| by_id(id, self.scene, self.survey)).collect();
+        let told: FxHashSet<&String> = ids[own..].iter().collect();
+        let other = || {
+            let owner = Owner::Unknown("it is of another session, too, of which nothing is known".to_owned());
+            known.first().map(|one| Session { owner, ..one.clone() })
+        };
+        let other =
+            if told.len() > known.iter().map(|one| &one.id).collect::<FxHashSet<_>>().len() { other() } else { None };
+        let session = known.into_iter().chain(other).max_by_key(|session| match &session.owner {
             Owner::Runs(_) => 3,
             Owner::Unknown(_) => 2,
             Owner::Itself | Owner::Ends(_) => 1,

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustc_hash::FxHashSet;
+
 use super::candidates::{Candidate, Programs, nominate};
 use super::facts::{Inspected, Inspector};
 use super::plan::{Current, Item, Plan, Process, RecordItem, Zombies};
@@ -25,7 +27,11 @@ impl Plan {
         let adopters = Adopters::new(&survey.table, scene.proc, scene.here.user, &scene.settings.subreapers);
         let (candidates, problems) = nominate(scene, &survey, &programs, &|pid| adopters.has(pid));
         let inspector = Inspector::new(scene, &survey, &programs, &adopters);
-        let planner = Planner { scene, survey: &survey, limits: limits(scene) };
+        let running = || survey.table.iter().filter(|process| process.runs());
+        let leaders =
+            running().flat_map(|process| [process.group, process.session].map(|leader| (leader, process.pid)));
+        let leaders = leaders.filter(|(leader, pid)| leader != pid).map(|(leader, _)| leader).collect();
+        let planner = Planner { scene, survey: &survey, limits: limits(scene), leaders };
         let mut plan = Self { current: planner.current(&programs, &inspector), ..Self::default() };
         plan.processes = candidates.iter().filter_map(|candidate| planner.item(candidate, &inspector)).collect();
         plan.processes.sort_by_key(|item| (item.judgement.verdict, item.process.start_ticks, item.process.pid));
@@ -45,6 +51,8 @@ struct Planner<'p> {
     scene: &'p Scene<'p>,
     survey: &'p Survey,
     limits: Limits,
+    /// Who leads a process group or a terminal session with others in it.
+    leaders: FxHashSet<u32>,
 }
 
 impl Planner<'_> {
@@ -146,6 +154,9 @@ impl Planner<'_> {
     /// the record nobody could tell whose they are.
     fn led_by(&self, record: &Record, known: &[&Item]) -> usize {
         let Some((pid, mark)) = record.pid.zip(record.process.as_ref()) else { return 0 };
+        if !self.leaders.contains(&pid) || self.scene.here.boot_id.as_ref() != Some(&mark.boot_id) {
+            return 0;
+        }
         let is_known = |process: &Stat| known.iter().any(|item| item.all().any(|one| one.pid == process.pid));
         let is_led = |process: &&Stat| {
             process.runs()

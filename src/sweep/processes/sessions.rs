@@ -6,7 +6,7 @@ use super::survey::{Scene, Survey, ago};
 use crate::filesystem::proc::{Proc, Stat};
 use crate::policy::orphan::{Heartbeat, Owner, Session};
 use crate::processes::records::{Record, Source, Time};
-use crate::providers::live::Standing;
+use crate::providers::live::{NamedProcess, Standing};
 
 /// How exactly the kernel tells when the machine started.
 const START_TOLERANCE: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
@@ -56,7 +56,7 @@ fn owner_without_mark(record: &Record, pid: u32, scene: &Scene<'_>, runs: bool) 
     let (Some(written), Ok(Some(started))) = (record.start_time.at(), scene.proc.start_time(pid)) else {
         return Owner::Unknown(format!("process {pid} runs, and its record does not say since when it should"));
     };
-    if started > written + START_TOLERANCE {
+    if started.signed_duration_since(written) > START_TOLERANCE {
         return Owner::Reused(pid);
     }
     Owner::Unknown(format!("process {pid} runs, and its record does not tell it from others of this number"))
@@ -115,18 +115,20 @@ pub(super) fn by_id(id: &str, scene: &Scene<'_>, survey: &Survey) -> Option<Sess
     if let Some(record) = survey.record(id) {
         let session = tracked(record, owner_of(record, scene, survey), scene);
         // A session that goes on in another process, a daemon's worker for one, is told by the CLI itself.
-        return Some(match vendor_owner(id, survey) {
-            Some(owner @ Owner::Runs(pid)) if record.pid != Some(pid) => Session { owner, ..session },
+        let itself = matches!(session.owner, Owner::Runs(_) | Owner::Ends(_)).then_some(record.pid).flatten();
+        return Some(match vendor_owner(id, itself, survey) {
+            Some(owner @ Owner::Runs(_)) => Session { owner, ..session },
             Some(owner @ Owner::Unknown(_)) if is_over(&session.owner) => Session { owner, ..session },
             _ => session,
         });
     }
-    let owner = vendor_owner(id, survey)?;
+    let owner = vendor_owner(id, None, survey)?;
     Some(Session { id: id.to_owned(), owner, heartbeat: None, is_completed: false })
 }
 
-/// The session whose CLI led the process group or the terminal session of a process, and is gone. The kernel gives a number
-/// to nobody else as long as it leads somebody, and both lived when the CLI gave its last sign of life.
+/// The session whose CLI leads or led the process group or the terminal session of a process. The kernel gives a number to
+/// nobody else as long as it leads somebody. That the CLI is gone counts only where both lived when it gave its last sign of
+/// life.
 pub(super) fn by_leader(process: &Stat, scene: &Scene<'_>, survey: &Survey) -> Option<Session> {
     let leads = |record: &&Record| record.pid.is_some_and(|pid| pid == process.session || pid == process.group);
     let age = scene.here.age(process.start_ticks)?;
@@ -135,7 +137,12 @@ pub(super) fn by_leader(process: &Stat, scene: &Scene<'_>, survey: &Survey) -> O
         let is_of_this_boot = scene.here.boot_id.as_ref() == Some(&mark.boot_id);
         let owner = owner_of(record, scene, survey);
         let lived = matches!(heartbeat_of(record, scene), Heartbeat::Ago(ago) if ago <= age);
-        (is_of_this_boot && lived && matches!(owner, Owner::Gone(_))).then(|| tracked(record, owner, scene))
+        let counts = match owner {
+            Owner::Gone(_) => lived,
+            Owner::Runs(_) | Owner::Unknown(_) => true,
+            Owner::Itself | Owner::Ends(_) | Owner::Reused(_) => false,
+        };
+        (is_of_this_boot && counts).then(|| tracked(record, owner, scene))
     })
 }
 
@@ -143,9 +150,11 @@ const fn is_over(owner: &Owner) -> bool {
     matches!(owner, Owner::Gone(_) | Owner::Reused(_) | Owner::Ends(_))
 }
 
-/// What became of a session's process by the vendors' files.
-fn vendor_owner(id: &str, survey: &Survey) -> Option<Owner> {
-    let of_session = survey.named.iter().filter(|(_, named)| named.session.as_deref() == Some(id));
+/// What became of a session's process by the vendors' files; of another one than `known`, whose record runs.
+fn vendor_owner(id: &str, known: Option<u32>, survey: &Survey) -> Option<Owner> {
+    let is_of_session =
+        |named: &NamedProcess| named.session.as_deref() == Some(id) && known.is_none_or(|known| known != named.pid);
+    let of_session = survey.named.iter().filter(|(_, named)| is_of_session(named));
     let owners = of_session.map(|(_, named)| match &named.standing {
         Standing::Live => Owner::Runs(named.pid),
         Standing::Gone => Owner::Gone(named.pid),

@@ -1,9 +1,10 @@
 //! What an orphan started ends with it, unless that must not be ended: then the orphan stays, too.
 
+use super::candidates::Candidate;
 use super::facts::{Inspector, gone};
 use super::sessions::heartbeat_of;
 use crate::filesystem::proc::{Stat, terminal_name};
-use crate::policy::orphan::{Group, Heartbeat};
+use crate::policy::orphan::{Group, Heartbeat, Vendor};
 use crate::providers::live::{NamedProcess, Standing};
 
 impl Inspector<'_> {
@@ -27,6 +28,9 @@ impl Inspector<'_> {
         if self.adopters.is_guardian(process) {
             return Some("people may come back to what it holds".to_owned());
         }
+        if let Some(why) = self.vendor_below(process) {
+            return Some(why);
+        }
         match self.look_below(process) {
             // Gone by now.
             None => None,
@@ -47,6 +51,18 @@ impl Inspector<'_> {
             };
             fresh.then(|| format!("it runs the session {}", record.session_id.as_str()))
         })
+    }
+
+    /// What a CLI's own files, wherever it keeps them, say of one below an orphan.
+    fn vendor_below(&self, process: &Stat) -> Option<String> {
+        let likeness = self.programs.is_cli(process).then(|| self.programs.likeness(process)).flatten()?;
+        let environment = gone(self.scene.proc.environment(process.pid))?;
+        let candidate = Candidate { process, likeness: Some(likeness) };
+        match self.vendor(&candidate, Some(likeness.provider), &environment) {
+            Vendor::Silent => None,
+            Vendor::Live(why) | Vendor::Unknown(why) => Some(why),
+            Vendor::Worker { daemon } => Some(format!("it is a worker of the CLI's daemon, process {daemon}")),
+        }
     }
 
     /// What in /proc keeps a process below an orphan from being ended.

@@ -1,11 +1,13 @@
 //! What the vendors' own files, and its open files, say of one process.
 
+use std::path::PathBuf;
+
 use super::candidates::{Candidate, Likeness};
 use super::facts::{Environs, Inspector};
 use crate::config::{Dirs, Environment};
 use crate::policy::orphan::Vendor;
 use crate::providers::live::{NamedProcess, NamedProcesses, Role, Standing};
-use crate::providers::row::{LiveRule, Part};
+use crate::providers::row::{Home, LiveRule, Part};
 
 impl Inspector<'_> {
     /// What the vendors' own files say of a process.
@@ -32,7 +34,7 @@ impl Inspector<'_> {
                 }
             }
         }
-        match self.open_transcript(candidate) {
+        match self.open_transcript(candidate, environment) {
             Some(Ok(open)) => return Vendor::Live(open),
             Some(Err(why)) => doubt = Some(why),
             None => {}
@@ -56,30 +58,27 @@ impl Inspector<'_> {
         let Some(likeness) = candidate.likeness.filter(is_cli) else { return (Vec::new(), None) };
         let row = self.scene.catalogue.at(likeness.provider);
         let home = row.provider.live_home.as_ref().unwrap_or(&row.provider.home);
-        let text = |variable: &Vec<u8>| {
-            let (name, value) = std::str::from_utf8(variable).ok()?.split_once('=')?;
-            Some((name.to_owned(), value.to_owned()))
-        };
-        let own: Environment = environment.as_deref().unwrap_or_default().iter().filter_map(text).collect();
-        let home = Dirs::find(&own).map(|dirs| dirs.provider_home(home, &own));
-        let Some(home) = home.ok().filter(|home| *home != row.live_home) else { return (Vec::new(), None) };
+        let home = home_by(home, environment).filter(|home| *home != row.live_home);
+        let Some(home) = home else { return (Vec::new(), None) };
         let found = NamedProcesses::gather(&row.provider, &home, self.scene.proc);
         let named = found.processes.into_iter().map(|named| (likeness.provider, named));
         (named.collect(), found.errors.into_iter().next())
     }
 
     /// The transcript that a CLI holds open, where its provider's do.
-    fn open_transcript(&self, candidate: &Candidate<'_>) -> Option<Result<String, String>> {
+    fn open_transcript(&self, candidate: &Candidate<'_>, environment: &Environs) -> Option<Result<String, String>> {
         let likeness = candidate.likeness.filter(|likeness| likeness.part == Part::Cli)?;
         let row = self.scene.catalogue.at(likeness.provider);
         if !row.provider.live.contains(&LiveRule::OpenTranscript) {
             return None;
         }
-        let home = row.home.canonicalize().unwrap_or_else(|_| row.home.clone());
+        let homes = [Some(row.home.clone()), home_by(&row.provider.home, environment)];
+        let real = |home: PathBuf| home.canonicalize().unwrap_or(home);
+        let homes: Vec<PathBuf> = homes.into_iter().flatten().map(real).collect();
         let mut found = None;
         let looked = self.scene.proc.open_files(candidate.process.pid, |file| {
             let path = file.path();
-            if path.starts_with(&home)
+            if homes.iter().any(|home| path.starts_with(home))
                 && path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json")
             {
                 found = Some(format!("it has a session open: {}", path.display()));
@@ -90,4 +89,14 @@ impl Inspector<'_> {
             Ok(_) => found.map(Ok),
         }
     }
+}
+
+/// Where a process with this environment has a home; nothing where it does not say.
+fn home_by(home: &Home, environment: &Environs) -> Option<PathBuf> {
+    let text = |variable: &Vec<u8>| {
+        let (name, value) = std::str::from_utf8(variable).ok()?.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let own: Environment = environment.as_deref().unwrap_or_default().iter().filter_map(text).collect();
+    Some(Dirs::find(&own).ok()?.provider_home(home, &own))
 }
