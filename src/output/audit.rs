@@ -13,6 +13,7 @@ use super::processes::CleanView;
 use super::prune::PruneView;
 use super::registry::CleanupView;
 use super::style::{Style, Tone};
+use super::sweep::write_areas;
 use crate::policy::timestamp::Timestamp;
 use crate::providers::inventory::Inventory;
 
@@ -108,15 +109,7 @@ impl View for AuditView<'_> {
                 prune.text(out, style, verbose)?;
             }
         }
-        if let Some(registry) = self.registry {
-            writeln!(out)?;
-            registry.brief(out, style, verbose)?;
-        }
-        if let Some(processes) = self.processes {
-            writeln!(out)?;
-            processes.brief(out, style, verbose)?;
-        }
-        Ok(())
+        write_areas(out, style, verbose, self.registry, self.processes)
     }
 }
 

@@ -44,16 +44,27 @@ impl View for SweepView<'_> {
             (None, Some(_)) => writeln!(out, " was not swept")?,
             (None, None) => writeln!(out, " is not there: nothing to do")?,
         }
-        if let Some(registry) = self.registry {
-            writeln!(out)?;
-            registry.brief(out, style, verbose)?;
-        }
-        if let Some(processes) = self.processes {
-            writeln!(out)?;
-            processes.brief(out, style, verbose)?;
-        }
-        Ok(())
+        write_areas(out, style, verbose, self.registry, self.processes)
     }
+}
+
+/// The areas beside the map, each in brief and after an empty line; one that is not enabled has none.
+pub(super) fn write_areas(
+    out: &mut dyn Write,
+    style: Style,
+    verbose: u8,
+    registry: Option<&CleanupView<'_>>,
+    processes: Option<&CleanView<'_>>,
+) -> io::Result<()> {
+    if let Some(registry) = registry {
+        writeln!(out)?;
+        registry.brief(out, style, verbose)?;
+    }
+    if let Some(processes) = processes {
+        writeln!(out)?;
+        processes.brief(out, style, verbose)?;
+    }
+    Ok(())
 }
 
 impl Serialize for SweepView<'_> {

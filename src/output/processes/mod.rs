@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::ser::SerializeStruct;
 use serde_json::{Value, json};
 
 use super::age::Age;
@@ -274,6 +275,16 @@ fn summary(plan: &Plan) -> Value {
 fn zombies(plan: &Plan) -> Vec<Value> {
     let one = |zombies: &crate::sweep::processes::plan::Zombies| json!({"verdict": Verdict::Gone.name(), "pids": zombies.pids, "name": zombies.name, "parent": zombies.parent, "parent_name": zombies.parent_name});
     plan.zombies.iter().map(one).collect()
+}
+
+/// The five fields in which a scan and a report tell what was found.
+fn serialize_found<D: SerializeStruct>(document: &mut D, plan: &Plan, shown_at: Shown<'_>) -> Result<(), D::Error> {
+    let processes = plan.processes.iter().map(|found| item(found, shown_at));
+    document.serialize_field("processes", &processes.collect::<Vec<_>>())?;
+    document.serialize_field("records", &plan.records.iter().map(record).collect::<Vec<_>>())?;
+    document.serialize_field("zombies", &zombies(plan))?;
+    document.serialize_field("summary", &summary(plan))?;
+    document.serialize_field("problems", &plan.problems)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::json;
 
 use super::{
-    Shown, after_orphans, command_line::shown, count, item, kind, record, started, summary, tone, tone_of_fate,
-    with_tilde, write_counts, write_problems, write_zombies, zombies,
+    Shown, after_orphans, command_line::shown, count, kind, serialize_found, started, tone, tone_of_fate, with_tilde,
+    write_counts, write_problems, write_zombies,
 };
 use crate::config::Dirs;
 use crate::output::View;
@@ -159,13 +159,7 @@ impl Serialize for ReportView<'_> {
         document.serialize_field("folder", &self.path(self.folder))?;
         let current = current.map(|one| json!({"pid": one.pid, "provider": one.provider, "session_id": one.session}));
         document.serialize_field("current", &current)?;
-        let shown = Shown { dirs: self.dirs, full: self.full, now: self.now };
-        let processes = plan.processes.iter().map(|found| item(found, shown));
-        document.serialize_field("processes", &processes.collect::<Vec<_>>())?;
-        document.serialize_field("records", &plan.records.iter().map(record).collect::<Vec<_>>())?;
-        document.serialize_field("zombies", &zombies(plan))?;
-        document.serialize_field("summary", &summary(plan))?;
-        document.serialize_field("problems", &plan.problems)?;
+        serialize_found(&mut document, plan, Shown { dirs: self.dirs, full: self.full, now: self.now })?;
         document.end()
     }
 }

@@ -5,9 +5,7 @@ use std::io::{self, Write};
 use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-use super::{
-    Shown, item, record, summary, write_counts, write_item, write_problems, write_record, write_zombies, zombies,
-};
+use super::{Shown, serialize_found, write_counts, write_item, write_problems, write_record, write_zombies};
 use crate::config::Dirs;
 use crate::output::View;
 use crate::output::style::{Style, Tone};
@@ -53,13 +51,7 @@ impl Serialize for ScanView<'_> {
         // The two that process-janitor's scan has.
         document.serialize_field("orphaned_count", &plan.orphaned_count())?;
         document.serialize_field("orphaned_sessions", &plan.orphaned_sessions())?;
-        let shown = Shown { dirs: self.dirs, full: false, now: self.now };
-        let processes = plan.processes.iter().map(|found| item(found, shown));
-        document.serialize_field("processes", &processes.collect::<Vec<_>>())?;
-        document.serialize_field("records", &plan.records.iter().map(record).collect::<Vec<_>>())?;
-        document.serialize_field("zombies", &zombies(plan))?;
-        document.serialize_field("summary", &summary(plan))?;
-        document.serialize_field("problems", &plan.problems)?;
+        serialize_found(&mut document, plan, Shown { dirs: self.dirs, full: false, now: self.now })?;
         document.end()
     }
 }
