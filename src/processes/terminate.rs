@@ -17,6 +17,9 @@ use crate::filesystem::proc::Proc;
 /// How long a process gets to be gone after SIGKILL: it may be waiting for a disk.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
+/// How long a process that has given up its program already gets to be gone by itself.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// A process as it was when it was decided about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -132,8 +135,10 @@ impl<'t> Held<'t> {
     /// Whether the process still runs; an error where it is not who it was.
     fn verify(&self, proc: &Proc) -> Result<bool, String> {
         let looked = self.look(proc);
+        // A process that ends gives up its program, then its control group, and only then has it ended.
+        let is_ending = looked.is_err() && matches!(proc.executable(self.target.pid), Ok(None));
         // Whatever was read was another process's if this one has ended.
-        if self.has_ended() {
+        if wait(&self.fd, if is_ending { ENDING } else { Duration::ZERO }) {
             return Ok(false);
         }
         looked
@@ -160,10 +165,6 @@ impl<'t> Held<'t> {
             return Err("it was moved to another control group meanwhile".to_owned());
         }
         Ok(true)
-    }
-
-    fn has_ended(&self) -> bool {
-        wait(&self.fd, Duration::ZERO)
     }
 
     fn signal(&self, signal: Signal) -> Result<(), End> {

@@ -46,6 +46,16 @@ impl Ours {
     fn runs(&self) -> bool {
         Proc::default().start_ticks(self.0.id()).unwrap().is_some()
     }
+
+    /// Kills it, up to where it has ended but for its parent, this test, noticing.
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        let deadline = Instant::now() + GRACE;
+        while self.runs() {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+    }
 }
 
 impl Drop for Ours {
@@ -92,7 +102,7 @@ fn who_is_not_who_it_was_is_left_alone_with_its_whole_tree() {
 fn who_has_ended_is_no_matter() {
     let mut gone = Ours::sleeping();
     let target = gone.target();
-    gone.0.kill().unwrap();
+    gone.kill();
     let other = Ours::sleeping();
     // A zombie at first, then nothing.
     let first = end(&[target.clone(), other.target()], GRACE);
@@ -131,15 +141,30 @@ fn a_number_is_looked_up_in_the_real_proc_too() {
 fn what_was_read_of_a_number_says_nothing_of_who_has_ended() {
     let mut gone = Ours::sleeping();
     let target = gone.target();
-    gone.0.kill().unwrap();
     // Its parent has not noticed, so that its number can still be opened.
+    gone.kill();
     let (_root, proc) = other_proc(target.pid);
-    let deadline = Instant::now() + GRACE;
-    while gone.runs() {
-        assert!(Instant::now() < deadline);
-        std::thread::yield_now();
-    }
     assert_eq!(end_tree(&proc, &[target], GRACE), [End::Before]);
+}
+
+#[test]
+fn who_is_ending_has_ended_and_is_not_taken_for_another_program() {
+    // It has given up its program, as a process does first when it ends, and is gone a moment later.
+    let ending = Ours::saying("echo ready; exec sleep 0.3");
+    let staying = Ours::sleeping();
+    let ends = [ending.target(), staying.target()].map(|target| {
+        let (root, proc) = other_proc(target.pid);
+        fs_err::remove_file(root.path().join(format!("{}/exe", target.pid))).unwrap();
+        let real = PathBuf::from(format!("/proc/{}", target.pid));
+        for name in ["stat", "status", "cgroup"] {
+            let content = fs_err::read(real.join(name)).unwrap();
+            fs_err::write(root.path().join(format!("{}/{name}", target.pid)), content).unwrap();
+        }
+        end_tree(&proc, &[target], GRACE)
+    });
+    assert_eq!(ends[0], [End::Before]);
+    assert!(matches!(&ends[1][..], [End::Refused(why)] if why.contains("another program")), "{ends:?}");
+    assert!(staying.runs());
 }
 
 #[test]
