@@ -63,14 +63,13 @@ impl Table {
         std::iter::successors(self.get(pid), parent).skip(1).take(MOST_ANCESTORS)
     }
 
-    /// All that a process started, directly or not, with how far below it each is; who is deepest comes first.
-    pub(crate) fn descendants(&self, pid: u32) -> Vec<(&Stat, usize)> {
-        let mut found: Vec<(&Stat, usize)> = self.children(pid).map(|child| (child, 1)).collect();
+    /// All that a process started, directly or not; who is deepest comes first.
+    pub(crate) fn descendants(&self, pid: u32) -> Vec<&Stat> {
+        let mut found: Vec<&Stat> = self.children(pid).collect();
         let mut next = 0;
         // No process is met twice in a tree; a table that was made up may be none.
         while next < found.len() && found.len() <= self.processes.len() {
-            let (process, depth) = found[next];
-            found.extend(self.children(process.pid).map(|child| (child, depth + 1)));
+            found.extend(self.children(found[next].pid));
             next += 1;
         }
         found.reverse();
@@ -106,10 +105,9 @@ mod tests {
         assert_eq!(pids(table.children(1)), [7, 20]);
         assert_eq!(table.children(6).count(), 0);
         assert_eq!(table.ancestors(6).map(|process| process.pid).collect::<Vec<_>>(), [50, 3, 20, 1]);
-        let descendants: Vec<(u32, usize)> =
-            table.descendants(20).iter().map(|(process, depth)| (process.pid, *depth)).collect();
-        assert_eq!(descendants[..2], [(6, 3), (50, 2)]);
-        assert_eq!(pids(table.descendants(20).into_iter().map(|(process, _)| process)), [3, 4, 6, 50]);
+        let descendants: Vec<u32> = table.descendants(20).iter().map(|process| process.pid).collect();
+        assert_eq!(descendants[..2], [6, 50]);
+        assert_eq!(pids(table.descendants(20).into_iter()), [3, 4, 6, 50]);
         assert_eq!(table.get(5), None);
     }
 

@@ -121,7 +121,6 @@ pub(crate) enum Part {
     Helper,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for the commands that look at processes"))]
 impl ProcessRules {
     /// What tells a process by its command line: the first pattern that matches does. Helpers are described more closely:
     /// `codex mcp-server` is a server, though its program is the CLI.
@@ -133,11 +132,6 @@ impl ProcessRules {
     /// Every variable that shows that the CLI started a process.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.session_variables.iter().chain(&self.marks).map(String::as_str)
-    }
-
-    /// Whether a process of this short name can be one of them; where not, its command line need not be read.
-    pub(crate) fn may_match_comm(&self, comm: &[u8]) -> bool {
-        self.cli.iter().chain(&self.helpers).any(|pattern| pattern.may_match_comm(comm))
     }
 }
 

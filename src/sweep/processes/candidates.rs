@@ -44,9 +44,15 @@ impl<'p> Programs<'p> {
         Self { proc, patterns, known: RefCell::default(), names: RefCell::default() }
     }
 
+    /// What a process looks like that is a CLI itself.
+    pub(super) fn cli(&self, process: &Stat) -> Option<Likeness> {
+        let likeness = self.may_be_cli(process).then(|| self.likeness(process)).flatten()?;
+        (likeness.part == Part::Cli).then_some(likeness)
+    }
+
     /// Whether a process is a CLI itself.
     pub(super) fn is_cli(&self, process: &Stat) -> bool {
-        self.may_be_cli(process) && self.likeness(process).is_some_and(|likeness| likeness.part == Part::Cli)
+        self.cli(process).is_some()
     }
 
     /// Whether a process of this name may be a CLI: where not, its command line need not be read.
@@ -90,6 +96,13 @@ impl<'p> Programs<'p> {
 pub(super) struct Candidate<'s> {
     pub(super) process: &'s Stat,
     pub(super) likeness: Option<Likeness>,
+}
+
+impl Candidate<'_> {
+    /// Whether it looks like this part of a CLI.
+    pub(super) fn is(&self, part: Part) -> bool {
+        self.likeness.is_some_and(|likeness| likeness.part == part)
+    }
 }
 
 /// The processes that a record names, this user's CLIs, and what looks like a CLI's helper and was adopted.

@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::candidates::{Candidate, Programs};
-use super::sessions::{by_id, by_leader, heartbeat_of, owner_of, tracked};
+use super::sessions::{may_be_alive, owner_of};
 use super::survey::{Scene, Survey};
 use crate::filesystem::proc::{Stat, terminal_name};
-use crate::policy::orphan::{Facts, Group, Heartbeat, Owner, Relation, Scope, Session};
+use crate::policy::orphan::{Facts, Group, Owner, Relation, Scope};
 use crate::processes::group::{Company, Groups};
 use crate::processes::parent::Adopters;
 use crate::processes::records::{Record, Time};
-use crate::providers::live::{NamedProcess, Standing};
+use crate::providers::live::Standing;
 use crate::providers::row::Part;
 
 /// The environment that a process was started with, or why it cannot be read.
@@ -79,10 +79,9 @@ impl<'i> Inspector<'i> {
         let environment = gone(proc.environment(process.pid))?;
         let (session, sessions) = self.session_of(candidate, &environment);
         let provider = self.provider_of(candidate, &environment);
-        let is_helper = candidate.likeness.is_some_and(|likeness| likeness.part == Part::Helper);
         if let (Ok(Group::Scope { state, .. }), Ok(groups)) = (&mut group, &groups)
             && *state == Scope::Closed
-            && is_helper
+            && candidate.is(Part::Helper)
             && session.is_none()
             && self.has_live_cli(groups)
         {
@@ -122,10 +121,7 @@ impl<'i> Inspector<'i> {
 
     /// Whether a CLI is in these control groups that is at work by its own files, or by a sign of life of its session.
     fn has_live_cli(&self, groups: &str) -> bool {
-        let beats = |place: usize| match heartbeat_of(&self.survey.records[place], self.scene) {
-            Heartbeat::Ago(ago) => ago <= self.scene.settings.stale,
-            Heartbeat::Unknown(_) => true,
-        };
+        let beats = |place: usize| may_be_alive(&self.survey.records[place], self.scene);
         let named = self.survey.named.iter().filter(|(_, named)| named.standing == Standing::Live);
         let tracked = self.tracked.iter().filter(|(_, place)| beats(**place)).map(|(pid, _)| *pid);
         let mut alive = named.map(|(_, named)| named.pid).chain(tracked);
@@ -155,13 +151,12 @@ impl<'i> Inspector<'i> {
 
     /// Whether something shows that a CLI started a process, or it is one.
     fn is_of_cli(&self, candidate: &Candidate<'_>, environment: &Environs) -> bool {
-        let is_cli = candidate.likeness.is_some_and(|likeness| likeness.part == Part::Cli);
         let has_mark = || {
             let environment = environment.as_ref().ok()?;
             let mut marks = self.scene.catalogue.iter().flat_map(|row| &row.provider.processes.marks);
             marks.find(|mark| variable(environment, mark).is_some())
         };
-        is_cli || self.tracked.contains_key(&candidate.process.pid) || has_mark().is_some()
+        candidate.is(Part::Cli) || self.tracked.contains_key(&candidate.process.pid) || has_mark().is_some()
     }
 
     /// Several CLIs start the same helpers: whose one is shows its environment.
@@ -176,58 +171,6 @@ impl<'i> Inspector<'i> {
             Part::Cli => Some(likeness.provider),
             Part::Helper => (0..self.scene.catalogue.len()).find(started).or(Some(likeness.provider)),
         }
-    }
-
-    /// The session of a process that decides: that of which it is the CLI, else those of the CLIs that started it. All their
-    /// ids besides, also where nothing is known of them.
-    fn session_of(&self, candidate: &Candidate<'_>, environment: &Environs) -> (Option<Session>, Vec<String>) {
-        let process = candidate.process;
-        if let Some(place) = self.tracked.get(&process.pid) {
-            let session = tracked(&self.survey.records[*place], Owner::Itself, self.scene);
-            let id = session.id.clone();
-            return (Some(session), vec![id]);
-        }
-        let mut ids: Vec<String> = Vec::new();
-        let is_own = |named: &NamedProcess| named.pid == process.pid && named.standing == Standing::Live;
-        ids.extend(
-            self.survey.named.iter().filter(|(_, named)| is_own(named)).filter_map(|(_, named)| named.session.clone()),
-        );
-        let own = ids.len();
-        let environment = match environment {
-            Ok(environment) => environment,
-            Err(why) => {
-                let owner = Owner::Unknown(format!("its environment cannot be read: {why}"));
-                return (Some(Session { id: String::new(), owner, heartbeat: None, is_completed: false }), ids);
-            }
-        };
-        let names = self.scene.catalogue.iter().flat_map(|row| &row.provider.processes.session_variables);
-        ids.extend(names.filter_map(|name| variable(environment, name)));
-        // All of those that started it must be over: what a CLI started inside another one's session is both's.
-        let known: Vec<Session> = ids[own..].iter().filter_map(|id| by_id(id, self.scene, self.survey)).collect();
-        let told: FxHashSet<&String> = ids[own..].iter().collect();
-        let other = || {
-            let owner = Owner::Unknown("it is of another session, too, of which nothing is known".to_owned());
-            known.first().map(|one| Session { owner, ..one.clone() })
-        };
-        let other =
-            if told.len() > known.iter().map(|one| &one.id).collect::<FxHashSet<_>>().len() { other() } else { None };
-        let session = known.into_iter().chain(other).max_by_key(|session| match &session.owner {
-            Owner::Runs(_) => 3,
-            Owner::Unknown(_) => 2,
-            Owner::Itself | Owner::Ends(_) => 1,
-            Owner::Gone(_) | Owner::Reused(_) => 0,
-        });
-        let session =
-            session.or_else(|| if ids.is_empty() { by_leader(process, self.scene, self.survey) } else { None });
-        // That the session is over in which a CLI was started says nothing of its own.
-        let is_cli = candidate.likeness.is_some_and(|likeness| likeness.part == Part::Cli);
-        let session = session.filter(|session| !is_cli || matches!(session.owner, Owner::Runs(_) | Owner::Unknown(_)));
-        if let Some(session) = session.as_ref().filter(|_| own == 0) {
-            ids.insert(0, session.id.clone());
-        }
-        let mut seen = FxHashSet::default();
-        ids.retain(|id| seen.insert(id.clone()));
-        (session, ids)
     }
 }
 
@@ -258,7 +201,7 @@ pub(super) fn gone<T>(read: io::Result<Option<T>>) -> Option<Result<T, String>> 
 }
 
 /// A variable's value, where it is a text.
-fn variable(environment: &[Vec<u8>], name: &str) -> Option<String> {
+pub(super) fn variable(environment: &[Vec<u8>], name: &str) -> Option<String> {
     let value = environment.iter().find_map(|text| text.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
     String::from_utf8(value.to_vec()).ok().filter(|value| !value.is_empty())
 }

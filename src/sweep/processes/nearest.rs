@@ -16,6 +16,5 @@ pub(crate) fn nearest_cli(proc: &Proc, catalogue: &Catalogue, pid: u32) -> Optio
 }
 
 fn provider_of(process: &Stat, programs: &Programs<'_>, catalogue: &Catalogue) -> Option<String> {
-    let likeness = programs.is_cli(process).then(|| programs.likeness(process)).flatten()?;
-    Some(catalogue.at(likeness.provider).provider.name.clone())
+    Some(catalogue.at(programs.cli(process)?.provider).provider.name.clone())
 }

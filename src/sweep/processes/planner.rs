@@ -62,7 +62,7 @@ impl Planner<'_> {
         let judgement = self.judge(candidate.process, facts.clone(), inspector);
         let is_orphan = judgement.verdict == Verdict::Orphaned;
         let below = self.survey.table.descendants(candidate.process.pid);
-        let below = below.into_iter().filter(|(process, _)| process.runs());
+        let below = below.into_iter().filter(|process| process.runs());
         let mut process = self.process(candidate.process, is_orphan, judgement.verdict != Verdict::Owned);
         process.executable = executable;
         process.groups = groups;
@@ -70,12 +70,12 @@ impl Planner<'_> {
         Some(Item {
             process,
             provider,
-            is_cli: candidate.likeness.is_some_and(|likeness| likeness.part == Part::Cli),
+            is_cli: candidate.is(Part::Cli),
             heartbeat: facts.session.and_then(|session| session.heartbeat),
             sessions,
             judgement,
             below: below
-                .map(|(process, _)| self.process(process, is_orphan, is_orphan))
+                .map(|process| self.process(process, is_orphan, is_orphan))
                 .filter(|below| !below.is_gone)
                 .collect(),
         })
@@ -196,8 +196,7 @@ impl Planner<'_> {
     /// The nearest CLI that this run was started by.
     fn current(&self, programs: &Programs<'_>, inspector: &Inspector<'_>) -> Option<Current> {
         let mut ancestors = self.survey.table.ancestors(self.scene.here.pid);
-        let process = ancestors.find(|ancestor| programs.is_cli(ancestor))?;
-        let likeness = programs.likeness(process)?;
+        let (process, likeness) = ancestors.find_map(|ancestor| Some((ancestor, programs.cli(ancestor)?)))?;
         let session = inspector
             .inspect(&Candidate { process, likeness: Some(likeness) })
             .and_then(|found| found.sessions.into_iter().next());

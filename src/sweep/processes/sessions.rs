@@ -2,14 +2,78 @@
 
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
+
+use super::candidates::Candidate;
+use super::facts::{Environs, Inspector, variable};
 use super::survey::{Scene, Survey, ago};
 use crate::filesystem::proc::{Proc, Stat};
 use crate::policy::orphan::{Heartbeat, Owner, Session};
 use crate::processes::records::{Record, Source, Time};
 use crate::providers::live::{NamedProcess, Standing};
+use crate::providers::row::Part;
 
 /// How exactly the kernel tells when the machine started.
 const START_TOLERANCE: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+
+impl Inspector<'_> {
+    /// The session of a process that decides: that of which it is the CLI, else those of the CLIs that started it. All their
+    /// ids besides, also where nothing is known of them.
+    pub(super) fn session_of(
+        &self,
+        candidate: &Candidate<'_>,
+        environment: &Environs,
+    ) -> (Option<Session>, Vec<String>) {
+        let process = candidate.process;
+        if let Some(place) = self.tracked.get(&process.pid) {
+            let session = tracked(&self.survey.records[*place], Owner::Itself, self.scene);
+            let id = session.id.clone();
+            return (Some(session), vec![id]);
+        }
+        let is_own = |named: &NamedProcess| named.pid == process.pid && named.standing == Standing::Live;
+        let of_vendors = self.survey.named.iter().filter(|(_, named)| is_own(named));
+        let own: Vec<String> = of_vendors.filter_map(|(_, named)| named.session.clone()).collect();
+        let environment = match environment {
+            Ok(environment) => environment,
+            Err(why) => {
+                let owner = Owner::Unknown(format!("its environment cannot be read: {why}"));
+                return (Some(Session { id: String::new(), owner, heartbeat: None, is_completed: false }), own);
+            }
+        };
+        let names = self.scene.catalogue.iter().flat_map(|row| &row.provider.processes.session_variables);
+        let started_in: Vec<String> = names.filter_map(|name| variable(environment, name)).collect();
+        let session = if own.is_empty() && started_in.is_empty() {
+            by_leader(process, self.scene, self.survey)
+        } else {
+            deciding(&started_in, self.scene, self.survey)
+        };
+        // That the session is over in which a CLI was started says nothing of its own.
+        let session = session
+            .filter(|session| !candidate.is(Part::Cli) || matches!(session.owner, Owner::Runs(_) | Owner::Unknown(_)));
+        let first = session.as_ref().filter(|_| own.is_empty()).map(|session| session.id.clone());
+        let mut ids: Vec<String> = first.into_iter().chain(own).chain(started_in).collect();
+        let mut seen = FxHashSet::default();
+        ids.retain(|id| seen.insert(id.clone()));
+        (session, ids)
+    }
+}
+
+/// Of the sessions in which something was started the one that decides. What a CLI started inside another one's session is
+/// both's: all of them must be over.
+fn deciding(ids: &[String], scene: &Scene<'_>, survey: &Survey) -> Option<Session> {
+    let looked: Vec<Option<Session>> = ids.iter().map(|id| by_id(id, scene, survey)).collect();
+    let first = looked.iter().flatten().next()?;
+    let doubt = looked.contains(&None).then(|| {
+        let owner = Owner::Unknown("it is of another session, too, of which nothing is known".to_owned());
+        Session { owner, ..first.clone() }
+    });
+    looked.into_iter().flatten().chain(doubt).max_by_key(|session| match &session.owner {
+        Owner::Runs(_) => 3,
+        Owner::Unknown(_) => 2,
+        Owner::Itself | Owner::Ends(_) => 1,
+        Owner::Gone(_) | Owner::Reused(_) => 0,
+    })
+}
 
 /// What became of the process that a record names.
 pub(super) fn owner_of(record: &Record, scene: &Scene<'_>, survey: &Survey) -> Owner {
@@ -78,7 +142,15 @@ pub(super) fn heartbeat_of(record: &Record, scene: &Scene<'_>) -> Heartbeat {
     }
 }
 
-/// How long ago a session began, and how long ago it said that it ended.
+/// Whether the last sign of life of a tracked session is recent, or cannot be told.
+pub(super) fn may_be_alive(record: &Record, scene: &Scene<'_>) -> bool {
+    match heartbeat_of(record, scene) {
+        Heartbeat::Ago(ago) => ago <= scene.settings.stale,
+        Heartbeat::Unknown(_) => true,
+    }
+}
+
+/// How long ago a session began.
 pub(super) fn age_of(record: &Record, scene: &Scene<'_>) -> Option<Duration> {
     record.start_time.at().and_then(|time| ago(time, scene.now).ok())
 }

@@ -2,25 +2,22 @@
 
 use super::candidates::Candidate;
 use super::facts::{Inspector, gone};
-use super::sessions::heartbeat_of;
+use super::sessions::may_be_alive;
 use crate::filesystem::proc::{Stat, terminal_name};
-use crate::policy::orphan::{Group, Heartbeat, Vendor};
+use crate::policy::orphan::{Group, Vendor};
 use crate::providers::live::{NamedProcess, Standing};
 
 impl Inspector<'_> {
     /// Who among the processes below must not be ended with an orphan, and why.
     pub(super) fn sheltered(&self, process: &Stat) -> Option<(u32, String)> {
         let below = self.survey.table.descendants(process.pid);
-        below.into_iter().filter(|(below, _)| below.runs()).find_map(|(below, _)| {
-            let why = self.why_sheltered(below)?;
-            Some((below.pid, why))
-        })
+        let mut running = below.into_iter().filter(|below| below.runs());
+        running.find_map(|below| Some((below.pid, self.why_sheltered(below)?)))
     }
 
     fn why_sheltered(&self, process: &Stat) -> Option<String> {
-        match self.relation(process) {
-            None => {}
-            Some(_) => return Some("it belongs to this run".to_owned()),
+        if self.relation(process).is_some() {
+            return Some("it belongs to this run".to_owned());
         }
         if process.terminal != 0 {
             return Some(format!("it is at {}, which is open", terminal_name(process.terminal)));
@@ -45,17 +42,13 @@ impl Inspector<'_> {
         })
         .or_else(|| {
             let record = &self.survey.records[*self.tracked.get(&process.pid)?];
-            let fresh = match heartbeat_of(record, self.scene) {
-                Heartbeat::Ago(ago) => ago <= self.scene.settings.stale,
-                Heartbeat::Unknown(_) => true,
-            };
-            fresh.then(|| format!("it runs the session {}", record.session_id.as_str()))
+            may_be_alive(record, self.scene).then(|| format!("it runs the session {}", record.session_id.as_str()))
         })
     }
 
     /// What a CLI's own files, wherever it keeps them, say of one below an orphan.
     fn vendor_below(&self, process: &Stat) -> Option<String> {
-        let likeness = self.programs.is_cli(process).then(|| self.programs.likeness(process)).flatten()?;
+        let likeness = self.programs.cli(process)?;
         let environment = gone(self.scene.proc.environment(process.pid))?;
         let candidate = Candidate { process, likeness: Some(likeness) };
         match self.vendor(&candidate, Some(likeness.provider), &environment) {

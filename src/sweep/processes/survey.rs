@@ -1,7 +1,7 @@
 //! What one run looks at: all of it is read once, and nothing is written.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -146,7 +146,7 @@ pub(super) fn ago(time: DateTime<Utc>, now: DateTime<Utc>) -> Result<Duration, S
 }
 
 /// The folder of the janitor's records: as set, else `sessions` in the home of Claude Code.
-pub(crate) fn sessions_folder(settings: &ProcessesSettings, catalogue: &Catalogue, home: &Path) -> std::path::PathBuf {
+pub(crate) fn sessions_folder(settings: &ProcessesSettings, catalogue: &Catalogue, home: &Path) -> PathBuf {
     let claude = || catalogue.named("claude").map(|place| catalogue.at(place).home.as_path());
     settings.sessions.clone().unwrap_or_else(|| claude().unwrap_or(&home.join(".claude")).join("sessions"))
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::candidates::{Candidate, Likeness};
+use super::candidates::Candidate;
 use super::facts::{Environs, Inspector};
 use crate::config::{Dirs, Environment};
 use crate::policy::orphan::Vendor;
@@ -54,8 +54,7 @@ impl Inspector<'_> {
         candidate: &Candidate<'_>,
         environment: &Environs,
     ) -> (Vec<(usize, NamedProcess)>, Option<String>) {
-        let is_cli = |likeness: &Likeness| likeness.part == Part::Cli;
-        let Some(likeness) = candidate.likeness.filter(is_cli) else { return (Vec::new(), None) };
+        let Some(likeness) = candidate.likeness.filter(|_| candidate.is(Part::Cli)) else { return (Vec::new(), None) };
         let row = self.scene.catalogue.at(likeness.provider);
         let home = row.provider.live_home.as_ref().unwrap_or(&row.provider.home);
         let home = home_by(home, environment).filter(|home| *home != row.live_home);
@@ -67,7 +66,7 @@ impl Inspector<'_> {
 
     /// The transcript that a CLI holds open, where its provider's do.
     fn open_transcript(&self, candidate: &Candidate<'_>, environment: &Environs) -> Option<Result<String, String>> {
-        let likeness = candidate.likeness.filter(|likeness| likeness.part == Part::Cli)?;
+        let likeness = candidate.likeness.filter(|_| candidate.is(Part::Cli))?;
         let row = self.scene.catalogue.at(likeness.provider);
         if !row.provider.live.contains(&LiveRule::OpenTranscript) {
             return None;
