@@ -4,15 +4,15 @@
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, unlinkat};
 use rustix::io::Errno;
 
 use super::remove::remove_unchanged;
 use super::temporary::discard_leftovers_in;
-use super::walk::{FileStamp, file_stamp};
+use super::walk::{FileStamp, file_stamp, open_real_folder};
 
 /// What became of a folder that was to be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,8 @@ pub(crate) fn remove_folder(
     (key, stamp): (&CStr, Option<FileStamp>),
     files: &[&CStr],
 ) -> io::Result<FolderRemoval> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = match openat(parent, name, flags, Mode::empty()) {
-        Ok(folder) => folder,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(FolderRemoval::Changed),
-        Err(error) => return Err(error.into()),
-    };
-    let at = std::os::fd::AsFd::as_fd(&folder);
+    let Some(folder) = open_real_folder(parent, name)? else { return Ok(FolderRemoval::Changed) };
+    let at = folder.as_fd();
     let is_unchanged = || match (file_stamp(at, key), stamp) {
         (Ok(now), Some(seen)) => Ok(now == Some(seen)),
         (Ok(_), None) | (Err(Errno::NOENT), Some(_)) => Ok(false),
@@ -74,13 +69,8 @@ pub(crate) fn remove_folder(
 /// Removes what killed runs left under the name of the key file in a folder that never got one, and then the folder, if it is
 /// empty; says whether it is gone. A folder in which no run left anything is not ours.
 pub(crate) fn remove_unfinished_folder(parent: BorrowedFd<'_>, name: &CStr, key: &CStr) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = match openat(parent, name, flags, Mode::empty()) {
-        Ok(folder) => folder,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    if file_stamp(std::os::fd::AsFd::as_fd(&folder), key) != Err(Errno::NOENT) {
+    let Some(folder) = open_real_folder(parent, name)? else { return Ok(false) };
+    if file_stamp(folder.as_fd(), key) != Err(Errno::NOENT) {
         return Ok(false);
     }
     if discard_leftovers_in(&folder, &[OsStr::from_bytes(key.to_bytes())])? == 0 {
@@ -93,7 +83,7 @@ pub(crate) fn remove_unfinished_folder(parent: BorrowedFd<'_>, name: &CStr, key:
     }
 }
 
-fn names_in(folder: impl std::os::fd::AsFd) -> io::Result<Vec<OsString>> {
+fn names_in(folder: impl AsFd) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
@@ -107,8 +97,6 @@ fn names_in(folder: impl std::os::fd::AsFd) -> io::Result<Vec<OsString>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd as _;
-
     use super::super::walk::{file_stamp, open_folder, open_folder_path};
     use super::*;
 

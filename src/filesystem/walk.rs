@@ -88,6 +88,16 @@ pub(crate) fn open_folder(at: BorrowedFd<'_>, path: impl rustix::path::Arg) -> R
     rustix::fs::openat(at, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
+/// Opens a folder for listing; nothing where there is none of that name. A link is none.
+pub(crate) fn open_real_folder(at: BorrowedFd<'_>, path: impl rustix::path::Arg) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(at, path, flags, Mode::empty()) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens a folder by its whole path.
 pub(crate) fn open_folder_path(path: &std::path::Path) -> Result<OwnedFd> {
     open_folder(CWD.as_fd(), path)

@@ -7,14 +7,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, open, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
 use super::Records;
 use super::id::RecordId;
 use super::record::{Record, Source, Time};
 use super::registry_file::Entries;
-use crate::filesystem::walk::{Lister, file_stamp, open_folder_path, read_file};
+use crate::filesystem::walk::{Lister, file_stamp, open_folder_path, open_real_folder, read_file};
 
 pub(super) const METADATA: &CStr = c"metadata.json";
 /// What else belongs to a record: the number of the process that beats for the original.
@@ -155,12 +155,7 @@ impl Records {
 /// Whether a folder without metadata.json is a record's all the same: an empty one, or one with a file of a record. One that
 /// holds others' files alone is what was left of a record that was removed.
 fn is_record_folder(path: &Path) -> rustix::io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = match open(path, flags, Mode::empty()) {
-        Ok(folder) => folder,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
-        Err(error) => return Err(error),
-    };
+    let Some(folder) = open_real_folder(CWD, path)? else { return Ok(false) };
     let (mut is_empty, mut is_records) = (true, false);
     Lister::new().list(folder.as_fd(), |name, _| {
         is_empty = false;
