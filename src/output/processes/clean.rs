@@ -6,16 +6,15 @@ use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::{Value, json};
 
-use super::{
-    Shown, count, item, record, summary, write_counts, write_item, write_problems, write_record, write_zombies,
-};
+use super::Shown;
+use super::document::{item, record, summary};
+use super::lines::{count, write_plan, write_problems};
 use crate::config::Dirs;
 use crate::output::View;
 use crate::output::bytes::Bytes;
 use crate::output::escape::Escaped;
 use crate::output::style::{Style, Tone};
 use crate::policy::orphan::Verdict;
-use crate::policy::session_record::Fate;
 use crate::policy::timestamp::Timestamp;
 use crate::processes::records::Removal;
 use crate::processes::terminate::End;
@@ -68,16 +67,7 @@ impl CleanView<'_> {
     }
 
     fn planned(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
-        for item in self.plan.processes.iter().filter(|item| verbose > 0 || item.judgement.verdict < Verdict::Owned) {
-            let verb = if item.judgement.verdict == Verdict::Orphaned { "end" } else { item.judgement.verdict.name() };
-            write_item(out, style, item, self.dirs, verb)?;
-        }
-        for item in self.plan.records.iter().filter(|item| verbose > 0 || item.goes() || item.fate != Fate::Kept) {
-            write_record(out, style, item)?;
-        }
-        write_zombies(out, style, self.plan)?;
-        write_problems(out, style, &self.plan.problems)?;
-        write_counts(out, self.plan)
+        write_plan(out, style, verbose, (self.plan, self.dirs), "end")
     }
 
     fn done(&self, out: &mut dyn Write, style: Style, applied: &Applied) -> io::Result<()> {

@@ -7,10 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::json;
 
-use super::{
-    Shown, after_orphans, command_line::shown, count, kind, serialize_found, started, tone, tone_of_fate, with_tilde,
-    write_counts, write_problems, write_zombies,
-};
+use super::document::serialize_found;
+use super::lines::{after_orphans, count, kind, tone, tone_of_fate, write_counts, write_problems, write_zombies};
+use super::{Shown, started};
 use crate::config::Dirs;
 use crate::output::View;
 use crate::output::age::Age;
@@ -20,7 +19,7 @@ use crate::output::style::{Style, Tone};
 use crate::policy::duration::format_age;
 use crate::policy::orphan::{Heartbeat, Verdict};
 use crate::policy::timestamp::Timestamp;
-use crate::sweep::processes::plan::{Item, Plan, Process, RecordItem};
+use crate::sweep::processes::plan::{Item, Plan, RecordItem};
 
 /// Every session and every process of the CLIs.
 pub(crate) struct ReportView<'v> {
@@ -34,18 +33,20 @@ pub(crate) struct ReportView<'v> {
 }
 
 impl ReportView<'_> {
-    fn path(&self, path: &Path) -> String {
-        if self.full { path.display().to_string() } else { self.dirs.shorten(path) }
-    }
-
-    fn text(&self, text: &str) -> String {
-        if self.full { text.to_owned() } else { with_tilde(text, self.dirs) }
+    fn shown(&self) -> Shown<'_> {
+        Shown { dirs: self.dirs, full: self.full, now: self.now }
     }
 
     fn write_process(&self, out: &mut dyn Write, style: Style, found: &Item) -> io::Result<()> {
         let Item { process, judgement, .. } = found;
         let verdict = style.paint(tone(judgement.verdict), format!("{:<9}", judgement.verdict.name()));
-        writeln!(out, "{verdict} {:>7}  {}  {}", process.pid, Escaped(&kind(found)), self.line(process))?;
+        writeln!(
+            out,
+            "{verdict} {:>7}  {}  {}",
+            process.pid,
+            Escaped(&kind(found)),
+            self.shown().command_line(process)
+        )?;
         let started = started(process, self.now).map_or_else(|| "-".to_owned(), |time| Timestamp(time).to_string());
         writeln!(
             out,
@@ -58,7 +59,7 @@ impl ReportView<'_> {
         let parent = process.parent_name.as_deref().unwrap_or("not seen");
         writeln!(out, "  parent    {} ({}), {}", process.parent, Escaped(parent), Escaped(terminal))?;
         if let Some(folder) = &process.working_folder {
-            writeln!(out, "  works in  {}", Escaped(&self.path(folder)))?;
+            writeln!(out, "  works in  {}", Escaped(&self.shown().path(folder)))?;
         }
         if let Some(group) = process.groups.as_deref().and_then(one_group) {
             writeln!(out, "  cgroup    {}", Escaped(group))?;
@@ -68,7 +69,7 @@ impl ReportView<'_> {
             writeln!(out, "  session   {}{}", Escaped(session), Escaped(&beat))?;
         }
         for reason in &judgement.reasons {
-            writeln!(out, "  because   {}", Escaped(&self.text(&reason.text)))?;
+            writeln!(out, "  because   {}", Escaped(&self.shown().text(&reason.text)))?;
         }
         for below in found.below.iter().rev() {
             let age = Age(below.age.map(|age| age.as_secs()));
@@ -77,14 +78,10 @@ impl ReportView<'_> {
                 "  └ {:>7}  {age:>5}  {:>8}  {}",
                 below.pid,
                 Bytes(below.memory).to_string(),
-                self.line(below)
+                self.shown().command_line(below)
             )?;
         }
         Ok(())
-    }
-
-    fn line(&self, process: &Process) -> String {
-        shown(&process.arguments, &process.name, self.dirs, self.full)
     }
 }
 
@@ -129,7 +126,7 @@ impl View for ReportView<'_> {
         writeln!(out, "{}", heading("processes"))?;
         self.plan.processes.iter().try_for_each(|found| self.write_process(out, style, found))?;
         write_zombies(out, style, self.plan)?;
-        writeln!(out, "{} {}", heading("records"), Escaped(&self.path(self.folder)))?;
+        writeln!(out, "{} {}", heading("records"), Escaped(&self.shown().path(self.folder)))?;
         self.plan.records.iter().try_for_each(|found| write_record(out, style, found))?;
         write_problems(out, style, &self.plan.problems)?;
         write_counts(out, self.plan)?;
@@ -156,10 +153,10 @@ impl Serialize for ReportView<'_> {
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "processes report")?;
         document.serialize_field("now", &Timestamp(self.now))?;
-        document.serialize_field("folder", &self.path(self.folder))?;
+        document.serialize_field("folder", &self.shown().path(self.folder))?;
         let current = current.map(|one| json!({"pid": one.pid, "provider": one.provider, "session_id": one.session}));
         document.serialize_field("current", &current)?;
-        serialize_found(&mut document, plan, Shown { dirs: self.dirs, full: self.full, now: self.now })?;
+        serialize_found(&mut document, plan, self.shown())?;
         document.end()
     }
 }

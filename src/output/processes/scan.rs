@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-use super::{Shown, serialize_found, write_counts, write_item, write_problems, write_record, write_zombies};
+use super::Shown;
+use super::document::serialize_found;
+use super::lines::write_plan;
 use crate::config::Dirs;
 use crate::output::View;
 use crate::output::style::{Style, Tone};
 use crate::policy::orphan::Verdict;
-use crate::policy::session_record::Fate;
 use crate::policy::timestamp::Timestamp;
 use crate::sweep::processes::plan::Plan;
 
@@ -22,17 +23,8 @@ pub(crate) struct ScanView<'v> {
 }
 
 impl View for ScanView<'_> {
-    /// What was left behind, and what cannot be told; the rest with `-v`.
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
-        for item in self.plan.processes.iter().filter(|item| verbose > 0 || item.judgement.verdict < Verdict::Owned) {
-            write_item(out, style, item, self.dirs, item.judgement.verdict.name())?;
-        }
-        for item in self.plan.records.iter().filter(|item| verbose > 0 || item.goes() || item.fate != Fate::Kept) {
-            write_record(out, style, item)?;
-        }
-        write_zombies(out, style, self.plan)?;
-        write_problems(out, style, &self.plan.problems)?;
-        write_counts(out, self.plan)?;
+        write_plan(out, style, verbose, (self.plan, self.dirs), Verdict::Orphaned.name())?;
         if self.plan.has_work() {
             let text = "`session-sweep processes clean` shows what would be done about it";
             return writeln!(out, "{}", style.paint(Tone::Quiet, text));
