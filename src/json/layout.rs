@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use serde_json::Value;
+
 use super::edited::JSON_SPACE;
 
 /// The style of a text, for what is put into it.
@@ -62,6 +64,19 @@ impl<'t> Layout<'t> {
         self.text.find("\":").is_none_or(|colon| self.text[colon + 2..].starts_with([' ', '\n']))
     }
 
+    /// A member: key and value.
+    pub(crate) fn member(self, key: &str, value: &Value) -> String {
+        format!("{}{}", self.key(key), self.value(value))
+    }
+
+    /// A value, its texts as [`Self::quoted`] writes them.
+    pub(crate) fn value(self, value: &Value) -> String {
+        match value {
+            Value::String(text) => self.quoted(text),
+            other => other.to_string(),
+        }
+    }
+
     /// A key with its colon.
     pub(crate) fn key(self, key: &str) -> String {
         let colon = if self.spaced() { ": " } else { ":" };
@@ -70,7 +85,7 @@ impl<'t> Layout<'t> {
 
     /// `text` as a JSON string, in ASCII when the rest of the text is.
     pub(crate) fn quoted(self, text: &str) -> String {
-        let quoted = serde_json::Value::from(text).to_string();
+        let quoted = Value::from(text).to_string();
         if quoted.is_ascii() || !self.text.is_ascii() {
             return quoted;
         }

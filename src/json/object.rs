@@ -1,4 +1,4 @@
-//! One object as a text of its own, and changes of its members.
+//! One object, all of a text or a part of it, and changes of its members.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Edited, Layout, Members, Run, next_sibling};
 
-/// An object that is all of a text.
+/// An object in a text.
 #[derive(Debug)]
 pub(crate) struct Object<'t> {
     text: &'t str,
@@ -47,6 +47,12 @@ pub(crate) enum ObjectError {
     DuplicateKey(String),
 }
 
+impl ObjectError {
+    fn syntax(error: &serde_json::Error) -> Self {
+        Self::Syntax(error.to_string())
+    }
+}
+
 impl<'t> Object<'t> {
     /// Reads a text.
     ///
@@ -57,9 +63,15 @@ impl<'t> Object<'t> {
         if text.trim_ascii().is_empty() {
             return Err(ObjectError::Empty);
         }
-        let syntax = |error: serde_json::Error| ObjectError::Syntax(error.to_string());
-        let value: &RawValue = serde_json::from_str(text).map_err(syntax)?;
-        let raw = value.get();
+        let value: &RawValue = serde_json::from_str(text).map_err(|error| ObjectError::syntax(&error))?;
+        Self::part(text, value.get())
+    }
+
+    /// Reads `raw`, a value that is a part of `text`.
+    ///
+    /// # Errors
+    /// [`ObjectError`]: a key twice, or no object at all.
+    pub(crate) fn part(text: &'t str, raw: &'t str) -> Result<Self, ObjectError> {
         let what = match raw.as_bytes().first() {
             Some(b'{') => None,
             Some(b'[') => Some("a list"),
@@ -70,7 +82,7 @@ impl<'t> Object<'t> {
             return Err(ObjectError::NotAnObject(what));
         }
         let whole = span(text, raw);
-        let Members(found) = serde_json::from_str(raw).map_err(syntax)?;
+        let Members(found) = serde_json::from_str(raw).map_err(|error| ObjectError::syntax(&error))?;
         let mut seen: FxHashSet<Cow<'_, str>> = FxHashSet::default();
         let mut position = whole.start + 1;
         let mut members = Vec::with_capacity(found.len());
@@ -87,6 +99,16 @@ impl<'t> Object<'t> {
         Ok(Self { text, members, whole })
     }
 
+    /// Its members in order: key, and the value as it is written.
+    pub(crate) fn into_members(self) -> impl Iterator<Item = (Cow<'t, str>, &'t str)> {
+        self.members.into_iter().map(|member| (member.key, member.raw))
+    }
+
+    /// Where it stands in the text.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.whole.clone()
+    }
+
     /// The text of a member's value, as it is written.
     pub(crate) fn raw(&self, key: &str) -> Option<&'t str> {
         self.members.iter().find(|member| member.key == key).map(|member| member.raw)
@@ -100,6 +122,12 @@ impl<'t> Object<'t> {
     /// The text with these members changed; nothing where that would change nothing. A new one is put where one went, else at
     /// the end.
     pub(crate) fn changed(&self, changes: &[(&str, MemberChange)]) -> Option<Edited> {
+        let edits = self.edits(changes);
+        (!edits.is_empty()).then(|| Edited::splice(self.text.len(), edits))
+    }
+
+    /// The same as changes of the text, in the order of the text.
+    pub(crate) fn edits(&self, changes: &[(&str, MemberChange)]) -> Vec<(Range<usize>, String)> {
         let layout = Layout::of(self.text);
         let mut edits: Vec<(Range<usize>, String)> = Vec::new();
         let mut gone: Vec<usize> = Vec::new();
@@ -112,10 +140,10 @@ impl<'t> Object<'t> {
                 (Some(at), MemberChange::Set(value)) => {
                     let Member { raw, range, .. } = &self.members[at];
                     if serde_json::from_str::<Value>(raw).ok().as_ref() != Some(value) {
-                        edits.push((range.end - raw.len()..range.end, written(layout, value)));
+                        edits.push((range.end - raw.len()..range.end, layout.value(value)));
                     }
                 }
-                (None, MemberChange::Set(value)) => new.push(format!("{}{}", layout.key(key), written(layout, value))),
+                (None, MemberChange::Set(value)) => new.push(layout.member(key, value)),
             }
         }
         gone.sort_unstable();
@@ -136,14 +164,7 @@ impl<'t> Object<'t> {
             edits.push(layout.insertion(self.whole.clone(), &new));
         }
         edits.sort_by_key(|(range, _)| (range.start, range.end));
-        (!edits.is_empty()).then(|| Edited::splice(self.text.len(), edits))
-    }
-}
-
-fn written(layout: Layout<'_>, value: &Value) -> String {
-    match value {
-        Value::String(text) => layout.quoted(text),
-        other => other.to_string(),
+        edits
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use chrono::{DateTime, Local, SecondsFormat, Timelike as _, Utc};
 use serde::Serialize;
 
-use super::roster::{FieldChange, Roster, Session};
+use super::roster::{Roster, Session};
 use super::terminal::Anchor;
 use super::{Held, RegistryError};
 use crate::filesystem::{Created, create_unflushed, make_folder};
-use crate::json::Edited;
+use crate::json::{Edited, MemberChange};
 use crate::policy::session_number::SessionNumber;
 
 /// What the temporary files of heartbeats are found by.
@@ -32,14 +32,14 @@ impl Roster<'_> {
         let registered_at = new.now.to_rfc3339_opts(SecondsFormat::Secs, true);
         // In the original's order.
         let fields = [
-            ("session_id", FieldChange::Text(new.id)),
-            ("number", FieldChange::Number(new.number.get())),
-            ("role", FieldChange::Text(new.role)),
-            ("goal", FieldChange::Text(new.goal)),
-            ("status", FieldChange::Text("active")),
-            ("registered_at", FieldChange::Text(&registered_at)),
-            ("terminal", FieldChange::Text(new.terminal)),
-            ("marked_inactive_at", FieldChange::Gone),
+            ("session_id", set(new.id)),
+            ("number", set(new.number.get())),
+            ("role", set(new.role)),
+            ("goal", set(new.goal)),
+            ("status", set("active")),
+            ("registered_at", set(registered_at)),
+            ("terminal", set(new.terminal)),
+            ("marked_inactive_at", MemberChange::Gone),
         ];
         match self.find(new.number) {
             Some(_) => self.with_changes([(new.number, &fields[..])]),
@@ -50,7 +50,7 @@ impl Roster<'_> {
     /// The text with these sessions ended.
     pub(crate) fn ended(&self, numbers: &[SessionNumber], now: DateTime<Utc>) -> Edited {
         let marked_at = as_python_writes(now);
-        let fields = [("status", FieldChange::Text("inactive")), ("marked_inactive_at", FieldChange::Text(&marked_at))];
+        let fields = [("status", set("inactive")), ("marked_inactive_at", set(marked_at))];
         self.with_changes(numbers.iter().map(|number| (*number, &fields[..])))
     }
 
@@ -58,17 +58,21 @@ impl Roster<'_> {
     pub(crate) fn revived(&self, session: &Session<'_>, terminal: Option<&str>) -> Option<Edited> {
         let mut fields = Vec::new();
         if session.is_inactive() {
-            fields.push(("status", FieldChange::Text("active")));
+            fields.push(("status", set("active")));
         }
         // It stays behind where the original's scripts revive one.
         if session.is_inactive() || session.status().is_some_and(|status| status == "active") {
-            fields.extend(session.has("marked_inactive_at").then_some(("marked_inactive_at", FieldChange::Gone)));
+            fields.extend(session.has("marked_inactive_at").then_some(("marked_inactive_at", MemberChange::Gone)));
         }
         if let Some(terminal) = terminal.filter(|terminal| session.text("terminal").as_deref() != Some(terminal)) {
-            fields.push(("terminal", FieldChange::Text(terminal)));
+            fields.push(("terminal", set(terminal)));
         }
         (!fields.is_empty()).then(|| self.with_changes([(session.number, &fields[..])]))
     }
+}
+
+fn set(value: impl Into<serde_json::Value>) -> MemberChange {
+    MemberChange::Set(value.into())
 }
 
 /// `2025-11-17T07:12:18.404913Z`, without a fraction where that is exactly nothing.

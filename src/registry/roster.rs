@@ -7,10 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use rustc_hash::FxHashSet;
-use serde_json::value::RawValue;
-
-use crate::json::{Edited, Layout, Members, Run, leading_space, next_sibling};
+use crate::json::{Edited, Layout, MemberChange, Object, ObjectError, Text, leading_space};
 use crate::policy::session_number::SessionNumber;
 
 /// What a new registry is before anything is put into it.
@@ -31,50 +28,37 @@ pub(crate) struct Roster<'t> {
 #[derive(Debug)]
 pub(crate) struct Session<'t> {
     pub(crate) number: SessionNumber,
-    fields: Vec<Field<'t>>,
-    value: Range<usize>,
-}
-
-#[derive(Debug)]
-struct Field<'t> {
-    key: Cow<'t, str>,
-    raw: &'t str,
-    /// The whole `"key": value`.
-    member: Range<usize>,
-}
-
-/// A change of one field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum FieldChange<'c> {
-    Text(&'c str),
-    Number(u32),
-    Gone,
+    fields: Object<'t>,
 }
 
 /// Why a text is no registry.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RosterError {
-    #[error("not valid JSON: {0}")]
-    Syntax(String),
     #[error("it holds {0}, not an object of sessions")]
     NotAnObject(&'static str),
-    #[error("the key {0:?} stands there twice, and which one counts is up to the reader")]
-    DuplicateKey(String),
+    #[error(transparent)]
+    Object(ObjectError),
+}
+
+impl From<ObjectError> for RosterError {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::NotAnObject(what) => Self::NotAnObject(what),
+            other => Self::Object(other),
+        }
+    }
 }
 
 impl<'t> Session<'t> {
     /// The text of a field, where it is one.
     pub(crate) fn text(&self, key: &str) -> Option<Cow<'t, str>> {
-        let raw = self.field(key)?.raw;
-        raw.starts_with('"')
-            .then(|| serde_json::from_str::<crate::json::Text<'t>>(raw).ok())
-            .flatten()
-            .map(|text| text.0)
+        let raw = self.fields.raw(key).filter(|raw| raw.starts_with('"'))?;
+        serde_json::from_str::<Text<'t>>(raw).ok().map(|text| text.0)
     }
 
     /// Whether it has a field, with whatever value.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.field(key).is_some()
+        self.fields.raw(key).is_some()
     }
 
     /// Its id: the one in the registry, else `session-<number>`.
@@ -93,11 +77,7 @@ impl<'t> Session<'t> {
 
     /// The number that it says it has, where that is not its key.
     pub(crate) fn contradiction(&self) -> Option<&'t str> {
-        self.field("number").map(|field| field.raw).filter(|raw| *raw != self.number.to_string())
-    }
-
-    fn field(&self, key: &str) -> Option<&Field<'t>> {
-        self.fields.iter().find(|field| field.key == key)
+        self.fields.raw("number").filter(|raw| *raw != self.number.to_string())
     }
 }
 
@@ -107,21 +87,12 @@ impl<'t> Roster<'t> {
     /// # Errors
     /// [`RosterError`]: invalid JSON, a key twice in one object, or no object at all.
     pub(crate) fn parse(text: &'t str) -> Result<Self, RosterError> {
-        let value: &RawValue = serde_json::from_str(text).map_err(|error| RosterError::Syntax(error.to_string()))?;
-        let raw = value.get();
-        if !raw.starts_with('{') {
-            let what = match raw.as_bytes().first() {
-                Some(b'[') => "a list",
-                Some(b'"') => "a string",
-                _ => "a single value",
-            };
-            return Err(RosterError::NotAnObject(what));
-        }
-        let mut roster = Self { text, sessions: Vec::new(), not_understood: Vec::new(), top: span(text, raw) };
-        for Field { key, raw, member: _ } in members(text, raw)? {
+        let top = Object::parse(text.as_bytes())?;
+        let mut roster = Self { text, sessions: Vec::new(), not_understood: Vec::new(), top: top.range() };
+        for (key, raw) in top.into_members() {
             match key.parse() {
                 Ok(number) if raw.starts_with('{') => {
-                    roster.sessions.push(Session { number, fields: members(text, raw)?, value: span(text, raw) });
+                    roster.sessions.push(Session { number, fields: Object::part(text, raw)? });
                 }
                 _ => roster.not_understood.push(key),
             }
@@ -171,22 +142,22 @@ impl<'t> Roster<'t> {
     /// The text with these sessions' fields changed. A field that is not there is put at the end of its session.
     pub(super) fn with_changes<'c>(
         &self,
-        changes: impl IntoIterator<Item = (SessionNumber, &'c [(&'c str, FieldChange<'c>)])>,
+        changes: impl IntoIterator<Item = (SessionNumber, &'c [(&'c str, MemberChange)])>,
     ) -> Edited {
-        let mut edits: Vec<(Range<usize>, String)> = Vec::new();
-        for (number, changes) in changes {
-            if let Some(session) = self.find(number) {
-                edits.extend(self.edits_of(session, changes));
-            }
-        }
+        let edits_of = |(number, changes)| Some(self.find(number)?.fields.edits(changes));
+        let mut edits: Vec<(Range<usize>, String)> = changes.into_iter().filter_map(edits_of).flatten().collect();
         edits.sort_by_key(|(range, _)| range.start);
         Edited::splice(self.text.len(), edits)
     }
 
     /// The text with a new session at its end.
-    pub(super) fn with_new(&self, number: SessionNumber, fields: &[(&str, FieldChange<'_>)]) -> Edited {
-        let layout = self.layout();
-        let members: Vec<String> = fields.iter().filter_map(|(key, change)| self.member(key, change)).collect();
+    pub(super) fn with_new(&self, number: SessionNumber, fields: &[(&str, MemberChange)]) -> Edited {
+        let layout = Layout::of(self.text);
+        let written = |(key, change): &(&str, MemberChange)| match change {
+            MemberChange::Set(value) => Some(layout.member(key, value)),
+            MemberChange::Gone => None,
+        };
+        let members: Vec<String> = fields.iter().filter_map(written).collect();
         // A registry that is empty does not show its style; it gets the original's.
         let unit = layout.unit();
         let line_end = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
@@ -205,78 +176,6 @@ impl<'t> Roster<'t> {
         }
         Edited::splice(self.text.len(), [layout.insertion(self.top.clone(), &[member])])
     }
-
-    fn edits_of(&self, session: &Session<'t>, changes: &[(&str, FieldChange<'_>)]) -> Vec<(Range<usize>, String)> {
-        let mut edits = Vec::new();
-        let mut new = Vec::new();
-        let mut gone = None;
-        for (key, change) in changes {
-            match (session.field(key), change) {
-                (Some(field), FieldChange::Gone) => gone = Some(field.member.clone()),
-                (None, FieldChange::Gone) => {}
-                (Some(field), change) => {
-                    if let Some(value) = self.value(change).filter(|value| value != field.raw) {
-                        edits.push((field.member.end - field.raw.len()..field.member.end, value));
-                    }
-                }
-                (None, change) => new.extend(self.member(key, change)),
-            }
-        }
-        // What goes makes room for the first that comes: both might want the place before the closing brace.
-        if let (Some(member), false) = (&gone, new.is_empty()) {
-            edits.push((member.clone(), new.remove(0)));
-            gone = None;
-        }
-        if let Some(member) = gone {
-            let next = next_sibling(self.text, member.end);
-            edits.push((Run { start: member.start, end: member.end, next }.cut(self.text), String::new()));
-        }
-        if !new.is_empty() {
-            edits.push(self.layout().insertion(session.value.clone(), &new));
-        }
-        edits
-    }
-
-    fn member(&self, key: &str, change: &FieldChange<'_>) -> Option<String> {
-        Some(format!("{}{}", self.layout().key(key), self.value(change)?))
-    }
-
-    fn value(&self, change: &FieldChange<'_>) -> Option<String> {
-        match change {
-            FieldChange::Text(text) => Some(self.layout().quoted(text)),
-            FieldChange::Number(number) => Some(number.to_string()),
-            FieldChange::Gone => None,
-        }
-    }
-
-    fn layout(&self) -> Layout<'t> {
-        Layout::of(self.text)
-    }
-}
-
-/// The members of the object `raw`, a part of `text`. No key may be there twice.
-fn members<'t>(text: &'t str, raw: &'t str) -> Result<Vec<Field<'t>>, RosterError> {
-    let Members(members) = serde_json::from_str(raw).map_err(|error| RosterError::Syntax(error.to_string()))?;
-    let mut seen: FxHashSet<Cow<'_, str>> = FxHashSet::default();
-    let mut position = span(text, raw).start + 1;
-    let mut fields = Vec::with_capacity(members.len());
-    for (key, value) in members {
-        if !seen.insert(key.0.clone()) {
-            return Err(RosterError::DuplicateKey(key.0.into_owned()));
-        }
-        let between = &text[position..];
-        let start = position + between.len() - between.trim_start_matches([' ', '\n', '\r', '\t', ',']).len();
-        let end = span(text, value.get()).end;
-        fields.push(Field { key: key.0, raw: value.get(), member: start..end });
-        position = end;
-    }
-    Ok(fields)
-}
-
-/// Where `part` of `text` stands.
-fn span(text: &str, part: &str) -> Range<usize> {
-    let start = part.as_ptr() as usize - text.as_ptr() as usize;
-    start..start + part.len()
 }
 
 #[cfg(test)]
@@ -292,7 +191,11 @@ mod tests {
         number.to_string().parse().unwrap()
     }
 
-    fn changed(text: &str, of: u32, changes: &[(&str, FieldChange<'_>)]) -> String {
+    fn set(value: impl Into<serde_json::Value>) -> MemberChange {
+        MemberChange::Set(value.into())
+    }
+
+    fn changed(text: &str, of: u32, changes: &[(&str, MemberChange)]) -> String {
         Roster::parse(text).unwrap().with_changes([(number(of), changes)]).to_text(text)
     }
 
@@ -313,7 +216,7 @@ mod tests {
     #[test]
     fn a_text_that_is_no_registry_is_refused() {
         for (text, why) in [
-            ("", "EOF"),
+            ("", "empty"),
             ("{\"2\": {}", "EOF"),
             ("[]", "a list"),
             ("\"2\"", "a string"),
@@ -330,22 +233,22 @@ mod tests {
 
     #[test]
     fn changed_fields_stand_where_they_stood_and_new_ones_at_the_end() {
-        let inactive = changed(ORIGINAL, 2, &[("status", FieldChange::Text("inactive"))]);
+        let inactive = changed(ORIGINAL, 2, &[("status", set("inactive"))]);
         assert_eq!(inactive, ORIGINAL.replace("\"active\"", "\"inactive\""));
-        let without = changed(ORIGINAL, 2, &[("marked_inactive_at", FieldChange::Gone)]);
+        let without = changed(ORIGINAL, 2, &[("marked_inactive_at", MemberChange::Gone)]);
         assert_eq!(without, ORIGINAL.replace(",\n    \"marked_inactive_at\": \"2025-11-17T07:12:18.404913Z\"", ""));
-        let terminal = changed(&without, 2, &[("terminal", FieldChange::Text("s00\"1 →"))]);
+        let terminal = changed(&without, 2, &[("terminal", set("s00\"1 →"))]);
         let with = "\"status\": \"active\",\n    \"terminal\": \"s00\\\"1 \\u2192\"\n";
         assert_eq!(terminal, without.replace("\"status\": \"active\"\n", with));
-        let both = changed(ORIGINAL, 2, &[("marked_inactive_at", FieldChange::Gone), ("n", FieldChange::Number(7))]);
+        let both = changed(ORIGINAL, 2, &[("marked_inactive_at", MemberChange::Gone), ("n", set(7))]);
         assert_eq!(both, ORIGINAL.replace("\"marked_inactive_at\": \"2025-11-17T07:12:18.404913Z\"", "\"n\": 7"));
-        assert_eq!(changed(ORIGINAL, 2, &[("role", FieldChange::Text("Build → ship"))]), ORIGINAL);
-        assert_eq!(changed(ORIGINAL, 3, &[("status", FieldChange::Text("inactive"))]), ORIGINAL);
+        assert_eq!(changed(ORIGINAL, 2, &[("role", set("Build → ship"))]), ORIGINAL);
+        assert_eq!(changed(ORIGINAL, 3, &[("status", set("inactive"))]), ORIGINAL);
     }
 
     #[test]
     fn a_new_session_is_written_as_the_others_are() {
-        let fields = [("number", FieldChange::Number(7)), ("role", FieldChange::Text("é"))];
+        let fields = [("number", set(7)), ("role", set("é"))];
         let with = |text: &str| Roster::parse(text).unwrap().with_new(number(7), &fields).to_text(text);
         let first = "{\n  \"7\": {\n    \"number\": 7,\n    \"role\": \"\\u00e9\"\n  }\n}";
         assert_eq!(with(EMPTY), first);
@@ -391,9 +294,9 @@ mod tests {
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
             let chosen = number(*sessions.keys().next().unwrap());
             let key = sessions.values().next().unwrap().first().map_or("none", |(key, _)| key.as_str());
-            let mut changes = vec![("role", FieldChange::Text(&role)), ("status", FieldChange::Text("active"))];
+            let mut changes = vec![("role", set(role.as_str())), ("status", set("active"))];
             if gone {
-                changes.push((key, FieldChange::Gone));
+                changes.push((key, MemberChange::Gone));
             }
             let edited = Roster::parse(&text).unwrap().with_changes([(chosen, &changes[..])]).to_text(&text);
             let entry = value[chosen.to_string()].as_object_mut().unwrap();
