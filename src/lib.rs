@@ -12,15 +12,17 @@
 //! | `registry` | numbered sessions: registry, heartbeats, which terminal is which session |
 //! | `providers` | the CLIs as data: where sessions are, when they were used, what shows that one is live |
 //! | `processes` | what sessions leave behind: the process table, who holds a process, the records that hooks keep, ending by pidfd |
+//! | `queues` | what an agent host's installation keeps: the zone its recurrence is in |
 //! | `policy` | pure decisions and their thresholds |
 //! | `config` | settings with their origins |
 //! | `schedule` | when runs happen and what they came to |
 //! | `output` | one view per report, as text and JSON |
 //! | `json` | edits of a JSON text that leave every other byte as it is |
+//! | `sqlite` | databases of other programs, as a guest |
 //! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
 //!
-//! Left uses right, never back: commands → doctor → sweep → `session_map`, registry, providers, processes, schedule → policy,
-//! json, filesystem.
+//! Left uses right, never back: commands → doctor → sweep → `session_map`, registry, providers, processes, schedule,
+//! queues → policy, json, filesystem.
 //! Everybody may start `threads`.
 
 #![cfg_attr(
@@ -29,6 +31,7 @@
 )]
 
 mod allocator;
+mod children;
 mod commands;
 mod config;
 mod context;
@@ -39,10 +42,13 @@ mod json;
 mod output;
 mod policy;
 mod processes;
+mod programs;
 mod providers;
+mod queues;
 mod registry;
 mod schedule;
 mod session_map;
+mod sqlite;
 mod sweep;
 mod threads;
 

@@ -25,6 +25,7 @@ pub(crate) struct Cost {
 }
 
 /// Where nobody reads the output.
+#[allow(dead_code, reason = "not every benchmark has answers that nobody reads")]
 pub(crate) const NOWHERE: &str = "/dev/null";
 
 /// Runs `command` (its program, arguments and environment) with its output in the file `output`.

@@ -2,6 +2,8 @@
 //!
 //! What a benchmark compares, on which files, and which answer is right is its own.
 
+#[allow(dead_code, reason = "not every benchmark counts them")]
+pub(crate) mod calls;
 pub(crate) mod measure;
 #[allow(dead_code, reason = "each benchmark reads its own part of the options")]
 pub(crate) mod options;

@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) registry: Registry,
     #[command(flatten)]
     pub(crate) processes: Processes,
+    #[command(flatten)]
+    pub(crate) queues: Queues,
 }
 
 /// What only `prune` looks at.
@@ -63,6 +65,15 @@ pub(crate) struct Processes {
     /// How many processes to start
     #[arg(long = "processes", value_name = "COUNT", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..))]
     pub(crate) count: u64,
+}
+
+/// What only `queues` looks at.
+#[derive(Args)]
+#[command(next_help_heading = "For --bench queues")]
+pub(crate) struct Queues {
+    /// How many sessions an installation has; may be repeated
+    #[arg(long = "sessions-of-queues", value_name = "COUNT", default_values_t = [100, 1_000, 10_000], value_parser = clap::value_parser!(u64).range(20..))]
+    pub(crate) installations: Vec<u64>,
 }
 
 /// How large a tree is.

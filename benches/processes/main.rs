@@ -17,7 +17,6 @@
 )]
 
 mod answer;
-mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 mod contenders;
@@ -30,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use common::calls;
 use common::measure::{self, Cost, NOWHERE};
 use common::options::Options;
 use common::program::{install_own, installed};
@@ -75,7 +75,8 @@ fn bench(mut options: Options) -> ExitCode {
         .run("processes", &names, |position| run_one(&mut wrong, &place, &crowd, &contenders[position]));
     report::print_table(&title, &results);
     if crowd.len() >= TELLING {
-        calls::print_table(&contenders, &place);
+        let counted = contenders.iter().map(|contender| (contender.name, contender.command(&place), contender.code));
+        calls::print_table(counted, &place.answer());
         report::print_goals(&goals(title, &results));
     }
     crowd.end();

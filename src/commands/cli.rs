@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use super::{processes, registry};
+use super::{processes, queues, registry};
 use crate::config::Override;
 use crate::context::Given;
 use crate::policy::choices::{ActivitySource, MissingPolicy};
@@ -67,6 +67,8 @@ pub(super) enum Command {
     Registry(registry::arguments::Registry),
     /// Find processes that CLIs left behind, tell why, and end them safely
     Processes(processes::arguments::Processes),
+    /// Keep an agent host's queues going: stuck messages, dead and orphaned containers
+    Queues(queues::arguments::Queues),
     /// Show when it runs, what the last run came to and who holds the lock, read-only
     Status,
     /// Find out what is wrong with this installation and what to do about it, read-only
@@ -351,6 +353,7 @@ impl Cli {
             }
             Command::Registry(registry) => registry.overrides(&mut overrides),
             Command::Processes(processes) => processes.overrides(&mut overrides),
+            Command::Queues(queues) => queues.overrides(&mut overrides),
             Command::Resolve(resolve) => resolve.map.overrides(&mut overrides),
             Command::Record(record) => {
                 record.map.overrides(&mut overrides);

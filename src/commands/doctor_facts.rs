@@ -13,10 +13,11 @@ use crate::doctor::{
 };
 use crate::filesystem::{folder_objection, obstacle};
 use crate::output::prune::BridgeView;
+use crate::programs::{Answer, Programs};
 use crate::providers::{Located, Provider, builtin, own_cleanup};
 use crate::registry::RegistryError;
 use crate::schedule::runs::RunLog;
-use crate::schedule::{Answer, Kind, Programs, Schedule, Surroundings};
+use crate::schedule::{Kind, Schedule, Surroundings};
 use crate::session_map::SessionMap;
 use crate::session_map::bridge::BridgeError;
 use crate::sweep::written_back::{had_come_back, written_back};
@@ -58,6 +59,7 @@ pub(super) fn gather(given: &Given, environment: Environment) -> Facts {
         stores: None,
         registry: None,
         processes: None,
+        queues: None,
         cleanups: None,
         bridge: None,
         written_back: None,
@@ -82,6 +84,7 @@ pub(super) fn gather(given: &Given, environment: Environment) -> Facts {
         facts.stores = Some(context.catalogue.iter().map(|row| store(&context, row)).collect());
         facts.registry = Some(look_at_registry(&context));
         facts.processes = Some(super::processes::look_for_doctor(&context));
+        facts.queues = Some(super::queues::look_for_doctor(&context));
         let (map, cleanups) = look_at_map(&context);
         (facts.map, facts.cleanups) = (Some(map), cleanups);
         let (asked, back) = look_at_mappings(&context);

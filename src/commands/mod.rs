@@ -12,6 +12,7 @@ mod man;
 mod map;
 mod processes;
 mod prune;
+mod queues;
 mod record;
 mod registry;
 mod resolve;
@@ -79,6 +80,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Restore(arguments) => restore::run(&context, &arguments),
         Command::Audit(arguments) => audit::run(&context, &arguments),
         Command::Registry(arguments) => registry::run(&context, &arguments),
+        Command::Queues(arguments) => queues::run(&context, &arguments),
         Command::Completions(_)
         | Command::Man(_)
         | Command::Config(_)
@@ -106,6 +108,7 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
     } else if matches!(error.downcast_ref(), Some(MapError::Locked(LockError::Held { .. })))
         || matches!(error.downcast_ref(), Some(RegistryError::Locked(LockError::Held { .. })))
         || matches!(error.downcast_ref(), Some(RecordsError::Locked(LockError::Held { .. })))
+        || matches!(error.downcast_ref(), Some(LockError::Held { .. }))
     {
         ExitStatus::Locked
     } else {

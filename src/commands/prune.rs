@@ -86,6 +86,7 @@ pub(super) fn prune(
                 totals: Some(totals),
                 registry: None,
                 processes: None,
+                queues: None,
                 problems,
                 failure,
             })

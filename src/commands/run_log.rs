@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::exit::ExitStatus;
-use crate::schedule::runs::{ProcessTotals, RegistryTotals, Run, RunLog, StartedBy};
+use crate::schedule::runs::{ProcessTotals, QueueTotals, RegistryTotals, Run, RunLog, StartedBy};
 use crate::sweep::plan::Totals;
 
 /// What a run came to.
@@ -16,6 +16,7 @@ pub(super) struct Outcome {
     pub(super) totals: Option<Totals>,
     pub(super) registry: Option<RegistryTotals>,
     pub(super) processes: Option<ProcessTotals>,
+    pub(super) queues: Option<QueueTotals>,
     /// What could not be looked at or done.
     pub(super) problems: Vec<String>,
     /// What stopped it half-way.
@@ -31,6 +32,7 @@ impl Outcome {
             totals: None,
             registry: None,
             processes: None,
+            queues: None,
             problems: Vec::new(),
             failure: None,
         }
@@ -79,6 +81,7 @@ pub(super) fn log_run(
         totals: outcome.and_then(|outcome| outcome.totals),
         registry: outcome.and_then(|outcome| outcome.registry),
         processes: outcome.and_then(|outcome| outcome.processes),
+        queues: outcome.and_then(|outcome| outcome.queues),
         error,
     };
     // The work is done; that its line is missing must not turn it into a failure.

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::cli::Sweep;
-use super::processes;
 use super::prune::{Task, prune};
 use super::registry::CleanUp;
 use super::run_log::{Outcome, log_run};
+use super::{processes, queues};
 use crate::config::{Dirs, Environment, Problems};
 use crate::context::{Context, Given, clock};
 use crate::exit::ExitStatus;
@@ -36,6 +36,8 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     let registry = cleaned.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
     let swept = processes::CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
     let left_behind = swept.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
+    let ticked = queues::CleanUp::where_configured(context, (!task.dry_run).then_some(task.program));
+    let in_queues = ticked.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
     let view = || SweepView {
         dry_run: task.dry_run,
         now: context.now,
@@ -46,11 +48,13 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
         registry_error: cleaned.as_ref().err().map(|error| format!("{error:#}")),
         processes: left_behind.as_ref(),
         processes_error: swept.as_ref().err().map(|error| format!("{error:#}")),
+        queues: in_queues.as_ref(),
+        queues_error: ticked.as_ref().err().map(|error| format!("{error:#}")),
     };
     let outcome = prune(context, &task, |prune| Ok(context.output.show(&SweepView { prune, ..view() })?));
     let mut outcome = outcome.unwrap_or_else(|failure| {
         // One area does not hide what became of the other.
-        if (registry.is_some() || left_behind.is_some())
+        if (registry.is_some() || left_behind.is_some() || in_queues.is_some())
             && let Err(error) = context.output.show(&SweepView { map_error: Some(format!("{failure:#}")), ..view() })
         {
             log::error!("{error}");
@@ -76,6 +80,17 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
             outcome.add(run.status(), run.has_work(), &task);
             outcome.problems.extend(problems);
             outcome.processes = Some(run.totals());
+        }
+        Err(error) => outcome.fail(error),
+    }
+    match ticked {
+        Ok(None) => {}
+        Ok(Some(run)) => {
+            let problems = run.problems();
+            super::tell_when_quiet(context.output, problems.iter());
+            outcome.add(run.status(), run.has_work(), &task);
+            outcome.problems.extend(problems);
+            outcome.queues = Some(run.totals());
         }
         Err(error) => outcome.fail(error),
     }

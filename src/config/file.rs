@@ -9,11 +9,13 @@ use std::os::unix::fs::MetadataExt as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::file_value::FileValue;
 use super::origin::Origin;
 use super::problem::{Problem, nearest};
 use super::provider_row::ProviderRow;
+use super::queue_row::QueueRow;
 use super::section::{Section, Source, kind};
-use super::setting::{SETTINGS, Setting, Store};
+use super::setting::{QUEUES, SETTINGS, Setting};
 
 /// More than anybody writes by hand.
 const LARGEST: u64 = 1024 * 1024;
@@ -29,24 +31,8 @@ pub(super) struct ConfigFile {
     pub(super) present: bool,
     pub(super) values: Vec<FileValue>,
     pub(super) rows: Vec<ProviderRow>,
+    pub(super) queues: Vec<QueueRow>,
     pub(super) problems: Vec<Problem>,
-}
-
-/// One setting in a file.
-#[derive(Debug)]
-pub(super) struct FileValue {
-    pub(super) setting: &'static Setting,
-    pub(super) value: RawValue,
-    pub(super) line: usize,
-}
-
-/// A value that only its setting can check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RawValue {
-    /// One text.
-    Text(String),
-    /// Several.
-    List(Vec<String>),
 }
 
 impl ConfigFile {
@@ -84,9 +70,13 @@ impl ConfigFile {
         let source = Source { path: &path, text };
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
-            let remedy = "correct the line (the syntax is TOML: https://toml.io)".to_owned();
             let span = error.span().unwrap_or_default();
-            self.problems.push(source.problem(&span, String::new(), error.message().to_owned(), remedy));
+            let (key, remedy) = match row_heading(source, &span) {
+                // `[queues]` for `[[queues]]`, or a row's own table above the row: both tell of a duplicate key.
+                Some(name) => (name, format!("begin each row with `[[{name}]]`, and put its own tables below it")),
+                None => ("", "correct the line (the syntax is TOML: https://toml.io)".to_owned()),
+            };
+            self.problems.push(source.problem(&span, key.to_owned(), error.message().to_owned(), remedy));
         }
         if !errors.is_empty() {
             // What was recovered may stand under the wrong table: further complaints about it would mislead.
@@ -96,6 +86,8 @@ impl ConfigFile {
             let name = key.get_ref().as_ref();
             if name == PROVIDER {
                 self.provider_rows(source, value);
+            } else if name == QUEUES {
+                self.queue_rows(source, value);
             } else if SETTINGS.iter().any(|setting| setting.section() == name) {
                 self.section(source, name, value);
             } else {
@@ -113,28 +105,13 @@ impl ConfigFile {
         };
         let example = |key: &str| Setting::find(key).map(Setting::example_line);
         let mut section = Section::new(source, format!("{name}."), value.span(), table, example);
-        let settings = || SETTINGS.iter().filter(|setting| setting.section() == name);
-        section.refuse_unknown(&settings().map(Setting::name).collect::<Vec<_>>());
-        for setting in settings() {
-            let value = match setting.store {
-                Store::List(_) => section.list(setting.name()).map(RawValue::List),
-                Store::Flag(_) => section.boolean(setting.name()).map(|flag| RawValue::Text(flag.to_string())),
-                Store::Text(_) | Store::Path(_) => section.text(setting.name()).map(RawValue::Text),
-            };
-            let line = section.line(setting.name());
-            self.values.extend(value.map(|value| FileValue { setting, value, line }));
-        }
+        self.values.append(&mut FileValue::of_table(&mut section, name, &[]));
         self.problems.append(&mut section.problems);
     }
 
     fn provider_rows(&mut self, source: Source<'_>, value: &Spanned<DeValue<'_>>) {
-        let rows = value.get_ref().as_array().map(|array| {
-            array.iter().map(|row| Some((row.span(), row.get_ref().as_table()?))).collect::<Option<Vec<_>>>()
-        });
-        let Some(Some(rows)) = rows else {
-            let remedy = "begin each provider with `[[provider]]` (two brackets on each side)".to_owned();
-            let message = "must be a list of tables".to_owned();
-            self.problems.push(source.problem(&value.span(), PROVIDER.to_owned(), message, remedy));
+        let Some(rows) = rows(value) else {
+            self.problems.push(no_rows(source, &value.span(), PROVIDER, "begin each provider with `[[provider]]`"));
             return;
         };
         for (span, table) in rows {
@@ -153,13 +130,42 @@ impl ConfigFile {
             }
         }
     }
+
+    fn queue_rows(&mut self, source: Source<'_>, value: &Spanned<DeValue<'_>>) {
+        match rows(value) {
+            None => self.problems.push(no_rows(source, &value.span(), QUEUES, "begin each with `[[queues]]`")),
+            Some(rows) => {
+                let read = |(span, table)| QueueRow::read(source, span, table, &mut self.problems);
+                self.queues.extend(rows.into_iter().map(read));
+            }
+        }
+    }
+}
+
+/// The tables of a list, each with its place; `None` for anything else.
+fn rows<'v>(value: &'v Spanned<DeValue<'v>>) -> Option<Vec<(Range<usize>, &'v DeTable<'v>)>> {
+    let array = value.get_ref().as_array()?;
+    array.iter().map(|row| Some((row.span(), row.get_ref().as_table()?))).collect()
+}
+
+/// The name of the rows of which a row, or a table in one, should begin on the line of `span`.
+fn row_heading(source: Source<'_>, span: &Range<usize>) -> Option<&'static str> {
+    let line = source.text.lines().nth(source.line(span) - 1)?;
+    let heading = line.trim_start().strip_prefix('[')?.trim_start_matches('[').trim_start();
+    let name = heading.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').next();
+    [PROVIDER, QUEUES].into_iter().find(|rows| name == Some(rows))
+}
+
+fn no_rows(source: Source<'_>, span: &Range<usize>, key: &str, begin: &str) -> Problem {
+    let remedy = format!("{begin} (two brackets on each side)");
+    source.problem(span, key.to_owned(), "must be a list of tables".to_owned(), remedy)
 }
 
 fn unknown_section(source: Source<'_>, span: &Range<usize>, name: &str) -> Problem {
     let mut sections: Vec<&str> = SETTINGS.iter().map(Setting::section).chain([PROVIDER]).collect();
     sections.dedup();
     let remedy = if let Some(setting) = SETTINGS.iter().find(|setting| setting.name() == name) {
-        format!("write `{name}` under `[{}]`", setting.section())
+        format!("write `{name}` under `{}`", setting.heading())
     } else if let Some(near) = nearest(name, sections.iter().copied()) {
         format!("did you mean `{near}`?")
     } else {
@@ -206,6 +212,7 @@ mod tests {
     use rustix::fs::{CWD, FileType, Mode, chmod, mknodat};
 
     use super::*;
+    use crate::config::file_value::RawValue;
 
     fn problems(text: &str) -> Vec<String> {
         ConfigFile::of_text(Path::new("/c.toml"), text).problems.iter().map(ToString::to_string).collect()
@@ -240,8 +247,12 @@ mod tests {
         assert_eq!(problems("[mapp]\nidle = \"2h\""), ["/c.toml:1: mapp: unknown section; did you mean `map`?"]);
         assert_eq!(problems("[[providers]]"), ["/c.toml:1: providers: unknown section; did you mean `provider`?"]);
         assert_eq!(problems("idle = \"2h\""), ["/c.toml:1: idle: unknown section; write `idle` under `[map]`"]);
-        let known = "known are map, bridge, registry, processes, output, provider";
+        let known = "known are map, bridge, registry, processes, queues, output, provider";
         assert_eq!(problems("[zzz]"), [format!("/c.toml:1: zzz: unknown section; {known}")]);
+        assert_eq!(problems("[[queue]]"), ["/c.toml:1: queue: unknown section; did you mean `queues`?"]);
+        let under = |name: &str| problems(&format!("{name} = \"1h\"")).concat();
+        assert!(under("ceiling").ends_with("write `ceiling` under `[[queues]]`"), "{}", under("ceiling"));
+        assert!(under("limit").ends_with("write `limit` under `[queues.wake]`"), "{}", under("limit"));
         let [message] = &problems("[map]\nqqq = 1")[..] else { panic!("one problem") };
         assert!(message.contains("known are dir, idle, missing"), "{message}");
     }
@@ -273,6 +284,23 @@ mod tests {
         assert!(found[0].starts_with("/c.toml:2: "), "{found:?}");
         assert!(!found.iter().any(|problem| problem.contains("foo")), "{found:?}");
         assert!(problems("[map]\nidle = \"1h\"\nidle = \"2h\"")[0].starts_with("/c.toml:3: "));
+    }
+
+    #[test]
+    fn a_row_in_the_wrong_form_is_told_how_rows_begin() {
+        let remedy = "duplicate key; begin each row with `[[queues]]`, and put its own tables below it";
+        for text in [
+            "[queues]\nroot = \"/a\"\n[[queues]]\nroot = \"/b\"",
+            "[[queues]]\nroot = \"/a\"\n[queues]\nroot = \"/b\"",
+            "[queues.wake]\nlimit = \"1s\"\n [[ queues ]]\nroot = \"/a\"",
+        ] {
+            assert_eq!(problems(text), [format!("/c.toml:3: queues: {remedy}")]);
+        }
+        let found = problems("[provider]\nname = \"x\"\n[[provider]]\nname = \"y\"");
+        assert!(found[0].contains("3: provider: duplicate key; begin each row with `[[provider]]`"), "{found:?}");
+        for text in ["[[queues]\n", "[queues.wake"] {
+            assert!(problems(text)[0].contains("begin each row with `[[queues]]`"), "{:?}", problems(text));
+        }
     }
 
     #[test]

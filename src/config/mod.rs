@@ -9,17 +9,22 @@
 //!
 //! Nothing here prints, and the process environment is read in one place ([`Environment::of_process`]).
 
+mod candidates;
 mod dirs;
 #[cfg(test)]
 mod documentation;
 mod environment;
 mod file;
+mod file_value;
 mod janitor;
 mod origin;
 mod problem;
 mod provider_keys;
 mod provider_row;
 mod provider_values;
+mod queue_roots;
+mod queue_row;
+mod queue_values;
 mod resolve;
 mod section;
 pub(crate) mod setting;

@@ -1,16 +1,18 @@
 //! Flags over environment over the user's file over the machine's file over the janitor's settings over defaults.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use super::candidates::Sources;
 use super::dirs::Dirs;
 use super::environment::Environment;
-use super::file::{ConfigFile, RawValue};
-use super::janitor::{Janitor, JanitorValue};
+use super::file::ConfigFile;
+use super::file_value::RawValue;
+use super::janitor::Janitor;
 use super::origin::Origin;
 use super::problem::{Problem, Problems, nearest};
 use super::provider_row::apply_row;
-use super::setting::{ProcessesSettings, SETTINGS, Setting, Settings, Store, VARIABLE_PREFIX};
+use super::queue_roots::{QueueRoot, roots, same_folder};
+use super::setting::{ProcessesSettings, QueueSettings, SETTINGS, Setting, Settings, VARIABLE_PREFIX};
 use crate::providers::row::Provider;
 
 /// The resolved configuration and where each part of it came from.
@@ -22,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) values: Vec<Value>,
     /// The origin of each of `settings.providers`; [`Origin::Default`] is an unchanged built-in row.
     pub(crate) provider_origins: Vec<Origin>,
+    /// The roots of the files' `[[queues]]`, in the order of the files.
+    pub(crate) queues: Vec<QueueRoot>,
     /// What is wrong with the janitor's file and variables. Only who follows the settings of processes minds.
     pub(crate) janitor_problems: Vec<Problem>,
 }
@@ -121,20 +125,21 @@ fn resolve(
         settings: Settings::unset(built_in),
         values: Vec::new(),
         provider_origins,
+        queues: Vec::new(),
         janitor_problems: janitor.problems,
     };
     config.settings.processes.registry = janitor.registry;
     for file in &files {
         config.apply_rows(file, &mut problems);
     }
+    let sources = Sources { dirs, environment, janitor: &janitor.values, flags };
+    let of_files: Vec<_> =
+        files.iter().flat_map(|file| file.values.iter().map(|value| (file.path.as_path(), value))).collect();
     for setting in &SETTINGS {
-        config.apply_setting(
-            setting,
-            dirs,
-            candidates(setting, environment, &files, &janitor.values, flags, &mut problems),
-            &mut problems,
-        );
+        let value = sources.store(&mut config.settings, setting, of_files.iter().copied(), &mut problems);
+        config.values.extend(value);
     }
+    config.queues = roots(&files, sources, &mut problems);
     problems.extend(config.refused_bridge());
     for flag in flags.iter().filter(|flag| Setting::find(flag.key).is_none()) {
         let message = "there is no setting of this name";
@@ -143,86 +148,19 @@ fn resolve(
     (config, problems, looked_for)
 }
 
-/// A value that somebody gave, and where it stands.
-struct Candidate {
-    origin: Origin,
-    line: Option<usize>,
-    value: RawValue,
-}
-
-/// What is given for `setting`, in rising precedence.
-fn candidates(
-    setting: &Setting,
-    environment: &Environment,
-    files: &[ConfigFile],
-    janitor: &[JanitorValue],
-    flags: &[Override],
-    problems: &mut Vec<Problem>,
-) -> Vec<Candidate> {
-    let text = |text: &str| RawValue::Text(text.to_owned());
-    let mut found = vec![Candidate { origin: Origin::Default, line: None, value: text(setting.default) }];
-    found.extend(janitor.iter().filter(|value| value.key == setting.key).map(|value| Candidate {
-        origin: value.origin.clone(),
-        line: None,
-        value: RawValue::Text(value.text.clone()),
-    }));
-    for file in files {
-        found.extend(file.values.iter().filter(|value| value.setting.key == setting.key).map(|value| Candidate {
-            origin: Origin::File(file.path.clone()),
-            line: Some(value.line),
-            value: value.value.clone(),
-        }));
-    }
-    let mut variables: Vec<String> = setting.variables().collect();
-    variables.reverse();
-    for variable in variables {
-        let Some(value) = environment.get(&variable) else { continue };
-        let value = value.to_str().map(text);
-        let origin = Origin::Environment(variable);
-        if let Some(value) = value {
-            found.push(Candidate { origin, line: None, value });
-        } else {
-            let remedy = remedy(setting, &origin);
-            problems.push(Problem::new(origin, setting.key, "the value is not UTF-8", remedy));
-        }
-    }
-    found.extend(flags.iter().filter(|flag| flag.key == setting.key).map(|flag| Candidate {
-        origin: Origin::Flag(flag.flag),
-        line: None,
-        value: flag.value.clone(),
-    }));
-    found
-}
-
 impl Config {
-    /// Stores the candidates one over the other, so that each is checked and the last one stays.
-    fn apply_setting(
-        &mut self,
-        setting: &Setting,
-        dirs: &Dirs,
-        candidates: Vec<Candidate>,
-        problems: &mut Vec<Problem>,
-    ) {
-        let mut winner = None;
-        for candidate in candidates {
-            let Candidate { origin, line, value } = candidate;
-            match store(&mut self.settings, setting, dirs, &origin, value) {
-                Ok(text) => winner = Some(Value { key: setting.key, text, origin }),
-                Err(message) => {
-                    let remedy = remedy(setting, &origin);
-                    problems.push(Problem { line, ..Problem::new(origin, setting.key, message, remedy) });
-                }
-            }
-        }
-        self.values.extend(winner);
-    }
-
     /// The settings of processes, for everything that may end one.
     ///
     /// # Errors
     /// What is wrong with the janitor's file and variables: what they were meant to say may be the stricter rule.
     pub(crate) fn processes(&self) -> Result<&ProcessesSettings, Problems> {
         Problems::none_or(self.janitor_problems.clone(), &self.settings.processes)
+    }
+
+    /// The settings of the queues below `root`: those of its row, else what holds for a root that no file names.
+    pub(crate) fn queue_settings(&self, root: &Path) -> &QueueSettings {
+        let row = self.queues.iter().find(|row| same_folder(&row.root, root));
+        row.map_or(&self.settings.queues, |row| &row.settings)
     }
 
     /// What this environment sets of what a run does: key, value and variable.
@@ -273,83 +211,6 @@ pub(super) fn objections(dirs: &Dirs, path: &Path, text: &str, built_in: Vec<Pro
         files.insert(0, ConfigFile::read(&dirs.system_config, false));
     }
     resolve(files, Janitor::default(), dirs, &Environment::default(), &[], built_in).1
-}
-
-/// Checks and stores one value; gives back how it is shown, or what is wrong with it.
-fn store(
-    settings: &mut Settings,
-    setting: &Setting,
-    dirs: &Dirs,
-    origin: &Origin,
-    value: RawValue,
-) -> Result<String, String> {
-    match (&setting.store, value) {
-        (Store::Text(store), RawValue::Text(text)) => {
-            store(settings, &text).map_err(|reason| format!("{:?}: {reason}", without_secrets(&text)))?;
-            Ok(text)
-        }
-        (Store::Path(store), RawValue::Text(text)) => {
-            let in_file = matches!(origin, Origin::File(_));
-            let path = match origin {
-                Origin::File(_) => dirs.expand(&text),
-                Origin::Default => dirs.default_path(&text),
-                Origin::Environment(_) | Origin::Flag(_) => PathBuf::from(&text),
-            };
-            if text.is_empty() && setting.default.is_empty() {
-                store(settings, PathBuf::new())?;
-                return Ok(text);
-            }
-            if text.is_empty() {
-                return Err("the path is empty".to_owned());
-            }
-            if in_file && text.contains(char::is_control) {
-                // It is shown, and written into units, line by line.
-                return Err(format!("{text:?} has a control character"));
-            }
-            if in_file && !path.is_absolute() {
-                // It would mean another folder for each folder in which this is started.
-                return Err(format!("{text:?} must be absolute or begin with `~/`"));
-            }
-            let shown = path.display().to_string();
-            store(settings, path)?;
-            Ok(shown)
-        }
-        (Store::List(store), value) => {
-            let list = match value {
-                RawValue::List(list) => list,
-                RawValue::Text(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
-            };
-            let list: Vec<String> = list.into_iter().filter(|element| !element.is_empty()).collect();
-            let shown = list.join(", ");
-            store(settings, list)?;
-            Ok(shown)
-        }
-        (Store::Flag(store), RawValue::Text(text)) => {
-            let flag = text.parse().map_err(|_| format!("{text:?} is neither true nor false"))?;
-            store(settings, flag);
-            Ok(text)
-        }
-        (Store::Text(_) | Store::Path(_) | Store::Flag(_), RawValue::List(_)) => {
-            Err("must be one value, not a list".to_owned())
-        }
-    }
-}
-
-/// A text to be shown, without what stands before the host in a URL.
-fn without_secrets(text: &str) -> Cow<'_, str> {
-    match (text.split_once("://"), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}").into(),
-        _ => text.into(),
-    }
-}
-
-/// A right value in the form that the place of the wrong one needs.
-fn remedy(setting: &Setting, origin: &Origin) -> String {
-    match origin {
-        Origin::Default | Origin::File(_) => format!("write for example `{}`", setting.example_line()),
-        Origin::Environment(name) => format!("write for example `{name}={}`", setting.example),
-        Origin::Flag(name) => format!("write for example `{name} {}`", setting.example),
-    }
 }
 
 /// Variables that look like ours and are not. Only `config check` minds: a wrapper may keep variables of its own there.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 
 use super::*;
+use crate::config::setting::WakeSettings;
+use crate::policy::choices::RuntimeChoice;
 use crate::policy::choices::{ActivitySource, CleanupMode, MissingPolicy};
 use crate::policy::duration::Limit;
 
@@ -249,7 +251,9 @@ fn a_named_file_is_read_instead_of_the_others() {
 #[test]
 fn every_example_and_every_default_is_right() {
     for setting in &SETTINGS {
-        let world = World::new().user(&format!("[{}]\n{}\n", setting.section(), setting.example_line()));
+        let row = if setting.is_of_row() { "[[queues]]\nroot = \"/r\"\n" } else { "" };
+        let heading = Some(setting.heading()).filter(|heading| !row.starts_with(heading)).unwrap_or_default();
+        let world = World::new().user(&format!("{row}{heading}\n{}\n", setting.example_line()));
         assert_eq!(world.load(&[]).map(|_| ()), Ok(()), "{}", setting.key);
     }
 }
@@ -269,6 +273,62 @@ fn provider_rows_of_both_files_are_applied_the_users_last() {
     let names: Vec<_> = config.settings.providers.iter().map(|provider| provider.name.as_str()).collect();
     assert_eq!(names, ["w", "x"]);
     assert_eq!(config.provider_origins[0], Origin::Default);
+}
+
+#[test]
+fn a_root_has_the_settings_of_its_row_and_any_other_root_the_general_ones() {
+    let world = World::new().variable("SESSION_SWEEP_QUEUES_TRIES", "9");
+    let (real, link) = (world.folder.path().join("real"), world.folder.path().join("link"));
+    fs_err::create_dir(&real).unwrap();
+    fs_err::os::unix::fs::symlink(&real, &link).unwrap();
+    let world = world
+        .system("[[queues]]\nroot = \"/srv/gone\"\nbackoff = \"1m\"\n")
+        .user("[[queues]]\nroot = \"~/real\"\nceiling = \"45m\"\ntries = 3\n");
+    let config = world.load(&[Override::text("queues.wait", "1s", "--wait")]).unwrap();
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    for root in [&real, &link] {
+        let settings = config.queue_settings(root);
+        assert_eq!((settings.ceiling, settings.tries, settings.wait), (minutes(45), 9, Duration::from_secs(1)));
+    }
+    assert_eq!(config.queue_settings(Path::new("/srv/gone/")).backoff, minutes(1));
+    let general = QueueSettings {
+        interval: minutes(1),
+        ceiling: minutes(30),
+        claim_stuck: minutes(1),
+        tries: 9,
+        backoff: Duration::from_secs(5),
+        wait: Duration::from_secs(1),
+        runtime: RuntimeChoice::Auto,
+        zone: None,
+        take_over: false,
+        wake: WakeSettings { command: Vec::new(), limit: Duration::from_secs(30) },
+    };
+    for root in ["/srv/other", "/srv", ""] {
+        assert_eq!(config.queue_settings(Path::new(root)), &general, "{root}");
+    }
+}
+
+#[test]
+fn every_setting_of_a_row_reaches_its_root() {
+    let config = World::new().user(
+        "[[queues]]\nroot = \"/r\"\ninterval = \"2m\"\nceiling = \"1h\"\nclaim_stuck = \"90s\"\ntries = 0x14\n\
+         backoff = \"1s\"\nwait = \"never\"\nruntime = \"/usr/bin/podman\"\nzone = \"Asia/Tokyo\"\ntake_over = true\n\
+         [queues.wake]\ncommand = [\"wake\", \"\", \"a,b\"]\nlimit = \"1m\"\n",
+    );
+    let seconds = Duration::from_secs;
+    let expected = QueueSettings {
+        interval: seconds(120),
+        ceiling: seconds(3_600),
+        claim_stuck: seconds(90),
+        tries: 20,
+        backoff: seconds(1),
+        wait: Duration::ZERO,
+        runtime: RuntimeChoice::Named("/usr/bin/podman".to_owned()),
+        zone: Some(chrono_tz::Asia::Tokyo),
+        take_over: true,
+        wake: WakeSettings { command: vec!["wake".to_owned(), String::new(), "a,b".to_owned()], limit: seconds(60) },
+    };
+    assert_eq!(config.load(&[]).unwrap().queue_settings(Path::new("/r")), &expected);
 }
 
 #[test]

@@ -101,6 +101,23 @@ impl<'a> Section<'a> {
         text.map(str::to_owned)
     }
 
+    /// The number of `key`, bare or in quotes, as text.
+    pub(super) fn number(&mut self, key: &str) -> Option<String> {
+        match self.value(key)? {
+            // However it is written there: `0x10` and `1_6` are 16.
+            DeValue::Integer(number) => {
+                let decimal = i128::from_str_radix(number.as_str(), number.radix());
+                Some(decimal.map_or_else(|_| number.to_string(), |decimal| decimal.to_string()))
+            }
+            DeValue::String(text) => Some(text.clone().into_owned()),
+            value => {
+                let kind = if matches!(value, DeValue::Float(_)) { "a fraction" } else { kind(value) };
+                self.refuse(key, format!("must be a whole number, not {kind}"));
+                None
+            }
+        }
+    }
+
     /// The list of texts of `key`.
     pub(super) fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let value = self.value(key)?;

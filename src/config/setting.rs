@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 
+use super::queue_values::{busy, runtime, tries, wake_command, zone};
 use crate::policy::bridge_url::BridgeUrl;
-use crate::policy::choices::{ActivitySource, CleanupMode, MissingPolicy};
+use crate::policy::choices::{ActivitySource, CleanupMode, MissingPolicy, RuntimeChoice};
 use crate::policy::duration::{InvalidDuration, Limit, parse_duration, parse_wait};
+use crate::policy::queue::Thresholds;
 use crate::providers::row::Provider;
 
 /// Every setting, resolved.
@@ -35,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) registry: RegistrySettings,
     /// Processes that CLIs left behind.
     pub(crate) processes: ProcessesSettings,
+    /// Queues of an installation that no file names: what all of them have in common.
+    pub(crate) queues: QueueSettings,
     /// When output is coloured.
     pub(crate) color: ColorChoice,
     /// Every provider: the built-in ones, changed by and followed by the rows of the files.
@@ -113,7 +117,55 @@ pub(crate) struct ProcessesSettings {
     pub(crate) subreapers: Vec<String>,
 }
 
-/// One setting. `section.name` in its key is `name` under `[section]` in a file.
+/// The queues of one installation, its containers and its sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct QueueSettings {
+    /// How long after a sweep the next one is due.
+    pub(crate) interval: Duration,
+    /// How long a container may go without a heartbeat.
+    pub(crate) ceiling: Duration,
+    /// How old a claim gets, without a heartbeat behind it, before it is stuck.
+    pub(crate) claim_stuck: Duration,
+    /// How often a message is tried before it has failed.
+    pub(crate) tries: u32,
+    /// The first delay before a message is tried again; each further one is twice as long.
+    pub(crate) backoff: Duration,
+    /// How long to wait for a busy database, at most an hour; zero: not at all.
+    pub(crate) wait: Duration,
+    /// What runs the containers.
+    pub(crate) runtime: RuntimeChoice,
+    /// The zone in which recurrences are meant; `None`: the environment's, the installation's, then the machine's.
+    pub(crate) zone: Option<chrono_tz::Tz>,
+    /// Whether a sweep acts while the installation's own host runs.
+    pub(crate) take_over: bool,
+    /// How a session with due messages is woken.
+    pub(crate) wake: WakeSettings,
+}
+
+impl QueueSettings {
+    /// What containers and messages are judged by.
+    pub(crate) const fn thresholds(&self) -> Thresholds {
+        Thresholds {
+            interval: self.interval,
+            ceiling: self.ceiling,
+            claim_stuck: self.claim_stuck,
+            tries: self.tries,
+            backoff: self.backoff,
+        }
+    }
+}
+
+/// The command that wakes a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WakeSettings {
+    /// Program and arguments; empty: due messages are only reported.
+    pub(crate) command: Vec<String>,
+    /// How long it may take.
+    pub(crate) limit: Duration,
+}
+
+/// One setting. `section.name` in its key is `name` under `[section]` in a file, and `name` in each `[[queues]]` row
+/// where that is the section; `queues.wake.name` is `name` in the row's table `wake`.
 #[derive(Debug)]
 pub(crate) struct Setting {
     /// For instance `map.idle`.
@@ -137,14 +189,18 @@ pub(super) enum Store {
     Text(fn(&mut Settings, &str) -> Result<(), String>),
     /// A path, in which `~` has been expanded.
     Path(fn(&mut Settings, PathBuf) -> Result<(), String>),
-    /// A list of texts; comma-separated in the environment.
+    /// A whole number, in a file bare or in quotes.
+    Number(fn(&mut Settings, &str) -> Result<(), String>),
+    /// A list of texts; comma-separated in the environment. Empty ones are left out.
     List(fn(&mut Settings, Vec<String>) -> Result<(), String>),
+    /// A program and its arguments, written as a list is; an empty argument is one.
+    Arguments(fn(&mut Settings, Vec<String>) -> Result<(), String>),
     /// `true` or `false`.
     Flag(fn(&mut Settings, bool)),
 }
 
 /// All settings, in the order in which they are shown.
-pub(crate) static SETTINGS: [Setting; 33] = [
+pub(crate) static SETTINGS: [Setting; 44] = [
     Setting {
         key: "map.dir",
         other_variable: Some("CLAUDE_SESSION_DIR"),
@@ -444,6 +500,98 @@ pub(crate) static SETTINGS: [Setting; 33] = [
         }),
     },
     Setting {
+        key: "queues.interval",
+        other_variable: None,
+        default: "60s",
+        example: "60s",
+        doc: "How long after a sweep of this root the next one is due.",
+        store: Store::Text(|settings, text| duration(text).map(|interval| settings.queues.interval = interval)),
+    },
+    Setting {
+        key: "queues.ceiling",
+        other_variable: None,
+        default: "30m",
+        example: "45m",
+        doc: "How long a container may go without a heartbeat before it counts as dead.",
+        store: Store::Text(|settings, text| duration(text).map(|ceiling| settings.queues.ceiling = ceiling)),
+    },
+    Setting {
+        key: "queues.claim_stuck",
+        other_variable: None,
+        default: "60s",
+        example: "60s",
+        doc: "How old a claimed message gets, without a heartbeat since, before it counts as stuck.",
+        store: Store::Text(|settings, text| {
+            duration(text).map(|claim_stuck| settings.queues.claim_stuck = claim_stuck)
+        }),
+    },
+    Setting {
+        key: "queues.tries",
+        other_variable: None,
+        default: "5",
+        example: "5",
+        doc: "How often a message is tried before it is failed, from 1 to 20.",
+        store: Store::Number(|settings, text| tries(text).map(|tries| settings.queues.tries = tries)),
+    },
+    Setting {
+        key: "queues.backoff",
+        other_variable: None,
+        default: "5s",
+        example: "5s",
+        doc: "Delay before a message is tried again; it doubles with each try.",
+        store: Store::Text(|settings, text| duration(text).map(|backoff| settings.queues.backoff = backoff)),
+    },
+    Setting {
+        key: "queues.wait",
+        other_variable: None,
+        default: "5s",
+        example: "5s",
+        doc: "How long to wait for a busy database, at most `1h`; `never` does not wait.",
+        store: Store::Text(|settings, text| wait(text).and_then(busy).map(|wait| settings.queues.wait = wait)),
+    },
+    Setting {
+        key: "queues.runtime",
+        other_variable: None,
+        default: "auto",
+        example: "podman",
+        doc: "Container runtime: `auto`, `docker`, `podman`, `container`, or an absolute path to one of these.",
+        store: Store::Text(|settings, text| runtime(text).map(|runtime| settings.queues.runtime = runtime)),
+    },
+    Setting {
+        key: "queues.zone",
+        other_variable: None,
+        default: "",
+        example: "Europe/Berlin",
+        doc: "IANA time zone of recurrences; empty: `TZ` of the environment, then of the root's `.env`, then the machine's.",
+        store: Store::Text(|settings, text| zone(text).map(|zone| settings.queues.zone = zone)),
+    },
+    Setting {
+        key: "queues.take_over",
+        other_variable: None,
+        default: "false",
+        example: "true",
+        doc: "Whether a sweep also acts while the installation's own host runs; otherwise it only reports then.",
+        store: Store::Flag(|settings, take_over| settings.queues.take_over = take_over),
+    },
+    Setting {
+        key: "queues.wake.command",
+        other_variable: None,
+        default: "",
+        example: "/usr/local/bin/wake",
+        doc: "Program (a name or an absolute path) and arguments, run with session and group for a session with due messages; empty: these are only reported.",
+        store: Store::Arguments(|settings, list| {
+            wake_command(list).map(|command| settings.queues.wake.command = command)
+        }),
+    },
+    Setting {
+        key: "queues.wake.limit",
+        other_variable: None,
+        default: "30s",
+        example: "20s",
+        doc: "How long that command may take before it is ended.",
+        store: Store::Text(|settings, text| duration(text).map(|limit| settings.queues.wake.limit = limit)),
+    },
+    Setting {
         key: "output.color",
         other_variable: None,
         default: "auto",
@@ -521,6 +669,18 @@ impl Settings {
                 notify: false,
                 subreapers: Vec::new(),
             },
+            queues: QueueSettings {
+                interval: Duration::ZERO,
+                ceiling: Duration::ZERO,
+                claim_stuck: Duration::ZERO,
+                tries: 0,
+                backoff: Duration::ZERO,
+                wait: Duration::ZERO,
+                runtime: RuntimeChoice::Auto,
+                zone: None,
+                take_over: false,
+                wake: WakeSettings { command: Vec::new(), limit: Duration::ZERO },
+            },
             color: ColorChoice::Never,
             providers,
         }
@@ -533,23 +693,41 @@ impl Setting {
         SETTINGS.iter().find(|setting| setting.key == key)
     }
 
-    /// The table in a file: `map` of `map.idle`.
+    /// What stands first in a file: `map` of `map.idle`, `queues` of `queues.wake.limit`.
     pub(super) fn section(&self) -> &'static str {
         self.key.split_once('.').map_or(self.key, |(section, _)| section)
     }
 
-    /// The key in that table: `idle` of `map.idle`.
-    pub(super) fn name(&self) -> &'static str {
-        self.key.split_once('.').map_or(self.key, |(_, name)| name)
+    /// The table that holds it: `map` of `map.idle`, `queues.wake` of `queues.wake.limit`.
+    pub(super) fn table(&self) -> &'static str {
+        self.key.rsplit_once('.').map_or(self.key, |(table, _)| table)
     }
 
-    /// A right line in a file, below the section's heading.
+    /// The key in that table: `idle` of `map.idle`, `limit` of `queues.wake.limit`.
+    pub(super) fn name(&self) -> &'static str {
+        self.key.rsplit_once('.').map_or(self.key, |(_, name)| name)
+    }
+
+    /// Whether a file gives it in the rows of roots, each its own.
+    pub(super) fn is_of_row(&self) -> bool {
+        self.section() == QUEUES
+    }
+
+    /// How that table begins in a file.
+    pub(super) fn heading(&self) -> String {
+        let table = self.table();
+        if table == QUEUES { format!("[[{table}]]") } else { format!("[{table}]") }
+    }
+
+    /// A right line in a file, below the table's heading.
     pub(super) fn example_line(&self) -> String {
         let name = self.name();
         match self.store {
             Store::Text(_) | Store::Path(_) => format!("{name} = {:?}", self.example),
-            Store::Flag(_) => format!("{name} = {}", self.example),
-            Store::List(_) => format!("{name} = {:?}", self.example.split(',').collect::<Vec<_>>()),
+            Store::Flag(_) | Store::Number(_) => format!("{name} = {}", self.example),
+            Store::List(_) | Store::Arguments(_) => {
+                format!("{name} = {:?}", self.example.split(',').collect::<Vec<_>>())
+            }
         }
     }
 
@@ -559,6 +737,9 @@ impl Setting {
         std::iter::once(by_rule).chain(self.other_variable.map(str::to_owned))
     }
 }
+
+/// The section whose tables are rows, one for each root.
+pub(super) const QUEUES: &str = "queues";
 
 /// What the environment variables of all settings begin with.
 pub(super) const VARIABLE_PREFIX: &str = "SESSION_SWEEP_";
@@ -572,12 +753,17 @@ mod tests {
         let variables = |key| Setting::find(key).unwrap().variables().collect::<Vec<_>>();
         assert_eq!(variables("map.idle"), ["SESSION_SWEEP_MAP_IDLE"]);
         assert_eq!(variables("map.dir"), ["SESSION_SWEEP_MAP_DIR", "CLAUDE_SESSION_DIR"]);
+        assert_eq!(variables("queues.wake.command"), ["SESSION_SWEEP_QUEUES_WAKE_COMMAND"]);
     }
 
     #[test]
     fn every_row_is_well_formed() {
         for setting in &SETTINGS {
-            assert_eq!(setting.key.matches('.').count(), 1, "{}", setting.key);
+            assert_eq!(format!("{}.{}", setting.table(), setting.name()), setting.key);
+            assert!(setting.key.split('.').all(|part| !part.is_empty()), "{}", setting.key);
+            // Only rows have tables of their own.
+            let nested = setting.table() != setting.section();
+            assert!(!nested || setting.is_of_row() && setting.table().matches('.').count() == 1, "{}", setting.key);
             assert!(setting.doc.ends_with('.') && !setting.doc.contains(['|', '\n']), "{}", setting.doc);
             assert_eq!(SETTINGS.iter().filter(|other| other.key == setting.key).count(), 1);
         }

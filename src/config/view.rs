@@ -8,7 +8,7 @@ use super::dirs::Dirs;
 use super::environment::Environment;
 use super::origin::Origin;
 use super::problem::Problem;
-use super::resolve::Config;
+use super::resolve::{Config, Value};
 use super::setting::Setting;
 
 /// The document of `config show`.
@@ -22,6 +22,8 @@ pub(crate) struct ConfigView {
     pub(crate) settings: Vec<SettingView>,
     /// Every provider.
     pub(crate) providers: Vec<ProviderView>,
+    /// Every root of `[[queues]]`, in the order of the files.
+    pub(crate) queues: Vec<QueueView>,
 }
 
 /// One effective setting.
@@ -47,6 +49,17 @@ pub(crate) struct ProviderView {
     pub(crate) home: PathText,
     /// `built-in`, or the file whose row made or changed it.
     pub(crate) origin: String,
+}
+
+/// The root of an installation.
+#[derive(Debug, Serialize)]
+pub(crate) struct QueueView {
+    /// The folder.
+    pub(crate) root: PathText,
+    /// The file that names it.
+    pub(crate) origin: String,
+    /// What is otherwise for this root than for one that no file names.
+    pub(crate) settings: Vec<SettingView>,
 }
 
 /// A path that becomes text even when it is not UTF-8.
@@ -93,19 +106,36 @@ pub(crate) struct FileView {
 impl ConfigView {
     /// Shows `config`.
     pub(crate) fn new(config: &Config, dirs: &Dirs, environment: &Environment) -> Self {
-        let settings = config.values.iter().map(|value| SettingView {
-            key: value.key,
-            value: value.text.clone(),
-            origin: value.origin.to_string(),
-            doc: Setting::find(value.key).map_or("", |setting| setting.doc),
-        });
         let providers =
             config.settings.providers.iter().zip(&config.provider_origins).map(|(provider, origin)| ProviderView {
                 name: provider.name.clone(),
                 home: PathText(dirs.provider_home(&provider.home, environment)),
                 origin: if *origin == Origin::Default { "built-in".to_owned() } else { origin.to_string() },
             });
-        Self { schema: 1, command: "config show", settings: settings.collect(), providers: providers.collect() }
+        let is_own = |value: &&Value| !config.values.contains(value);
+        let queues = config.queues.iter().map(|row| QueueView {
+            root: PathText(row.root.clone()),
+            origin: row.origin.to_string(),
+            settings: row.values.iter().filter(is_own).map(SettingView::new).collect(),
+        });
+        Self {
+            schema: 1,
+            command: "config show",
+            settings: config.values.iter().map(SettingView::new).collect(),
+            providers: providers.collect(),
+            queues: queues.collect(),
+        }
+    }
+}
+
+impl SettingView {
+    fn new(value: &Value) -> Self {
+        Self {
+            key: value.key,
+            value: value.text.clone(),
+            origin: value.origin.to_string(),
+            doc: Setting::find(value.key).map_or("", |setting| setting.doc),
+        }
     }
 }
 

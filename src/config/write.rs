@@ -48,6 +48,10 @@ fn with_setting(
     values: &[String],
 ) -> Result<Option<String>, Problems> {
     let refused = |message: String, remedy: &str| Problem::new(Origin::File(path.to_owned()), key, message, remedy);
+    if key == "queues.root" {
+        let remedy = "write `root = \"/srv/nanoclaw\"` below a `[[queues]]` of its own into the file";
+        return Err(refused("there can be several, so `config set` does not change them".to_owned(), remedy).into());
+    }
     let Some(setting) = Setting::find(key) else {
         let known = || SETTINGS.iter().map(|setting| setting.key);
         let remedy = match nearest(key, known()) {
@@ -57,10 +61,17 @@ fn with_setting(
         let key = key.escape_debug().to_string();
         return Err(Problem::new(Origin::File(path.to_owned()), key, "there is no such setting", remedy).into());
     };
+    if setting.is_of_row() {
+        let (line, heading) = (setting.example_line(), setting.heading());
+        let remedy = format!("write it into the file, for example `{line}` below the `{heading}` of its root");
+        return Err(refused("every root has its own, so `config set` does not change it".to_owned(), &remedy).into());
+    }
     // What is wrong already would be blamed on this change.
     Problems::none_or(ConfigFile::of_text(path, text).problems, ())?;
     let new = match (&setting.store, values) {
-        (Store::List(_), list) => value(list.iter().filter(|element| !element.is_empty()).collect::<Array>()),
+        (Store::List(_) | Store::Arguments(_), list) => {
+            value(list.iter().filter(|element| !element.is_empty()).collect::<Array>())
+        }
         (Store::Flag(_), [flag]) => value(
             flag.parse::<bool>()
                 .map_err(|_| refused(format!("{flag:?} is neither true nor false"), "write true or false"))?,
@@ -136,6 +147,35 @@ mod tests {
             changed("map = { idle = \"1h\" }\n", "map.idle", &["2h"]).unwrap().unwrap(),
             "map = { idle = \"2h\" }\n"
         );
+    }
+
+    #[test]
+    fn rows_of_roots_stay_as_they_are() {
+        let rows = "# mine\n[[queues]] # one\nroot   = '/srv/nanoclaw'\ntries = 0x5\n\n\
+                    [queues.wake]\ncommand = [ 'wake' , ]\n\n[[queues]]\nroot = \"~/other\" # two\n";
+        let map = "[map]\nidle = \"1h\"\n";
+        for (text, expected) in [
+            (rows.to_owned(), format!("{rows}\n{map}")),
+            (format!("[map]\n{rows}"), format!("{map}{rows}")),
+            (format!("{rows}[map]\nidle = '9h'\n"), format!("{rows}{map}")),
+        ] {
+            let new = changed(&text, "map.idle", &["1h"]).unwrap().unwrap();
+            assert_eq!(new, expected);
+            assert_eq!(changed(&new, "map.idle", &["1h"]).unwrap(), None);
+        }
+        for (key, value, remedy) in [
+            ("queues.ceiling", "45m", "for example `ceiling = \"45m\"` below the `[[queues]]` of its root"),
+            ("queues.tries", "0", "for example `tries = 5` below the `[[queues]]` of its root"),
+            ("queues.wake.limit", "1s", "for example `limit = \"20s\"` below the `[queues.wake]` of its root"),
+            ("queues.root", "/x", "below a `[[queues]]` of its own"),
+            ("queues.root", "", "below a `[[queues]]` of its own"),
+            ("queues.ceilng", "45m", "did you mean `queues.ceiling`?"),
+        ] {
+            let error = changed(rows, key, &[value]).unwrap_err();
+            assert!(error.starts_with(&format!("/c.toml: {key}: ")) && error.contains(remedy), "{error}");
+        }
+        // A change beside a row that is wrong would have to vouch for it.
+        assert!(changed("[[queues]]\nroot = \"/a\"\ntries = 0\n", "map.idle", &["1h"]).unwrap_err().contains("tries"));
     }
 
     #[test]

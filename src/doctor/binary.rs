@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Facts, Finding};
-use crate::schedule::{Answer, Programs, Schedule};
+use crate::programs::{Answer, Programs};
+use crate::schedule::Schedule;
 
 /// What is running.
 const OURSELVES: &str = "/proc/self/exe";

@@ -10,6 +10,7 @@ mod config;
 mod machine;
 mod map;
 mod processes;
+mod queues;
 mod registry;
 mod retention;
 mod schedule;
@@ -28,6 +29,7 @@ pub(crate) use bridge::{Asked, WrittenBack, differences};
 pub(crate) use config::ConfigFacts;
 pub(crate) use map::{MapFacts, MapText};
 pub(crate) use processes::{ProcessesFacts, Scan};
+pub(crate) use queues::{QueueFacts, QueueLook};
 pub(crate) use registry::{RegistryFacts, RegistryText};
 pub(crate) use retention::{Cleanup, cleanups};
 pub(crate) use stores::Store;
@@ -101,7 +103,7 @@ pub(crate) struct Check {
 }
 
 /// All checks, in the order in which they are shown.
-pub(crate) static CHECKS: [Check; 14] = [
+pub(crate) static CHECKS: [Check; 15] = [
     Check { id: "config", looks_at: "files and variables with settings", decide: config::config },
     Check { id: "map-readable", looks_at: "the session map", decide: map::readable },
     Check { id: "map-writable", looks_at: "the session map's folder", decide: map::writable },
@@ -110,6 +112,7 @@ pub(crate) static CHECKS: [Check; 14] = [
     Check { id: "written-back", looks_at: "tombstones of what is there again", decide: bridge::written_back },
     Check { id: "registry", looks_at: "the registry of numbered sessions", decide: registry::registry },
     Check { id: "processes", looks_at: "processes that CLIs left behind", decide: processes::processes },
+    Check { id: "queues", looks_at: "agent hosts' queues and containers", decide: queues::queues },
     Check { id: "schedule", looks_at: "timers and cron", decide: schedule::schedule },
     Check { id: "last-run", looks_at: "the run log and systemd's memory", decide: schedule::last_run },
     Check { id: "binary", looks_at: "the program that the schedule starts", decide: binary::binary },
@@ -142,6 +145,8 @@ pub(crate) struct Facts {
     pub(crate) stores: Option<Vec<Store>>,
     pub(crate) registry: Option<RegistryFacts>,
     pub(crate) processes: Option<ProcessesFacts>,
+    /// Each configured installation of an agent host.
+    pub(crate) queues: Option<Vec<QueueFacts>>,
     pub(crate) cleanups: Option<Vec<Cleanup>>,
     pub(crate) bridge: Option<Asked>,
     pub(crate) written_back: Option<Result<WrittenBack, String>>,

@@ -10,10 +10,12 @@ pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let refused = |why: &str| Err(io::Error::other(format!("{} {why}", path.display())));
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return refused("is no regular file");
     }
-    let mut bytes = Vec::new();
+    // One more than it has, which shows its end.
+    let mut bytes = Vec::with_capacity(metadata.len().min(most) as usize + 1);
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { refused("is too large") } else { Ok(bytes) }
 }

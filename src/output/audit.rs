@@ -11,6 +11,7 @@ use super::bytes::Bytes;
 use super::escape::Escaped;
 use super::processes::CleanView;
 use super::prune::PruneView;
+use super::queues;
 use super::registry::CleanupView;
 use super::style::{Style, Tone};
 use super::sweep::write_areas;
@@ -29,6 +30,10 @@ pub(crate) struct AuditView<'v> {
     pub(crate) registry: Option<&'v CleanupView<'v>>,
     /// Nothing where they are not enabled.
     pub(crate) processes: Option<&'v CleanView<'v>>,
+    /// Nothing where no installation is configured.
+    pub(crate) queues: Option<&'v queues::SweepView<'v>>,
+    /// Why queues could not be looked at.
+    pub(crate) queues_error: Option<String>,
 }
 
 /// One provider's store.
@@ -109,13 +114,13 @@ impl View for AuditView<'_> {
                 prune.text(out, style, verbose)?;
             }
         }
-        write_areas(out, style, verbose, self.registry, self.processes)
+        write_areas(out, style, verbose, (self.registry, self.processes, self.queues))
     }
 }
 
 impl Serialize for AuditView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Audit", 9)?;
+        let mut document = serializer.serialize_struct("Audit", 11)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "audit")?;
         document.serialize_field("now", &Timestamp(self.now))?;
@@ -125,6 +130,8 @@ impl Serialize for AuditView<'_> {
         document.serialize_field("map_error", &self.map_error)?;
         document.serialize_field("registry", &self.registry)?;
         document.serialize_field("processes", &self.processes)?;
+        document.serialize_field("queues", &self.queues.map(queues::SweepView::documents))?;
+        document.serialize_field("queues_error", &self.queues_error)?;
         document.end()
     }
 }

@@ -44,6 +44,20 @@ impl View for Shown {
             }
             writeln!(out)?;
         }
+        for row in &self.view.queues {
+            write!(out, "\n{} {}", style.paint(Tone::Heading, "queues of"), Escaped(&row.root.0.to_string_lossy()))?;
+            if self.origin {
+                write!(out, "  ({})", style.paint(Tone::Quiet, Escaped(&row.origin)))?;
+            }
+            writeln!(out)?;
+            for setting in &row.settings {
+                write!(out, "  {} = {}", style.paint(Tone::Heading, setting.key), Escaped(&setting.value))?;
+                if self.origin {
+                    write!(out, "  ({})", style.paint(Tone::Quiet, Escaped(&setting.origin)))?;
+                }
+                writeln!(out)?;
+            }
+        }
         Ok(())
     }
 }

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::View;
 use super::escape::Escaped;
 use super::style::{Style, Tone};
+use super::wrapped::write_wrapped;
 use crate::doctor::{Check, Finding, Status};
 use crate::policy::timestamp::Timestamp;
 
 /// The columns before the message.
 const INDENT: usize = 24;
-const WIDTH: usize = 80;
 
 /// The answers of all checks.
 pub(crate) struct DoctorView<'v> {
@@ -65,26 +65,11 @@ fn plural(warnings: usize) -> String {
     format!("{warnings} warning{}", if warnings == 1 { "" } else { "s" })
 }
 
-/// Writes a text in lines that fit the terminal beside the first columns; a word that is longer stays whole, so that it can
-/// be copied.
+/// Writes a text beside the first columns.
 fn lines(out: &mut dyn Write, text: &str, mark: &str) -> io::Result<()> {
-    let safe = Escaped(text).to_string();
-    let mut at = INDENT + mark.len();
-    let indent = at;
     write!(out, "{mark}")?;
-    for word in safe.split(' ') {
-        let width = word.chars().count();
-        if at > indent && at + 1 + width > WIDTH {
-            write!(out, "\n{:indent$}", "")?;
-            at = indent;
-        } else if at > indent {
-            write!(out, " ")?;
-            at += 1;
-        }
-        write!(out, "{word}")?;
-        at += width;
-    }
-    writeln!(out)
+    let at = INDENT + mark.len();
+    write_wrapped(out, text, at, at)
 }
 
 const fn tone(status: Status) -> Tone {
@@ -126,7 +111,8 @@ impl Serialize for DoctorView<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{WIDTH, lines};
+    use super::lines;
+    use crate::output::wrapped::WIDTH;
 
     #[test]
     fn a_message_is_broken_between_words_and_a_long_word_is_not() {

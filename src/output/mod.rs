@@ -12,11 +12,13 @@ pub(crate) mod escape;
 pub(crate) mod processes;
 pub(crate) mod progress;
 pub(crate) mod prune;
+pub(crate) mod queues;
 pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod sweep;
+pub(crate) mod wrapped;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 

@@ -14,7 +14,7 @@ use super::style::{Style, Tone};
 use crate::exit::ExitStatus;
 use crate::filesystem::LockState;
 use crate::policy::timestamp::Timestamp;
-use crate::schedule::runs::Run;
+use crate::schedule::runs::{QueueTotals, Run};
 use crate::schedule::{LastResult, Login, Schedule};
 
 /// Schedules, the last run and the lock.
@@ -109,6 +109,10 @@ impl StatusView<'_> {
         }
         if let Some(registry) = run.registry {
             write!(out, "; {} sessions, {} marked inactive", registry.sessions, registry.marked_inactive)?;
+        }
+        if let Some(queues) = run.queues {
+            let QueueTotals { sessions, retried, failed, stopped, .. } = queues;
+            write!(out, "; queues of {sessions} sessions: {stopped} stopped, {retried} retried, {failed} failed")?;
         }
         writeln!(out, ", in {} ms", run.took_ms)?;
         match &run.error {
@@ -211,6 +215,7 @@ impl Serialize for StatusView<'_> {
                 "totals": run.totals,
                 "registry": run.registry,
                 "processes": run.processes,
+                "queues": run.queues,
                 "error": run.error,
             })
         });

@@ -9,6 +9,7 @@ use super::View;
 use super::escape::Escaped;
 use super::processes::CleanView;
 use super::prune::PruneView;
+use super::queues;
 use super::registry::CleanupView;
 use super::style::Style;
 use crate::policy::timestamp::Timestamp;
@@ -31,6 +32,10 @@ pub(crate) struct SweepView<'v> {
     pub(crate) processes: Option<&'v CleanView<'v>>,
     /// Why processes could not be swept.
     pub(crate) processes_error: Option<String>,
+    /// Nothing where no installation is configured.
+    pub(crate) queues: Option<&'v queues::SweepView<'v>>,
+    /// Why queues could not be swept.
+    pub(crate) queues_error: Option<String>,
 }
 
 impl View for SweepView<'_> {
@@ -44,7 +49,7 @@ impl View for SweepView<'_> {
             (None, Some(_)) => writeln!(out, " was not swept")?,
             (None, None) => writeln!(out, " is not there: nothing to do")?,
         }
-        write_areas(out, style, verbose, self.registry, self.processes)
+        write_areas(out, style, verbose, (self.registry, self.processes, self.queues))
     }
 }
 
@@ -53,8 +58,7 @@ pub(super) fn write_areas(
     out: &mut dyn Write,
     style: Style,
     verbose: u8,
-    registry: Option<&CleanupView<'_>>,
-    processes: Option<&CleanView<'_>>,
+    (registry, processes, queues): (Option<&CleanupView<'_>>, Option<&CleanView<'_>>, Option<&queues::SweepView<'_>>),
 ) -> io::Result<()> {
     if let Some(registry) = registry {
         writeln!(out)?;
@@ -64,12 +68,16 @@ pub(super) fn write_areas(
         writeln!(out)?;
         processes.brief(out, style, verbose)?;
     }
+    if let Some(queues) = queues {
+        writeln!(out)?;
+        queues.brief(out, style, verbose)?;
+    }
     Ok(())
 }
 
 impl Serialize for SweepView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Sweep", 11)?;
+        let mut document = serializer.serialize_struct("Sweep", 13)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "sweep")?;
         document.serialize_field("dry_run", &self.dry_run)?;
@@ -81,6 +89,8 @@ impl Serialize for SweepView<'_> {
         document.serialize_field("registry_error", &self.registry_error)?;
         document.serialize_field("processes", &self.processes)?;
         document.serialize_field("processes_error", &self.processes_error)?;
+        document.serialize_field("queues", &self.queues.map(queues::SweepView::documents))?;
+        document.serialize_field("queues_error", &self.queues_error)?;
         document.end()
     }
 }

@@ -132,6 +132,15 @@ impl fmt::Display for CleanupMode {
     }
 }
 
+/// Which container runtime is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RuntimeChoice {
+    /// The one that is found.
+    Auto,
+    /// This one: a plain name, or an absolute path.
+    Named(String),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

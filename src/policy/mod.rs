@@ -7,6 +7,8 @@ pub(crate) mod heartbeat;
 pub(crate) mod mapping;
 pub(crate) mod orphan;
 pub(crate) mod process_pattern;
+pub(crate) mod queue;
+pub(crate) mod recurrence;
 pub(crate) mod session_id;
 pub(crate) mod session_number;
 pub(crate) mod session_record;

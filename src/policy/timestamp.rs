@@ -63,14 +63,19 @@ impl Serialize for Timestamp {
     }
 }
 
-/// The instant that a text of somebody else names: RFC 3339, or the same without a zone, which then is UTC (what Python's
-/// `datetime.utcnow().isoformat()` writes), or `2025-11-14 23:57:57 UTC`.
+/// The instant that a text of somebody else names: RFC 3339 (also with `z`, a blank for the `T`, or `+0100`), or the same
+/// without a zone, which then is UTC (what Python's `datetime.utcnow().isoformat()` and SQLite's `datetime()` write), or
+/// `2025-11-14 23:57:57 UTC`.
 pub(crate) fn parse_loosely(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.to_utc());
     }
     let text = text.strip_suffix(" UTC").unwrap_or(text);
+    let with_offset = ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z"];
+    if let Some(time) = with_offset.iter().find_map(|form| DateTime::parse_from_str(text, form).ok()) {
+        return Some(time.to_utc());
+    }
     let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
     naive.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|time| time.and_utc())
 }
@@ -89,6 +94,10 @@ mod tests {
             "2026-11-20T12:00:00.000000",
             "2026-11-20 12:00:00 UTC",
             "2026-11-20T13:00:00+01:00",
+            "2026-11-20T13:00:00+0100",
+            "2026-11-20 07:00:00.000-05:00",
+            "2026-11-20T12:00:00z",
+            "2026-11-20 12:00:00.000Z",
             " 2026-11-20 12:00:00 ",
         ] {
             assert_eq!(parse_loosely(text), Some(noon), "{text}");

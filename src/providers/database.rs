@@ -1,25 +1,20 @@
 //! Sessions of a CLI that keeps them all in one SQLite file.
 //!
-//! We are guests: nothing is written, and no file appears beside the database. SQLite itself would create `-shm` (and
-//! `-wal`) for a reader of a database in WAL mode, hence the three ways of opening below.
+//! We are guests: nothing is written, and no file appears beside the database.
 
-use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{DateTime, Utc};
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
 use rustc_hash::FxHashMap;
 
 use super::record_time;
 use super::row::Database;
+use crate::sqlite::{Reader, beside};
 
 /// How long a writer may keep us waiting.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -63,20 +58,9 @@ pub(crate) fn size(database: &Database, home: &Path) -> u64 {
 }
 
 fn read(path: &Path, query: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Option<DatabaseSessions>> {
-    let access = match Access::to(path) {
-        Ok(access) => access,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let before = Version::of(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(uri(path, access), flags)?;
-    connection.busy_timeout(PATIENCE)?;
-    let found = collect(&connection, query, wanted)?;
-    drop(connection);
-    if access == Access::Unlocked && Version::of(path)? != before {
-        bail!("it was written to while it was read; try again");
-    }
+    let Some(reader) = Reader::open(path, PATIENCE)? else { return Ok(None) };
+    let found = collect(reader.connection(), query, wanted)?;
+    reader.finish()?;
     Ok(Some(found))
 }
 
@@ -117,77 +101,11 @@ fn time_in(text: &str) -> Option<DateTime<Utc>> {
     })
 }
 
-/// How a database can be read without creating a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    /// WAL mode and everything is in the main file: SQLite takes no lock and looks for no other file.
-    Unlocked,
-    /// WAL mode with content in `-wal`: the `-shm` that its writer made is used, and never made by us.
-    SharedMemory,
-    /// Rollback journal: a reader's lock on the main file is enough.
-    Locked,
-}
-
-impl Access {
-    fn to(path: &Path) -> io::Result<Self> {
-        let mut header = [0; 20];
-        let file = File::from(super::transcript::open_at(rustix::fs::CWD, path)?);
-        let length = file.read_at(&mut header, 0)?;
-        // Bytes 18 and 19 of the header are 2 for WAL (https://www.sqlite.org/fileformat.html).
-        if length < header.len() || header[18] != 2 {
-            return Ok(Self::Locked);
-        }
-        match std::fs::metadata(beside(path, "-wal")) {
-            Ok(wal) if wal.len() > 0 => Ok(Self::SharedMemory),
-            Ok(_) => Ok(Self::Unlocked),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::Unlocked),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
-/// The path as SQLite's URI; every byte that could mean something in one is escaped.
-fn uri(path: &Path, access: Access) -> String {
-    let mut uri = "file:".to_owned();
-    for &byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
-            uri.push(byte.into());
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(uri, "%{byte:02x}");
-        }
-    }
-    uri.push_str(match access {
-        Access::Unlocked => "?mode=ro&immutable=1",
-        Access::SharedMemory => "?mode=ro&readonly_shm=1",
-        Access::Locked => "?mode=ro",
-    });
-    uri
-}
-
-/// Tells whether a database was written to.
-#[derive(Debug, PartialEq, Eq)]
-struct Version {
-    main: (u64, SystemTime),
-    wal_length: u64,
-}
-
-impl Version {
-    fn of(path: &Path) -> io::Result<Self> {
-        let main = fs_err::metadata(path)?;
-        let wal_length = std::fs::metadata(beside(path, "-wal")).map_or(0, |wal| wal.len());
-        Ok(Self { main: (main.len(), main.modified()?), wal_length })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::fs::File;
+
     use super::*;
 
     const QUERY: &str =
@@ -319,7 +237,7 @@ mod tests {
             assert!(message.contains(reason), "{query}: {message}");
         }
         for content in ["", "this is no database at all, but longer than its header would be"] {
-            io::Write::write_all(&mut File::create(world.path()).unwrap(), content.as_bytes()).unwrap();
+            std::io::Write::write_all(&mut File::create(world.path()).unwrap(), content.as_bytes()).unwrap();
             assert!(world.read(QUERY).is_err(), "{content:?}");
         }
         assert_eq!(world.files(), ["opencode.db"]);

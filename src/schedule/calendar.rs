@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone, Utc};
 use croner::Cron;
 
-use super::program::{Answer, Programs};
+use crate::programs::{Answer, Programs};
 
 /// What says when a schedule's runs are due.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::calendar::When;
 use super::crontab::{Form, Line, names_original, runs};
-use super::program::Answer;
 use super::{Kind, PROGRAM, Reach, Schedule, Schedules, State, Surroundings};
 use crate::filesystem::proc::Proc;
 use crate::filesystem::read_regular;
+use crate::programs::Answer;
 
 /// What the programs are called that run such lines. One called busybox may be any of its own, cron among them.
 const DAEMONS: [&str; 6] = ["cron", "crond", "fcron", "bcron-sched", "mcron", "busybox"];
@@ -138,8 +138,9 @@ mod tests {
     use std::ffi::OsString;
     use std::path::PathBuf;
 
-    use super::super::{Login, Programs};
+    use super::super::Login;
     use super::*;
+    use crate::programs::Programs;
 
     fn machine(files: &[(&str, &str)], user: u32) -> (tempfile::TempDir, Surroundings) {
         let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,6 @@ mod cron;
 mod crontab;
 mod entry;
 mod login;
-mod program;
 mod properties;
 mod reach;
 pub(crate) mod runs;
@@ -24,11 +23,11 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::filesystem::proc::Proc;
+use crate::programs::Programs;
 
 pub(crate) use calendar::When;
 pub(crate) use entry::{Kind, Last, LastResult, Schedule, State};
 pub(crate) use login::Login;
-pub(crate) use program::{Answer, Programs};
 pub(crate) use reach::Reach;
 
 /// What our program is called.

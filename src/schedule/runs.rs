@@ -52,6 +52,9 @@ pub(crate) struct Run {
     /// What became of processes, where they were swept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) processes: Option<ProcessTotals>,
+    /// What became of queues, where an installation is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queues: Option<QueueTotals>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
@@ -73,6 +76,21 @@ pub(crate) struct ProcessTotals {
     pub(crate) ended: usize,
     pub(crate) refused: usize,
     pub(crate) records_removed: usize,
+}
+
+/// What a sweep of queues did, over all installations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QueueTotals {
+    pub(crate) sessions: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) retried: usize,
+    pub(crate) failed: usize,
+    /// Containers, orphans among them.
+    pub(crate) stopped: usize,
+    pub(crate) recurred: usize,
+    pub(crate) woken: usize,
+    /// What was refused, failed, or was not come to.
+    pub(crate) left: usize,
 }
 
 impl StartedBy {
@@ -138,7 +156,7 @@ impl RunLog {
 
 #[cfg(test)]
 mod tests {
-    use super::{RegistryTotals, Run, RunLog, StartedBy};
+    use super::{QueueTotals, RegistryTotals, Run, RunLog, StartedBy};
     use crate::sweep::plan::Totals;
 
     fn run(second: i64) -> Run {
@@ -151,6 +169,7 @@ mod tests {
             totals: Some(Totals { checked: 3, pruned: 1, ..Totals::default() }),
             registry: Some(RegistryTotals { sessions: 13, marked_inactive: 10, beats_pruned: 0 }),
             processes: None,
+            queues: Some(QueueTotals { sessions: 3, retried: 1, ..QueueTotals::default() }),
             error: None,
         }
     }

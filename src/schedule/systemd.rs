@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::calendar::When;
 use super::command::Command;
-use super::program::Answer;
 use super::properties::Properties;
 use super::{Kind, Last, LastResult, ORIGINAL, Reach, Schedule, Schedules, State, Surroundings, unit_files};
+use crate::programs::Answer;
 
 /// What a timer starts says whether it is ours, not its name; those that are enabled are loaded, and listed.
 const TIMERS: &str = "*.timer";

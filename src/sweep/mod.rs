@@ -10,6 +10,7 @@ mod parallel;
 pub(crate) mod plan;
 pub(crate) mod post_prune;
 pub(crate) mod processes;
+pub(crate) mod queues;
 mod recheck;
 pub(crate) mod resolve;
 mod through_bridge;

@@ -4,16 +4,13 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-/// How long a command that was asked to end may take before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
+use crate::children::wait;
 
 /// Runs `command` in a shell with `report` on its stdin, for `limit` at most. What it prints goes to our stderr: stdout
 /// is for our own report.
@@ -41,34 +38,4 @@ fn in_memory(bytes: &[u8]) -> std::io::Result<Stdio> {
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file.into())
-}
-
-/// Waits for the child's end; nothing where it had to be ended, with its group.
-fn wait(mut child: Child, limit: Duration) -> Result<Option<ExitStatus>> {
-    // Not reaped before the end, so until then the number is this child's, and its group's.
-    let pid = Pid::from_child(&child);
-    let in_time = ended_within(pid, limit);
-    if matches!(in_time, Ok(true)) {
-        return Ok(Some(child.wait()?));
-    }
-    // Any of them may have ended by itself a moment ago.
-    let _ = kill_process_group(pid, Signal::TERM);
-    let _ = ended_within(pid, GRACE);
-    let _ = kill_process_group(pid, Signal::KILL);
-    child.wait()?;
-    in_time.map(|_| None)
-}
-
-/// Whether the process ends within `limit`.
-fn ended_within(pid: Pid, limit: Duration) -> Result<bool> {
-    let handle = pidfd_open(pid, PidfdFlags::empty())?;
-    let deadline = Instant::now() + limit;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&Timespec::try_from(left)?)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

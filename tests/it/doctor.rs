@@ -32,9 +32,9 @@ fn crontab() -> String {
 }
 
 /// One check's answer.
-struct Answer {
-    status: String,
-    message: String,
+pub(crate) struct Answer {
+    pub(crate) status: String,
+    pub(crate) message: String,
     remedy: String,
 }
 
@@ -47,7 +47,7 @@ impl Answer {
     }
 
     #[track_caller]
-    fn is(&self, status: &str, message: &str, remedy: &str) {
+    pub(crate) fn is(&self, status: &str, message: &str, remedy: &str) {
         assert_eq!(self.status, status, "{}", self.message);
         assert!(self.message.contains(message), "{:?} in {:?}", message, self.message);
         assert!(self.remedy.contains(remedy), "{:?} in {:?}", remedy, self.remedy);
@@ -55,7 +55,7 @@ impl Answer {
 }
 
 #[track_caller]
-fn check(world: &World, id: &str) -> Answer {
+pub(crate) fn check(world: &World, id: &str) -> Answer {
     Answer::of(&world.json_then(&["doctor"]), id)
 }
 
@@ -97,7 +97,7 @@ fn a_wrong_configuration_is_a_finding_and_the_other_checks_still_run() {
     let document = world.json_then(&["doctor"]);
     let config = Answer::of(&document, "config");
     config.is("wrong", "2 problems", "did you mean `idle`?");
-    for id in ["map-readable", "map-writable", "stores", "registry", "processes", "retention"] {
+    for id in ["map-readable", "map-writable", "stores", "registry", "processes", "queues", "retention"] {
         Answer::of(&document, id).is("unknown", "depends on the configuration", "put the configuration right");
     }
     for id in ["schedule", "last-run", "binary", "clock", "state-folder"] {

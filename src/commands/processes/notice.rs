@@ -1,7 +1,7 @@
 //! A notice on the desktop, where there is one.
 
 use crate::context::Context;
-use crate::schedule::{Answer, Programs};
+use crate::programs::{Answer, Programs};
 use crate::sweep::processes::apply::Applied;
 
 /// Tells what was ended by notify-send, where that is installed. That nobody is there to see it is no failure.

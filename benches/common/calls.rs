@@ -1,39 +1,34 @@
 //! How many system calls each contender makes, where `strace` can count them.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::program::on_path;
-use crate::contenders::{Contender, Place};
+use super::program::on_path;
 
-/// Prints the counts as a Markdown table.
-pub(crate) fn print_table(contenders: &[Contender], place: &Place) {
+/// Prints the counts as a Markdown table: of each contender its name, its command and how that ends. They are told in the
+/// file `told` before.
+pub(crate) fn print_table(contenders: impl IntoIterator<Item = (&'static str, Command, i32)>, told: &Path) {
     let Some(strace) = on_path(&["strace"]) else { return };
     println!("\n## System calls\n");
     println!("| contender | calls | most of them |");
     println!("|---|---:|---|");
-    for contender in contenders {
-        let told = place.answer();
-        let counted = contender.command(place);
+    for (name, counted, code) in contenders {
         let mut command = Command::new(&strace);
-        command.args(["-f", "-c", "-U", "calls,name", "-S", "calls", "-o"]).arg(&told);
+        command.args(["-f", "-c", "-U", "calls,name", "-S", "calls", "-o"]).arg(told);
         command.arg(counted.get_program()).args(counted.get_args()).env_clear();
         command.envs(counted.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        if !command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.code() == Some(contender.code))
+        if !command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.code() == Some(code))
         {
             continue;
         }
-        let table = fs::read_to_string(&told).unwrap();
+        let table = fs::read_to_string(told).unwrap();
         let mut rows: Vec<(u64, &str)> = table.lines().filter_map(row).collect();
         rows.sort_unstable_by(|a, b| b.cmp(a));
         let Some(place) = rows.iter().position(|(_, name)| *name == "total") else { continue };
         let (total, _) = rows.remove(place);
         let most: Vec<String> = rows.iter().take(6).map(|(calls, name)| format!("{name} {calls}")).collect();
-        println!("| {} | {total} | {} |", contender.name, most.join(", "));
+        println!("| {name} | {total} | {} |", most.join(", "));
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// A program that has said nothing by then will not.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// More than any of these programs says.
-const LONGEST: u64 = 1 << 20;
+/// More than any of these programs says: a container's description has 10 kB, and 200 are asked for at once.
+const LONGEST: u64 = 1 << 26;
 
 /// What came of asking a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) enum Answer {
     NotInstalled,
     /// It ended with 0 and said this.
     Said(String),
-    /// It ended with another code, was ended, or could not be started; in words.
+    /// It ended with another code, was ended, or could not be started; in its words where it said any.
     Failed(String),
 }
 
@@ -46,17 +46,22 @@ impl Programs {
     /// The same in the machine's own time zone, whatever this process was told.
     pub(crate) fn ask_here(&self, program: &str, arguments: &[&str]) -> Answer {
         match self.find(program) {
-            Some(path) => self.ask_within(&path, arguments, None, PATIENCE),
+            Some(path) => self.run(&path, arguments, None, PATIENCE),
             None => Answer::NotInstalled,
         }
     }
 
     /// Runs the program at `path` with these arguments.
     pub(crate) fn ask_at(&self, path: &Path, arguments: &[&str]) -> Answer {
-        self.ask_within(path, arguments, Some("UTC"), PATIENCE)
+        self.ask_within(path, arguments, PATIENCE)
     }
 
-    fn ask_within(&self, path: &Path, arguments: &[&str], zone: Option<&str>, patience: Duration) -> Answer {
+    /// The same for one that is given more time, or less.
+    pub(crate) fn ask_within(&self, path: &Path, arguments: &[&str], patience: Duration) -> Answer {
+        self.run(path, arguments, Some("UTC"), patience)
+    }
+
+    fn run(&self, path: &Path, arguments: &[&str], zone: Option<&str>, patience: Duration) -> Answer {
         let mut command = Command::new(path);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Words and times in the one form that is understood here.
@@ -69,7 +74,8 @@ impl Programs {
         }
     }
 
-    fn find(&self, program: &str) -> Option<PathBuf> {
+    /// Where `PATH` has it.
+    pub(crate) fn find(&self, program: &str) -> Option<PathBuf> {
         let folders = std::env::split_paths(&self.path).filter(|folder| folder.is_absolute());
         let is_program = |file: &PathBuf| {
             file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
@@ -81,10 +87,15 @@ impl Programs {
 fn answer_of(mut child: Child, name: &str, patience: Duration) -> Answer {
     let (stdout, stderr) = (listen(child.stdout.take()), listen(child.stderr.take()));
     let deadline = Instant::now() + patience;
+    let mut pause = Duration::from_micros(100);
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Ok(None) if Instant::now() < deadline => {
+                std::thread::sleep(pause);
+                // Most end at once, some take their time.
+                pause = (pause * 2).min(Duration::from_millis(2));
+            }
             outcome => {
                 // It is ours and nobody has waited for it: its number names nobody else.
                 let _ = child.kill();
@@ -103,8 +114,9 @@ fn answer_of(mut child: Child, name: &str, patience: Duration) -> Answer {
     if status.success() {
         return Answer::Said(stdout);
     }
-    let said = stderr.trim();
-    Answer::Failed(if said.is_empty() { format!("{name}: {status}") } else { said.replace('\n', "; ") })
+    // What it said before it failed ends with why, where that is not on stderr.
+    let said = Some(stderr.trim()).filter(|said| !said.is_empty()).or_else(|| stdout.trim().lines().last());
+    Answer::Failed(said.map_or_else(|| format!("{name}: {status}"), |said| said.replace('\n', "; ")))
 }
 
 /// Reads on a thread of its own what a program says, so that a full pipe does not stop it.
@@ -136,6 +148,8 @@ mod tests {
         assert_eq!(Programs::default().ask("sh", &[]), Answer::NotInstalled);
         let failed = programs().ask("sh", &["-c", "echo no reason >&2; exit 3"]);
         assert_eq!(failed, Answer::Failed("no reason".to_owned()));
+        let failed = programs().ask("sh", &["-c", "echo checking; echo not running; exit 1"]);
+        assert_eq!(failed, Answer::Failed("not running".to_owned()));
         let Answer::Failed(why) = programs().ask("false", &[]) else { panic!("false says so") };
         assert!(why.ends_with("false: exit status: 1"), "{why}");
     }
@@ -159,7 +173,7 @@ mod tests {
     #[test]
     fn a_program_that_does_not_end_is_ended() {
         let started = Instant::now();
-        let answer = programs().ask_within(Path::new("/bin/sleep"), &["600"], None, Duration::from_millis(50));
+        let answer = programs().ask_within(Path::new("/bin/sleep"), &["600"], Duration::from_millis(50));
         assert!(matches!(&answer, Answer::Failed(why) if why.contains("did not answer")), "{answer:?}");
         assert!(started.elapsed() < Duration::from_secs(60));
     }

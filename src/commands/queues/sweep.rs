@@ -1,0 +1,169 @@
+//! `session-sweep queues sweep`: one tick over installations.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::arguments::Sweep;
+use super::{first_of, proc_of, roots, scene};
+use crate::commands::{UsageError, tell_when_quiet};
+use crate::context::Context;
+use crate::exit::ExitStatus;
+use crate::filesystem::proc::Proc;
+use crate::filesystem::{Lock, make_folder};
+use crate::output::queues::{InstallationView, SweepView};
+use crate::queues::memory::Memory;
+use crate::schedule::runs::QueueTotals;
+use crate::sweep::queues::Extent;
+use crate::sweep::queues::applied::Applied;
+use crate::sweep::queues::plan::{Action, Plan};
+
+const PROGRAM: &str = "session-sweep queues sweep";
+
+pub(super) fn run(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
+    let roots = roots(context, &arguments.look.root)?;
+    if !arguments.dry_run {
+        refuse_rehearsal(context)?;
+    }
+    let run = Run::over(context, &roots, (!arguments.dry_run).then_some(PROGRAM));
+    let is_failed = run.is_failed();
+    if !is_failed || context.output.json {
+        context.output.show(&run.view(context))?;
+    }
+    if is_failed {
+        let failures = run.ticks.into_iter().filter_map(|tick| tick.done.err());
+        return first_of(failures).map_or(Ok(ExitStatus::Failed), Err);
+    }
+    tell_when_quiet(context.output, run.problems().iter());
+    let has_work = arguments.dry_run && arguments.exit_code && run.has_work();
+    Ok(run.status().and(if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done }))
+}
+
+/// What is due at another time may not be now: no container is stopped, and nothing is written, by what will be.
+fn refuse_rehearsal(context: &Context) -> Result<(), UsageError> {
+    if context.now == context.started {
+        return Ok(());
+    }
+    Err(UsageError("--at rehearses another time, at which no queue can be swept: add --dry-run".to_owned()))
+}
+
+/// One tick over installations, done or only planned.
+pub(in crate::commands) struct Run {
+    ticks: Vec<Tick>,
+    dry_run: bool,
+}
+
+/// One tick over one installation.
+struct Tick {
+    folder: PathBuf,
+    done: Result<(Plan, Option<Applied>)>,
+}
+
+impl Run {
+    /// For `sweep` and `audit`: nothing where no installation is configured. Where there is a `program` to name in the lock,
+    /// it does what it planned.
+    pub(in crate::commands) fn where_configured(context: &Context, program: Option<&str>) -> Result<Option<Self>> {
+        if context.config.queues.is_empty() {
+            return Ok(None);
+        }
+        if program.is_some() {
+            refuse_rehearsal(context)?;
+        }
+        let roots: Vec<PathBuf> = context.config.queues.iter().map(|queue| queue.root.clone()).collect();
+        Ok(Some(Self::over(context, &roots, program)))
+    }
+
+    fn over(context: &Context, roots: &[PathBuf], program: Option<&str>) -> Self {
+        let proc = proc_of(context);
+        let tick = |root: &PathBuf| Tick { folder: root.clone(), done: tick(context, root, &proc, program) };
+        Self { ticks: roots.iter().map(tick).collect(), dry_run: program.is_none() }
+    }
+
+    /// Whether something is to be done.
+    pub(in crate::commands) fn has_work(&self) -> bool {
+        self.plans().any(|(plan, _)| plan.has_work())
+    }
+
+    fn plans(&self) -> impl Iterator<Item = (&Plan, Option<&Applied>)> {
+        self.ticks.iter().filter_map(|tick| tick.done.as_ref().ok()).map(|(plan, applied)| (plan, applied.as_ref()))
+    }
+
+    /// Whether no installation could be looked at.
+    fn is_failed(&self) -> bool {
+        self.plans().next().is_none()
+    }
+
+    /// How a run of this alone ends.
+    pub(in crate::commands) fn status(&self) -> ExitStatus {
+        match self.ticks.iter().find_map(|tick| tick.done.as_ref().err()) {
+            Some(error) if self.is_failed() => crate::commands::status_of(error),
+            _ if self.problems().is_empty() => ExitStatus::Done,
+            _ => ExitStatus::Partial,
+        }
+    }
+
+    /// What could not be looked at or done.
+    pub(in crate::commands) fn problems(&self) -> Vec<String> {
+        self.ticks.iter().flat_map(Tick::problems).collect()
+    }
+
+    /// For the run log.
+    pub(in crate::commands) fn totals(&self) -> QueueTotals {
+        let mut totals = QueueTotals::default();
+        for (plan, applied) in self.plans() {
+            totals.sessions += plan.sessions.len() + plan.unchanged;
+            let Some(applied) = applied else { continue };
+            totals.acknowledged += applied.count(|action| matches!(action, Action::Acknowledge { .. }));
+            totals.retried += applied.count(|action| matches!(action, Action::Retry { .. }));
+            totals.failed += applied.count(|action| matches!(action, Action::Fail { .. }));
+            totals.stopped += applied.count(|action| matches!(action, Action::Stop { .. })) + applied.orphans_stopped();
+            totals.recurred += applied.count(|action| matches!(action, Action::Recur { .. }));
+            totals.woken += applied.count(|action| matches!(action, Action::Wake { .. }));
+            totals.left += applied.left();
+        }
+        totals
+    }
+
+    pub(in crate::commands) fn view<'v>(&'v self, context: &Context) -> SweepView<'v> {
+        let view = |tick: &'v Tick| InstallationView {
+            now: context.now,
+            folder: &tick.folder,
+            plan: tick.done.as_ref().map(|(plan, _)| plan),
+            applied: tick.done.as_ref().ok().and_then(|(_, applied)| applied.as_ref()),
+        };
+        SweepView { now: context.now, dry_run: self.dry_run, installations: self.ticks.iter().map(view).collect() }
+    }
+}
+
+impl Tick {
+    fn problems(&self) -> Vec<String> {
+        match &self.done {
+            Ok((plan, applied)) => SweepView::problems_of(plan, applied.as_ref()),
+            Err(error) => vec![format!("{}: {error:#}", self.folder.display())],
+        }
+    }
+}
+
+/// Plans one tick, and does it where there is a `program` to do it for and no host that does it.
+fn tick(context: &Context, root: &Path, proc: &Proc, program: Option<&str>) -> Result<(Plan, Option<Applied>)> {
+    let scene = scene(context, root, proc)?;
+    let path = Memory::path(&context.dirs.state, scene.slug());
+    let Some(program) = program else {
+        return Ok((scene.plan(Extent::Changed, &mut Memory::read(&path, scene.root()))?, None));
+    };
+    let folder = path.parent().context("the state folder has no parent")?;
+    make_folder(folder)?;
+    let lock = folder.join(format!("{}.lock", scene.slug()));
+    let _sweeping = Lock::take(&lock, context.lock(program))?;
+    let before = Memory::read(&path, scene.root());
+    let mut memory = before.clone();
+    let plan = scene.plan(Extent::Changed, &mut memory)?;
+    let applied = plan.hands_off.is_none().then(|| scene.apply(&plan, &mut memory));
+    if memory != before
+        && let Err(error) = memory.write(&path)
+    {
+        // The work is done; the next tick looks at everything again.
+        log::warn!("{error:#}");
+    }
+    Ok((plan, applied))
+}

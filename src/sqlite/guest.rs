@@ -1,0 +1,140 @@
+//! Databases that somebody else may have written anything into: a container's, which an agent can write to.
+//!
+//! Views and triggers are switched off, functions that a schema may not call stay out of it, no link is followed, what is
+//! no regular file is not opened, and what takes too long is cut off.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+
+use super::access::{beside, open};
+
+/// No query of ours takes so long in a database of any size that such a host has.
+const LONGEST: Duration = Duration::from_secs(10);
+/// How many instructions of SQLite's machine run between two looks at the clock.
+const BETWEEN_LOOKS: i32 = 10_000;
+/// What ends a journal that names another one (<https://www.sqlite.org/fileformat.html#the_rollback_journal>).
+const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// Why a database could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// There is none.
+    #[error("is not there")]
+    Missing,
+    /// Its last writer was killed half-way, and a reader cannot undo that.
+    #[error("has a hot journal: its writer was killed half-way")]
+    HotJournal,
+    /// Somebody holds it for longer than we wait.
+    #[error("is locked by another program")]
+    Locked,
+    /// Anything else.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Opens the database at `path` (without links in it) for reading. Here and for writing, one in WAL mode is refused.
+pub(crate) fn open_untrusted(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
+    open_bounded(path, patience, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Opens the database at `path` (without links in it) for writing.
+pub(crate) fn open_writer(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
+    open_bounded(path, patience, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn open_bounded(path: &Path, patience: Duration, access: OpenFlags) -> Result<Connection, Trouble> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Trouble::Missing),
+        Err(error) => return Err(Trouble::Unusable(format!("cannot be looked at: {error}"))),
+        Ok(metadata) if metadata.is_symlink() => return Err(Trouble::Unusable("is a link: not followed".to_owned())),
+        Ok(metadata) if !metadata.is_file() => return Err(Trouble::Unusable("is no regular file".to_owned())),
+        Ok(metadata) if metadata.len() == 0 => return Err(Trouble::Unusable("is empty: zero bytes".to_owned())),
+        Ok(_) => {}
+    }
+    // SQLite looks for it, and would wait for somebody to write into a pipe of that name.
+    if std::fs::symlink_metadata(beside(path, "-journal")).is_ok_and(|journal| !journal.is_file()) {
+        return Err(Trouble::Unusable("has a journal that is no regular file".to_owned()));
+    }
+    let mut header = [0; 20];
+    let length = open(path).and_then(|file| file.read_at(&mut header, 0)).unwrap_or_default();
+    // Bytes 18 and 19 of the header are 2 for WAL (https://www.sqlite.org/fileformat.html): even reading would make files
+    // beside it.
+    if length == header.len() && (header[18] == 2 || header[19] == 2) {
+        return Err(Trouble::Unusable("is in WAL mode, which its host never chooses: left alone".to_owned()));
+    }
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    bounded(path, patience, flags, LONGEST).map_err(|error| trouble(&error))
+}
+
+/// What takes longer than `longest` in all is cut off.
+fn bounded(path: &Path, patience: Duration, flags: OpenFlags, longest: Duration) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(patience)?;
+    for option in [
+        DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW,
+    ] {
+        connection.set_db_config(option, false)?;
+    }
+    let deadline = Instant::now() + longest;
+    connection.progress_handler(BETWEEN_LOOKS, Some(move || Instant::now() > deadline))?;
+    Ok(connection)
+}
+
+/// Undoes what a killed writer had half written, as the journal beside the database tells. Only where nobody can be
+/// writing.
+pub(crate) fn roll_back(path: &Path, patience: Duration) -> Result<(), Trouble> {
+    if names_another_journal(path)
+        .map_err(|error| Trouble::Unusable(format!("has a journal that cannot be read: {error}")))?
+    {
+        return Err(Trouble::Unusable(
+            "has a journal that names another file, which would be looked at: left alone".to_owned(),
+        ));
+    }
+    let connection = open_writer(path, patience)?;
+    // Any reading does it, once a writer is allowed to.
+    let read = connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()));
+    read.map_err(|error| trouble(&error))
+}
+
+/// Whether the journal of a database ends with the name of a super-journal: SQLite would open, and might delete, a file of
+/// that name, which can be anywhere.
+fn names_another_journal(path: &Path) -> std::io::Result<bool> {
+    let journal = beside(path, "-journal");
+    if !std::fs::symlink_metadata(&journal)?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    let file = open(&journal)?;
+    let length = file.metadata()?.len();
+    let mut end = [0; 8];
+    if length < end.len() as u64 {
+        return Ok(false);
+    }
+    let start = length - end.len() as u64;
+    file.read_exact_at(&mut end, start)?;
+    Ok(end == JOURNAL_MAGIC)
+}
+
+/// What an error of SQLite means.
+pub(crate) fn trouble(error: &rusqlite::Error) -> Trouble {
+    let rusqlite::Error::SqliteFailure(failure, _) = error else {
+        return Trouble::Unusable(format!("is not as it should be: {error}"));
+    };
+    match failure.code {
+        _ if failure.extended_code == ffi::SQLITE_READONLY_ROLLBACK => Trouble::HotJournal,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Trouble::Locked,
+        ErrorCode::OperationInterrupted => {
+            Trouble::Unusable(format!("did not answer a query within {} s", LONGEST.as_secs()))
+        }
+        _ => Trouble::Unusable(format!("cannot be used: {error}")),
+    }
+}
+
+#[cfg(test)]
+#[path = "guest_tests.rs"]
+mod tests;

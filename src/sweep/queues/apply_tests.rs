@@ -1,0 +1,107 @@
+//! What becomes of a plan where something changed since it was made, or goes wrong.
+
+use serde_json::json;
+
+use super::super::world::{World, names, outcomes};
+use super::*;
+
+fn unlabelled() -> serde_json::Value {
+    json!({})
+}
+
+#[test]
+fn a_silent_container_is_stopped_and_its_messages_are_tried_again() {
+    let world = World::with_claim();
+    world.container("s", &unlabelled());
+    let plan = world.plan();
+    assert_eq!(names(&plan.sessions[0]), ["stop", "retry", "clear_claims"]);
+    assert_eq!(outcomes(&world.apply(&plan)), ["stop done", "retry done", "clear_claims done"]);
+    assert_eq!(world.state(), (1, false));
+}
+
+#[test]
+fn a_container_that_beats_meanwhile_goes_on_with_its_messages() {
+    let world = World::with_claim();
+    world.container("s", &unlabelled());
+    let plan = world.plan();
+    world.beat();
+    assert_eq!(outcomes(&world.apply(&plan)), ["stop changed", "retry left", "clear_claims left"]);
+    assert_eq!((world.state(), world.was_stopped()), ((0, true), false));
+}
+
+#[test]
+fn where_a_stop_is_refused_nothing_is_taken_from_the_container() {
+    let world = World::with_claim();
+    world.container("s", &unlabelled());
+    world.runtime("stop", "echo 'permission denied' >&2; exit 1");
+    let plan = world.plan();
+    assert_eq!(outcomes(&world.apply(&plan)), ["stop refused", "retry left", "clear_claims left"]);
+    assert_eq!(world.state(), (0, true));
+}
+
+#[test]
+fn a_container_of_another_installation_in_a_folder_of_ours_is_not_stopped() {
+    let world = World::with_claim();
+    world.container("s", &json!({ "nanoclaw-install": "ffffffff" }));
+    let plan = world.plan();
+    assert_eq!(names(&plan.sessions[0])[0], "stop");
+    assert_eq!(outcomes(&world.apply(&plan)), ["stop refused", "retry left", "clear_claims left"]);
+    assert_eq!((world.state(), world.was_stopped()), ((0, true), false));
+}
+
+#[test]
+fn a_container_that_started_meanwhile_keeps_its_messages() {
+    let world = World::with_claim();
+    let plan = world.plan();
+    assert_eq!(names(&plan.sessions[0]), ["retry", "clear_claims"]);
+    world.container("s", &unlabelled());
+    assert_eq!(outcomes(&world.apply(&plan)), ["retry changed", "clear_claims changed"]);
+    assert_eq!(world.state(), (0, true));
+    world.runtime("inspect", "no answer");
+    assert_eq!(outcomes(&world.apply(&plan)), ["retry failed", "clear_claims failed"]);
+    assert_eq!(world.state(), (0, true));
+}
+
+#[test]
+fn a_container_that_started_meanwhile_keeps_its_journal() {
+    let world = World::with_claim();
+    let mut plan = world.plan();
+    let action = Action::RollBack { database: INBOUND };
+    plan.sessions[0].steps = vec![Step { action, reason: String::new() }];
+    world.container("s", &unlabelled());
+    assert_eq!(outcomes(&world.apply(&plan)), ["roll_back changed"]);
+}
+
+#[test]
+fn claims_stay_where_their_messages_could_not_be_planned() {
+    let world = World::with_claim();
+    let plan = world.plan();
+    let holder = world.inbound();
+    holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert_eq!(outcomes(&world.apply(&plan)), ["retry failed", "clear_claims left"]);
+    drop(holder);
+    assert_eq!(world.state(), (0, true));
+}
+
+#[test]
+fn an_orphan_whose_session_is_there_by_now_is_none() {
+    let world = World::new();
+    world.container("gone", &unlabelled());
+    let plan = world.plan();
+    assert_eq!(plan.orphans().count(), 1);
+    world.session("gone", "g", "active");
+    assert_eq!(world.apply(&plan).orphans[0].name(), "changed");
+    assert!(!world.was_stopped());
+    world.central("UPDATE sessions SET status = 'closed'");
+    assert_eq!(world.apply(&plan).orphans, [Outcome::Done]);
+}
+
+#[test]
+fn where_the_sessions_cannot_be_read_any_more_no_orphan_is_stopped() {
+    let world = World::new();
+    world.container("gone", &unlabelled());
+    let plan = world.plan();
+    world.central("DROP TABLE sessions");
+    assert_eq!(world.apply(&plan).orphans[0].name(), "failed");
+    assert!(!world.was_stopped());
+}

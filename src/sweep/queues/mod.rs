@@ -1,0 +1,15 @@
+//! One installation of an agent host: what waits in its queues, what works on them, and what is done about that.
+//!
+//! `survey` reads, `decide` decides about one session by `policy`, `plan` is the value, `apply` does what it says and looks
+//! again first at what it acts on, `applied` is what became of it.
+
+pub(crate) mod applied;
+pub(crate) mod apply;
+mod decide;
+pub(crate) mod plan;
+mod survey;
+#[cfg(test)]
+mod world;
+
+pub(crate) use decide::reason_of;
+pub(crate) use survey::{Extent, Scene};

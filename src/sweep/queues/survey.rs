@@ -1,0 +1,410 @@
+//! Looks at one installation and makes the plan for it; reads only.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::decide::{Rules, Signs, decide};
+use super::plan::{Action, ContainerItem, ContainerVerdict, Liveness, Plan, SessionItem, Step};
+use crate::config::setting::QueueSettings;
+use crate::filesystem::proc::Proc;
+use crate::policy::queue::{Judgement, contradicts_death, was_just_woken};
+use crate::queues::central::{self, Central, SessionRow, Status};
+use crate::queues::containers::{Belongs, belongs, may_be_of};
+use crate::queues::host::Host;
+use crate::queues::installation::Installation;
+use crate::queues::memory::{Memory, Quiet, Remembered};
+use crate::queues::runtime::{Container, Runtimes};
+use crate::queues::session::{Facts, Groups, Look, SessionFolder, Stamps};
+use crate::queues::zone::{Zone, zone_of};
+
+/// What an installation is looked at by.
+pub(crate) struct Scene<'s> {
+    pub(crate) installation: Installation,
+    pub(crate) settings: &'s QueueSettings,
+    pub(crate) runtimes: Runtimes,
+    pub(crate) proc: &'s Proc,
+    pub(super) zone: Zone,
+    pub(super) rules: Rules,
+    /// When this run really began, whatever instant it rehearses.
+    pub(crate) started: DateTime<Utc>,
+    /// The last listing of containers, and when it began.
+    listed: RefCell<Option<(Instant, Listing)>>,
+}
+
+/// All containers, or why nobody knows them.
+type Listing = Result<Vec<Container>, String>;
+
+/// How much of an installation is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Its containers alone.
+    Containers,
+    /// Sessions that may have something to do.
+    Changed,
+    /// All that are active.
+    All,
+}
+
+impl<'s> Scene<'s> {
+    /// # Errors
+    /// There is no installation in this folder, or its zone cannot be told.
+    pub(crate) fn new(
+        folder: &Path,
+        settings: &'s QueueSettings,
+        (path, zone_variable): (&OsStr, Option<&OsStr>),
+        proc: &'s Proc,
+        (now, started): (DateTime<Utc>, DateTime<Utc>),
+    ) -> Result<Self> {
+        let installation = Installation::at(folder)?;
+        let zone = zone_of(settings.zone, zone_variable, &installation.root);
+        let rules = Rules {
+            thresholds: settings.thresholds(),
+            has_wake: !settings.wake.command.is_empty(),
+            zone: zone.tz,
+            now,
+        };
+        let runtimes = Runtimes::find(&settings.runtime, path);
+        Ok(Self { installation, settings, runtimes, proc, zone, rules, started, listed: RefCell::new(None) })
+    }
+
+    /// Looks and decides. What is to be remembered of the sessions goes into `memory`.
+    ///
+    /// # Errors
+    /// Which sessions there are cannot be read.
+    pub(crate) fn plan(&self, extent: Extent, memory: &mut Memory) -> Result<Plan> {
+        // Containers before sessions: a session is in the table before its container is started, so that one without a
+        // session has none indeed.
+        let listed = self.list();
+        let central = central::read(&self.installation.central(), self.settings.wait)?;
+        let host = Host::look(&self.installation, &central.hosts, self.proc, self.rules.now);
+        let mut crew = Crew::of(listed.as_deref(), &self.installation);
+        let mut plan = Plan {
+            root: self.installation.root.clone(),
+            slug: self.installation.slug.clone(),
+            generation: central.generation,
+            hands_off: self.hands_off(&host),
+            host,
+            runtime: listed.as_ref().map(|_| self.runtimes.names()).map_err(Clone::clone),
+            zone: self.zone.clone(),
+            thresholds: self.rules.thresholds,
+            has_wake: self.rules.has_wake,
+            sessions: Vec::new(),
+            unchanged: 0,
+            containers: Vec::new(),
+            problems: self.zone.problems.clone(),
+        };
+        let active = || central.sessions.iter().filter(|row| row.status == Status::Active);
+        let mut groups = Groups::new(&self.installation.sessions);
+        for row in active().filter(|_| extent != Extent::Containers) {
+            let liveness = crew.liveness_of(&row.id, &self.installation);
+            match self.session(row, liveness, extent, &mut groups, memory) {
+                Some(item) => plan.sessions.push(item),
+                None => plan.unchanged += 1,
+            }
+        }
+        let ids: FxHashSet<&str> = active().map(|row| row.id.as_str()).collect();
+        memory.keep(|session| ids.contains(session));
+        plan.containers = crew.items(&central);
+        plan.problems.extend(plan.containers.iter().filter(|item| item.is_of_nobody()).map(|item| {
+            let name = &item.container.name;
+            format!("container {name}: {}; sessions that it may be of are left alone", item.reason)
+        }));
+        Ok(plan)
+    }
+
+    /// Why nothing is to be done, only said.
+    fn hands_off(&self, host: &Host) -> Option<String> {
+        if self.settings.take_over || *host == Host::Stopped {
+            return None;
+        }
+        let why = host.reason().unwrap_or_default();
+        Some(match host {
+            Host::Running(_) => format!("its host runs ({why}) and does this itself; --take-over does it all the same"),
+            _ => format!("whether its host runs is not known ({why}); --take-over does it all the same"),
+        })
+    }
+
+    /// All containers, as of now.
+    fn list(&self) -> Listing {
+        let begun = Instant::now();
+        let listing = self.ask();
+        *self.listed.borrow_mut() = Some((begun, listing.clone()));
+        listing
+    }
+
+    fn ask(&self) -> Listing {
+        match apart(&self.runtimes.names(), self.installation.other_owner()) {
+            Some(why) => Err(why),
+            None => self.runtimes.list(),
+        }
+    }
+
+    /// Forgets the last listing: something was started or stopped.
+    pub(super) fn forget(&self) {
+        *self.listed.borrow_mut() = None;
+    }
+
+    /// Which containers of a session run, as it was at most so long ago.
+    pub(super) fn liveness_of(&self, session: &str, ago: Duration) -> Liveness {
+        let known = self.listed.borrow().clone().filter(|(begun, _)| begun.elapsed() < ago);
+        let listed = known.map_or_else(|| self.list(), |(_, listing)| listing);
+        Crew::of(listed.as_deref(), &self.installation).liveness_of(session, &self.installation)
+    }
+
+    /// Whether a container that works on one of the sessions is this installation's to stop.
+    pub(super) fn may_stop(&self, container: &Container) -> bool {
+        matches!(belongs(container, &self.installation), Belongs::Session { may_be_stopped: true, .. })
+    }
+
+    /// What the installation's containers are labelled with.
+    pub(crate) fn slug(&self) -> &str {
+        &self.installation.slug
+    }
+
+    /// The installation's folder, links resolved.
+    pub(crate) fn root(&self) -> &Path {
+        &self.installation.root
+    }
+
+    /// One session; nothing where it has not changed since nothing was to be done.
+    fn session(
+        &self,
+        row: &SessionRow,
+        liveness: Liveness,
+        extent: Extent,
+        groups: &mut Groups<'_>,
+        memory: &mut Memory,
+    ) -> Option<SessionItem> {
+        let mut item = SessionItem::new(row, liveness);
+        let remembered = memory.get(&row.id).cloned().unwrap_or_default();
+        let path = match self.installation.session(&row.group, &row.id) {
+            Ok(path) => path,
+            Err(why) => {
+                item.problem = Some(why);
+                return Some(item);
+            }
+        };
+        if !row.has_group {
+            item.notes.push(format!("there is no agent group {}: left alone", row.group));
+            return Some(item);
+        }
+        let folder = groups.session(&row.group, path);
+        // Before the databases are read: what changes meanwhile has other stamps than these.
+        let stamps = folder.stamps();
+        if item.liveness.is_alive() == Some(true) {
+            item.heartbeat = folder.heartbeat();
+        }
+        let is_quiet = remembered.quiet.is_some_and(|quiet| quiet.holds(stamps, self.rules.now));
+        if extent == Extent::Changed && is_quiet && !item.signs(&remembered).judge(None, &[], &self.rules).stops() {
+            return None;
+        }
+        item.heartbeat = folder.heartbeat();
+        if item.liveness.is_alive() == Some(false) && contradicts_death(item.heartbeat, self.rules.now) {
+            item.liveness = Liveness::Unknown;
+            item.notes.push("it gives heartbeats, though no container of it is known: left alone".to_owned());
+        }
+        let seen = self.look(&folder, &mut item, &remembered);
+        memory.set(&row.id, seen.remember(stamps, self.started, &remembered, &self.rules));
+        Some(item)
+    }
+
+    /// Reads a session's databases and decides.
+    pub(super) fn look(&self, folder: &SessionFolder, item: &mut SessionItem, remembered: &Remembered) -> Seen {
+        match folder.look(self.settings.wait) {
+            Look::Nothing => Seen::default(),
+            Look::Broken(why) => {
+                item.problem = Some(why);
+                Seen::default()
+            }
+            Look::HotJournal(database) => {
+                item.hot_journal(database);
+                Seen::default()
+            }
+            Look::Facts(facts) => item.decide(&facts, remembered, &self.rules),
+        }
+    }
+}
+
+/// Podman keeps the containers of each user apart: another user's say nothing of this installation's.
+fn apart(names: &[String], other_owner: Option<u32>) -> Option<String> {
+    let is_podman = |name: &&String| Path::new(name).file_name().is_some_and(|name| name == "podman");
+    let (podman, owner) = names.iter().find(is_podman).zip(other_owner)?;
+    Some(format!(
+        "{podman} has each user's containers apart, and this installation is of the user with number {owner}: run this as \
+         that user"
+    ))
+}
+
+/// What was seen in a session's databases.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Whether nothing is to be done, and nothing will be until something changes or is due.
+    is_quiet: bool,
+    /// When a message will be due.
+    next_due: Option<DateTime<Utc>>,
+    /// Expressions that cannot be followed, by message.
+    parked: BTreeMap<String, String>,
+    /// Whether anything was seen at all.
+    is_known: bool,
+}
+
+impl Seen {
+    fn remember(
+        self,
+        stamps: Option<Stamps>,
+        started: DateTime<Utc>,
+        before: &Remembered,
+        rules: &Rules,
+    ) -> Remembered {
+        let settled = stamps.filter(|stamps| self.is_quiet && stamps.are_settled(started));
+        Remembered {
+            quiet: settled.map(|stamps| Quiet { stamps, until: self.next_due }),
+            woken: before.woken.filter(|woken| was_just_woken(Some(*woken), &rules.thresholds, rules.now)),
+            // What could not be looked at may still hold what was told of.
+            parked: if self.is_known { self.parked } else { before.parked.clone() },
+        }
+    }
+}
+
+impl SessionItem {
+    fn new(row: &SessionRow, liveness: Liveness) -> Self {
+        Self {
+            id: row.id.clone(),
+            group: row.group.clone(),
+            status: row.status.clone(),
+            claimed: row.claimed,
+            liveness,
+            heartbeat: None,
+            queue: None,
+            judgement: Judgement::Fine,
+            steps: Vec::new(),
+            problem: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn signs(&self, remembered: &Remembered) -> Signs<'_> {
+        Signs { liveness: &self.liveness, heartbeat: self.heartbeat, claimed: self.claimed, woken: remembered.woken }
+    }
+
+    fn decide(&mut self, facts: &Facts, remembered: &Remembered, rules: &Rules) -> Seen {
+        let decided = decide(facts, self.signs(remembered), &remembered.parked, rules);
+        let queue = decided.queue;
+        let seen = Seen {
+            is_quiet: decided.steps.is_empty() && decided.notes.is_empty() && queue.claimed == 0 && queue.due == 0,
+            next_due: queue.next_due,
+            parked: decided.parked,
+            is_known: true,
+        };
+        if facts.outbound.is_none() {
+            self.notes.push("there is no outbound.db: what its container reported is not known".to_owned());
+        }
+        self.judgement = decided.judgement;
+        self.steps = decided.steps;
+        self.notes.extend(decided.notes);
+        self.queue = Some(queue);
+        seen
+    }
+
+    /// A writer was killed half-way. Undoing that is a writer's, and nobody else may be writing.
+    fn hot_journal(&mut self, database: &'static str) {
+        let what = format!("{database} has a hot journal: its writer was killed half-way");
+        match self.liveness.is_alive() {
+            Some(false) => {
+                let reason = format!("{what}, and no container runs that could be writing");
+                self.steps.push(Step { action: Action::RollBack { database }, reason });
+            }
+            Some(true) => self.problem = Some(format!("{what}; left to its container, which runs")),
+            None => self.problem = Some(format!("{what}; left alone, since nobody knows whether its container runs")),
+        }
+    }
+}
+
+impl ContainerItem {
+    /// Whether it is of the installation, and of which session cannot be told.
+    const fn is_of_nobody(&self) -> bool {
+        matches!(self.verdict, ContainerVerdict::Unknown) && self.session.is_none()
+    }
+}
+
+/// Which containers work on what.
+struct Crew<'c> {
+    by_session: FxHashMap<String, Vec<Container>>,
+    /// Whether anybody tells.
+    is_known: bool,
+    rest: Vec<(&'c Container, Belongs)>,
+}
+
+impl<'c> Crew<'c> {
+    fn of(listed: Result<&'c [Container], &String>, installation: &Installation) -> Self {
+        let Ok(containers) = listed else {
+            return Self { by_session: FxHashMap::default(), is_known: false, rest: Vec::new() };
+        };
+        let mut by_session: FxHashMap<String, Vec<Container>> = FxHashMap::default();
+        let mut rest = Vec::new();
+        for container in containers.iter().filter(|container| container.state.is_alive()) {
+            let belongs = belongs(container, installation);
+            if let Belongs::Session { session, .. } = &belongs {
+                by_session.entry(session.clone()).or_default().push(container.clone());
+            }
+            rest.push((container, belongs));
+        }
+        Self { by_session, is_known: true, rest }
+    }
+
+    /// Where it cannot be told of one whose it is, nothing is known of the sessions that it may be of.
+    fn liveness_of(&mut self, session: &str, installation: &Installation) -> Liveness {
+        let mut unknown = self.rest.iter().filter(|(_, belongs)| matches!(belongs, Belongs::Unknown(_)));
+        if !self.is_known || unknown.any(|(container, _)| may_be_of(container, installation, session)) {
+            return Liveness::Unknown;
+        }
+        Liveness::Known(self.by_session.remove(session).unwrap_or_default())
+    }
+
+    /// Every container of the installation with what it is.
+    fn items(self, central: &Central) -> Vec<ContainerItem> {
+        let rows: FxHashMap<&str, &SessionRow> = central.sessions.iter().map(|row| (row.id.as_str(), row)).collect();
+        let item = |(container, belongs): (&Container, Belongs)| {
+            let (verdict, reason, group, session) = match belongs {
+                Belongs::Foreign => return None,
+                Belongs::Auxiliary(role) => (ContainerVerdict::Auxiliary, format!("its role is {role}"), None, None),
+                Belongs::Unknown(why) => (ContainerVerdict::Unknown, why, None, None),
+                Belongs::Session { group, session, may_be_stopped } => {
+                    let (verdict, reason) = of_session(rows.get(session.as_str()).copied(), may_be_stopped);
+                    (verdict, reason, Some(group), Some(session))
+                }
+            };
+            Some(ContainerItem { container: container.clone(), verdict, group, session, reason })
+        };
+        let mut items: Vec<ContainerItem> = self.rest.into_iter().filter_map(item).collect();
+        items.sort_by_key(|item| item.verdict);
+        items
+    }
+}
+
+fn of_session(row: Option<&SessionRow>, may_be_stopped: bool) -> (ContainerVerdict, String) {
+    let orphan = match row.map(|row| &row.status) {
+        Some(Status::Active) => return (ContainerVerdict::Session, "its session is active".to_owned()),
+        Some(Status::Other(status)) => {
+            return (ContainerVerdict::Unknown, format!("its session is {status:?}, which is not known here"));
+        }
+        Some(Status::Closed) => "its session is closed",
+        None => "its session is not in the central database",
+    };
+    if may_be_stopped {
+        (ContainerVerdict::Orphan, orphan.to_owned())
+    } else {
+        (ContainerVerdict::Unknown, format!("{orphan}, but its label names another installation"))
+    }
+}
+
+#[cfg(test)]
+#[path = "survey_tests.rs"]
+mod tests;

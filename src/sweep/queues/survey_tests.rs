@@ -1,0 +1,132 @@
+//! What is seen of an installation, and what is left alone.
+
+use serde_json::json;
+
+use super::super::world::{World, names};
+use super::*;
+
+fn row(status: Status) -> SessionRow {
+    SessionRow { id: "s".to_owned(), group: "g".to_owned(), has_group: true, status, claimed: None }
+}
+
+#[test]
+fn only_active_sessions_are_looked_at() {
+    let world = World::new();
+    for status in ["active", "closed", "dreaming"] {
+        world.session(status, "g", status);
+    }
+    let plan = world.plan();
+    let ids: Vec<&str> = plan.sessions.iter().map(|item| &*item.id).collect();
+    assert_eq!(ids, ["active"]);
+}
+
+#[test]
+fn a_session_without_its_agent_group_is_left_alone() {
+    let world = World::with_claim();
+    assert_eq!(names(&world.plan().sessions[0]), ["retry", "clear_claims"]);
+    world.central("DELETE FROM agent_groups");
+    let plan = world.plan();
+    assert!(plan.sessions[0].steps.is_empty());
+    assert!(plan.sessions[0].notes[0].contains("there is no agent group g"), "{:?}", plan.sessions[0].notes);
+}
+
+#[test]
+fn a_session_that_beats_though_no_container_of_it_is_known_is_left_alone() {
+    let world = World::with_claim();
+    world.beat();
+    let plan = world.plan();
+    assert!(plan.sessions[0].steps.is_empty());
+    assert_eq!(plan.sessions[0].liveness.is_alive(), None);
+}
+
+#[test]
+fn where_a_container_is_nobodys_or_the_runtime_does_not_answer_nothing_is_released() {
+    let world = World::with_claim();
+    let scene = world.scene();
+    let ours = json!({ "nanoclaw-install": scene.slug() });
+    world.container("not/a/session", &ours);
+    assert!(world.plan().sessions[0].steps.is_empty());
+    world.runtime("inspect", "no answer");
+    let plan = world.plan();
+    assert!(plan.sessions[0].steps.is_empty() && plan.runtime.is_err());
+}
+
+#[test]
+fn half_written_work_is_undone_only_where_no_container_runs() {
+    let decided = |liveness| {
+        let mut item = SessionItem::new(&row(Status::Active), liveness);
+        item.hot_journal("inbound.db");
+        (item.steps.len(), item.problem.is_some())
+    };
+    assert_eq!(decided(Liveness::Known(Vec::new())), (1, false));
+    assert_eq!(decided(Liveness::Unknown), (0, true));
+    let world = World::with_claim();
+    world.container("s", &json!({}));
+    assert_eq!(decided(world.scene().liveness_of("s", Duration::ZERO)), (0, true));
+}
+
+#[test]
+fn an_orphan_is_what_has_no_session_or_a_closed_one_and_is_this_installations() {
+    let verdict = |status: Option<Status>, may_be_stopped| of_session(status.map(row).as_ref(), may_be_stopped).0;
+    assert_eq!(verdict(None, true), ContainerVerdict::Orphan);
+    assert_eq!(verdict(Some(Status::Closed), true), ContainerVerdict::Orphan);
+    assert_eq!(verdict(None, false), ContainerVerdict::Unknown);
+    assert_eq!(verdict(Some(Status::Closed), false), ContainerVerdict::Unknown);
+    assert_eq!(verdict(Some(Status::Active), true), ContainerVerdict::Session);
+    assert_eq!(verdict(Some(Status::Other("dreaming".to_owned())), true), ContainerVerdict::Unknown);
+}
+
+#[test]
+fn nothing_is_done_while_a_host_runs_or_may_run_unless_it_is_taken_over() {
+    let hosts = [Host::Stopped, Host::Running("x".to_owned()), Host::Unknown("x".to_owned())];
+    let mut world = World::new();
+    let is_left = |world: &World| hosts.clone().map(|host| world.scene().hands_off(&host).is_some());
+    assert_eq!(is_left(&world), [false, true, true]);
+    world.settings.take_over = true;
+    assert_eq!(is_left(&world), [false; 3]);
+}
+
+#[test]
+fn podman_shows_no_other_users_containers() {
+    let names = ["docker".to_owned(), "/usr/bin/podman".to_owned()];
+    assert!(apart(&names, Some(7)).is_some_and(|why| why.contains("the user with number 7")));
+    assert_eq!((apart(&names, None), apart(&names[..1], Some(7))), (None, None));
+}
+
+/// How many sessions a second sweep looks at, with what was changed in between.
+fn looked_at_again(world: &World, between: impl FnOnce()) -> usize {
+    let mut memory = world.memory();
+    let mut look = || world.scene().plan(Extent::Changed, &mut memory).unwrap().sessions.len();
+    assert_eq!(look(), 1);
+    between();
+    look()
+}
+
+#[test]
+fn a_session_in_which_nothing_was_to_be_done_is_not_opened_again() {
+    let world = World::new();
+    world.session("s", "g", "active");
+    assert_eq!(looked_at_again(&world, || {}), 0);
+    let write = || {
+        world.inbound().execute("INSERT INTO messages_in VALUES ('m1', 2, 'pending', 0, NULL, NULL)", []).unwrap();
+    };
+    assert_eq!(looked_at_again(&world, write), 1);
+    // Something is due.
+    assert_eq!(looked_at_again(&world, || {}), 1);
+}
+
+#[test]
+fn a_session_with_a_claim_is_looked_at_again() {
+    let world = World::with_claim();
+    world.inbound().execute("UPDATE messages_in SET process_after = '2999-01-01'", []).unwrap();
+    world.container("s", &json!({}));
+    world.beat();
+    assert_eq!(looked_at_again(&world, || {}), 1);
+}
+
+#[test]
+fn a_session_that_did_not_change_is_looked_at_when_its_container_is_silent() {
+    let world = World::new();
+    world.session("s", "g", "active");
+    assert_eq!(looked_at_again(&world, || world.container("s", &json!({}))), 1);
+}
