@@ -580,6 +580,12 @@ sandbox() { # what the unit of this user may do beyond the plain file
     check_for_unit processes.sessions "$base" 'change it'
     say "ReadWritePaths=$(quoted "-${base:-$TARGET_HOME/.claude/sessions}")"
   fi
+  while IFS= read -r base; do
+    printf -v base %b "$base"
+    check_for_unit 'the root of [[queues]]' "$base" 'change it'
+    # Of the databases those of the sessions are written, with their journals beside them.
+    say "ReadWritePaths=$(quoted "-$base/data/v2-sessions")"
+  done < <(queue_roots)
   if [[ -n $(setting bridge.url "$BRIDGE_URL") ]]; then
     if [[ $(setting bridge.allow_remote) == true ]]; then reach=any; fi
     say 'RestrictAddressFamilies=AF_INET AF_INET6'
@@ -856,6 +862,13 @@ setting() { # KEY [NEW VALUE]: what will apply to the user
     printf '%b\n' "$(sed -n \
       "s/.*{\"key\":\"${1/./\\.}\",\"value\":\"\(\([^\"\\\\]\|\\\\.\)*\)\".*/\1/p" "$WORK/settings")"
   fi
+}
+
+queue_roots() { # one in a line, as the JSON string that it is
+  if [[ -z $STAGED ]]; then return; fi
+  # In a string the quotation marks of these members would be escaped.
+  grep --only-matching '{"root":"\([^"\\]\|\\.\)*","origin":' "$WORK/settings" |
+    sed 's/^{"root":"\(.*\)","origin":$/\1/' || true
 }
 
 SETTINGS=() # KEY=VALUE, as given

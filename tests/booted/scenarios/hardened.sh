@@ -44,6 +44,7 @@ add_user alice
 more_lines='/tmp/x\"\nUser=root\nExecStartPre=+/bin/touch /pwned\nReadWritePaths=\"/tmp'
 check 'a map.dir with more lines for the unit is refused' crafted "map.dir = \"$more_lines\""
 check 'a registry.base as well' crafted "registry.base = \"$more_lines\"" 'registry.enabled = true'
+check 'the root of a [[queues]] as well' crafted '[[queues]]' "root = \"$more_lines\""
 rm -r /home/alice/.config/session-sweep
 write_map alice /srv/bridge
 install_with root --system --systemd --run-as alice --dir /srv/bridge >/dev/null
