@@ -112,6 +112,18 @@ pub(crate) fn read(path: &Path, patience: Duration) -> Result<Central> {
     Err(why).with_context(|| format!("could not read the sessions in {}", path.display()))
 }
 
+/// Reads only which hosts have not said that they stopped.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_hosts(path: &Path, patience: Duration) -> Result<Vec<HostRow>> {
+    let Some(reader) = Reader::open(path, patience)? else { bail!("{} is not there", path.display()) };
+    let has_hosts = reader.connection().table_exists(None, "host_instances")?;
+    let hosts = if has_hosts { hosts(reader.connection())? } else { Vec::new() };
+    reader.finish()?;
+    Ok(hosts)
+}
+
 fn attempt(path: &Path, patience: Duration) -> Result<Central> {
     let Some(reader) = Reader::open(path, patience)? else { bail!("it is not there") };
     let connection = reader.connection();

@@ -3,6 +3,7 @@
 //! Two things tell: the labels that newer hosts give their containers, and the folder at `/workspace`, which is the
 //! session's. Where both tell, both must tell the same. A name is no evidence: installations share them.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path};
 
 use super::installation::Installation;
@@ -76,6 +77,15 @@ pub(crate) fn may_be_of(container: &Container, installation: &Installation, sess
         Belongs::Session { session: its_session, .. } => its_session == session,
         Belongs::Auxiliary(_) | Belongs::Foreign => false,
     }
+}
+
+/// Whether a container that is nobody's of this installation has the very folder at /workspace: by another way to it, of which
+/// its path says nothing.
+pub(crate) fn has_folder(container: &Container, folder: &Path) -> bool {
+    let same_name = |workspace: &&Path| workspace.file_name() == folder.file_name();
+    let Some(workspace) = container.workspace.as_deref().filter(same_name) else { return false };
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    identity(workspace).is_some_and(|workspace| identity(folder) == Some(workspace))
 }
 
 /// Of a container with nothing of ours at `/workspace`: what is there may still show another session.

@@ -168,3 +168,17 @@ fn a_session_that_a_container_may_be_of_is_not_at_rest() {
     assert_eq!(is_of(&Container { role: text("gateway"), ..labelled() }), [false; 3]);
     assert_eq!(is_of(&container()), [false; 3]);
 }
+
+#[test]
+fn a_folder_is_known_by_another_way_to_it() {
+    let world = tempfile::tempdir().unwrap();
+    let folder = world.path().join("team/sess-1");
+    fs_err::create_dir_all(&folder).unwrap();
+    fs_err::create_dir_all(world.path().join("crew/sess-1")).unwrap();
+    let at = |path: PathBuf| Container { workspace: Some(path), ..container() };
+    let other_way = Path::new("/proc/self/root").join(folder.strip_prefix("/").unwrap());
+    assert!(has_folder(&at(other_way), &folder));
+    assert!(!has_folder(&at(world.path().join("crew/sess-1")), &folder));
+    assert!(!has_folder(&at(world.path().join("none/sess-1")), &folder));
+    assert!(!has_folder(&container(), &folder));
+}

@@ -16,11 +16,18 @@ use super::applied::{Applied, Outcome, SessionEnd};
 use super::plan::{Action, ContainerItem, Liveness, Plan, SessionItem, Step};
 use super::survey::Scene;
 
+/// How old a listing of containers may be.
+const FRESH: Duration = Duration::from_secs(1);
+
 impl Scene<'_> {
     /// Does what the plan says; what the next tick is to know goes into `memory`.
     pub(crate) fn apply(&self, plan: &Plan, memory: &mut Memory) -> Applied {
         let orphans = self.stop_orphans(plan);
-        let sessions = plan.sessions.iter().map(|item| self.apply_session(item, memory)).collect();
+        let mut sessions: Vec<SessionEnd> = plan.sessions.iter().map(|item| self.repair(item, memory)).collect();
+        // Commands of the user's come last: they may take their time, and start more than they were asked for.
+        for (item, end) in plan.sessions.iter().zip(&mut sessions) {
+            self.wake_where_planned(item, end, memory);
+        }
         Applied { sessions, orphans, problems: Vec::new() }
     }
 
@@ -53,7 +60,8 @@ impl Scene<'_> {
         }
     }
 
-    fn apply_session(&self, item: &SessionItem, memory: &mut Memory) -> SessionEnd {
+    /// Does all steps of a session but waking it.
+    fn repair(&self, item: &SessionItem, memory: &mut Memory) -> SessionEnd {
         let mut end = SessionEnd { problem: item.problem.clone(), ..SessionEnd::default() };
         if item.steps.is_empty() {
             return end;
@@ -62,20 +70,62 @@ impl Scene<'_> {
             Ok(path) => path,
             Err(why) => return SessionEnd { problem: Some(why), ..end },
         };
-        let mut remembered = memory.get(&item.id).cloned().unwrap_or_default();
+        if let Some(why) = self.is_taken_over() {
+            end.steps.extend(item.steps.iter().map(|step| (step.clone(), Outcome::Left(why.clone()))));
+            return end;
+        }
+        let remembered = memory.get(&item.id).cloned().unwrap_or_default();
         let mut work = Work {
             scene: self,
             item: item.clone(),
             folder: SessionFolder::new(path),
-            remembered: &mut remembered,
+            remembered: &remembered,
             stopped: None,
         };
         work.make_way(&mut end);
         let steps = std::mem::take(&mut work.item.steps);
         let outcomes = work.all(&steps);
         end.steps.extend(steps.into_iter().zip(outcomes));
-        memory.set(&item.id, remembered);
         end
+    }
+
+    /// Has a session woken whose messages are as planned, unless a container or a host has come to run meanwhile.
+    fn wake_where_planned(&self, item: &SessionItem, end: &mut SessionEnd, memory: &mut Memory) {
+        let is_to_be_woken = |(step, outcome): &&mut (Step, Outcome)| {
+            matches!(step.action, Action::Wake { .. }) && *outcome == Outcome::Done
+        };
+        let Some((_, outcome)) = end.steps.iter_mut().find(is_to_be_woken) else { return };
+        *outcome = self.wake(item);
+        if *outcome == Outcome::Done {
+            let mut remembered = memory.get(&item.id).cloned().unwrap_or_default();
+            remembered.woken = Some(self.by_now());
+            memory.set(&item.id, remembered);
+        }
+    }
+
+    fn wake(&self, item: &SessionItem) -> Outcome {
+        if let Some(why) = self.is_taken_over() {
+            return Outcome::Left(why);
+        }
+        if let Err(outcome) = self.is_dead(item, FRESH) {
+            return outcome;
+        }
+        let hook = &self.settings.wake;
+        // It starts a container, and it may start others.
+        self.forget();
+        match wake(&hook.command, hook.limit, &self.installation.root, &item.id, &item.group) {
+            Ok(()) => Outcome::Done,
+            Err(why) => Outcome::Failed(why),
+        }
+    }
+
+    /// Whether still no container of the session runs, as it was at most so long ago.
+    fn is_dead(&self, item: &SessionItem, ago: Duration) -> Result<(), Outcome> {
+        match self.liveness_of(&item.id, &item.group, ago) {
+            Liveness::Known(containers) if containers.is_empty() => Ok(()),
+            Liveness::Known(_) => Err(Outcome::Changed("a container of this session runs by now".to_owned())),
+            Liveness::Unknown => Err(Outcome::Failed("nobody knows any more whether its container runs".to_owned())),
+        }
     }
 }
 
@@ -84,7 +134,7 @@ struct Work<'w, 's> {
     scene: &'w Scene<'s>,
     item: SessionItem,
     folder: SessionFolder,
-    remembered: &'w mut Remembered,
+    remembered: &'w Remembered,
     /// What became of stopping its containers, where that did not come about.
     stopped: Option<Outcome>,
 }
@@ -92,21 +142,12 @@ struct Work<'w, 's> {
 impl Work<'_, '_> {
     /// Undoes what was half written, unless a container of the session has come to run.
     fn roll_back(&self, database: &'static str) -> Outcome {
-        if let Err(outcome) = self.is_dead(Duration::ZERO) {
+        if let Err(outcome) = self.scene.is_dead(&self.item, Duration::ZERO) {
             return outcome;
         }
         match self.folder.roll_back(database, self.scene.settings.wait) {
             Ok(()) => Outcome::Done,
             Err(trouble) => Outcome::Failed(format!("{database} {trouble}")),
-        }
-    }
-
-    /// Whether still no container of the session runs, as it was at most so long ago.
-    fn is_dead(&self, ago: Duration) -> Result<(), Outcome> {
-        match self.scene.liveness_of(&self.item.id, ago) {
-            Liveness::Known(containers) if containers.is_empty() => Ok(()),
-            Liveness::Known(_) => Err(Outcome::Changed("a container of this session runs by now".to_owned())),
-            Liveness::Unknown => Err(Outcome::Failed("nobody knows any more whether its container runs".to_owned())),
         }
     }
 
@@ -120,7 +161,7 @@ impl Work<'_, '_> {
                 return;
             }
             end.steps.push((self.item.steps[place].clone(), outcome));
-            self.item.liveness = self.scene.liveness_of(&self.item.id, Duration::ZERO);
+            self.item.liveness = self.scene.liveness_of(&self.item.id, &self.item.group, Duration::ZERO);
             self.look_again(end);
             // Those are for the next sweep, as the plan had it.
             self.item.steps.retain(|step| !matches!(step.action, Action::Stop { .. } | Action::Wake { .. }));
@@ -144,7 +185,7 @@ impl Work<'_, '_> {
     }
 
     /// Does all steps in their order, the changes of one database at once.
-    fn all(&mut self, steps: &[Step]) -> Vec<Outcome> {
+    fn all(&self, steps: &[Step]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; steps.len()];
         let released = self.release(steps, &mut outcomes);
         // First what may fail: a try must not be counted where the claim cannot go.
@@ -159,9 +200,9 @@ impl Work<'_, '_> {
         let planned = clear(steps, clearing, planned, &mut outcomes);
         for (step, outcome) in steps.iter().zip(&mut outcomes) {
             match (&step.action, &planned) {
-                (Action::Park { .. }, _) => *outcome = Some(Outcome::Done),
                 (Action::Wake { .. }, Err(why)) => *outcome = Some(why.clone()),
-                (Action::Wake { .. }, Ok(())) => *outcome = Some(self.wake()),
+                // Waking comes when everything else is done.
+                (Action::Park { .. }, _) | (Action::Wake { .. }, Ok(())) => *outcome = Some(Outcome::Done),
                 _ => {}
             }
         }
@@ -171,20 +212,18 @@ impl Work<'_, '_> {
 
     /// Makes sure that nobody works on the session's messages. An error is what becomes of every step that needs that.
     fn release(&self, steps: &[Step], outcomes: &mut [Option<Outcome>]) -> Result<(), Outcome> {
-        /// How old a listing may be.
-        const FRESH: Duration = Duration::from_secs(1);
         if let Some(place) = steps.iter().position(|step| matches!(step.action, Action::Stop { .. })) {
             outcomes[place].clone_from(&self.stopped);
             return Err(Outcome::Left("its container was not stopped".to_owned()));
         }
-        if steps.iter().any(|step| step.action.needs_death()) { self.is_dead(FRESH) } else { Ok(()) }
+        if steps.iter().any(|step| step.action.needs_death()) { self.scene.is_dead(&self.item, FRESH) } else { Ok(()) }
     }
 
     /// Stops the session's containers, unless what they are stopped for is not so any more.
     fn stop_silent(&self) -> Outcome {
         let mut now = self.item.clone();
         // One that was started again, or one more, is judged by its own time.
-        now.liveness = self.scene.liveness_of(&now.id, Duration::ZERO);
+        now.liveness = self.scene.liveness_of(&now.id, &now.group, Duration::ZERO);
         now.heartbeat = self.folder.heartbeat();
         self.scene.look(&self.folder, &mut now, self.remembered);
         if let Some(problem) = now.problem {
@@ -251,20 +290,6 @@ impl Work<'_, '_> {
             outcomes[place] = Some(failed(OUTBOUND, &trouble));
             Outcome::Left("the claims on its messages cannot be removed".to_owned())
         })
-    }
-
-    fn wake(&mut self) -> Outcome {
-        let (scene, item) = (self.scene, &self.item);
-        let hook = &scene.settings.wake;
-        // It starts a container, and it may start others.
-        scene.forget();
-        match wake(&hook.command, hook.limit, &scene.installation.root, &item.id, &item.group) {
-            Ok(()) => {
-                self.remembered.woken = Some(scene.rules.now);
-                Outcome::Done
-            }
-            Err(why) => Outcome::Failed(why),
-        }
     }
 }
 

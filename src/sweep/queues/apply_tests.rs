@@ -105,3 +105,17 @@ fn where_the_sessions_cannot_be_read_any_more_no_orphan_is_stopped() {
     assert_eq!(world.apply(&plan).orphans[0].name(), "failed");
     assert!(!world.was_stopped());
 }
+
+#[test]
+fn what_a_host_that_started_meanwhile_does_itself_is_left_to_it() {
+    let mut world = World::with_claim();
+    let plan = world.plan();
+    world.central(
+        "CREATE TABLE host_instances (instance_id TEXT, hostname TEXT, pid INTEGER, lease_expires_at TEXT, stopped_at TEXT);
+         INSERT INTO host_instances VALUES ('h1', 'here', 1, '2999-01-01T00:00:00Z', NULL)",
+    );
+    assert_eq!(outcomes(&world.apply(&plan)), ["retry left", "clear_claims left"]);
+    assert_eq!(world.state(), (0, true));
+    world.settings.take_over = true;
+    assert_eq!(outcomes(&world.apply(&plan)), ["retry done", "clear_claims done"]);
+}

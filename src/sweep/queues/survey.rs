@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::decide::{Rules, Signs, decide};
@@ -16,7 +16,7 @@ use crate::config::setting::QueueSettings;
 use crate::filesystem::proc::Proc;
 use crate::policy::queue::{Judgement, contradicts_death, was_just_woken};
 use crate::queues::central::{self, Central, SessionRow, Status};
-use crate::queues::containers::{Belongs, belongs, may_be_of};
+use crate::queues::containers::{Belongs, belongs, has_folder, may_be_of};
 use crate::queues::host::Host;
 use crate::queues::installation::Installation;
 use crate::queues::memory::{Memory, Quiet, Remembered};
@@ -34,6 +34,8 @@ pub(crate) struct Scene<'s> {
     pub(super) rules: Rules,
     /// When this run really began, whatever instant it rehearses.
     pub(crate) started: DateTime<Utc>,
+    /// When this scene was made.
+    begun: Instant,
     /// The last listing of containers, and when it began.
     listed: RefCell<Option<(Instant, Listing)>>,
 }
@@ -71,7 +73,17 @@ impl<'s> Scene<'s> {
             now,
         };
         let runtimes = Runtimes::find(&settings.runtime, path);
-        Ok(Self { installation, settings, runtimes, proc, zone, rules, started, listed: RefCell::new(None) })
+        Ok(Self {
+            installation,
+            settings,
+            runtimes,
+            proc,
+            zone,
+            rules,
+            started,
+            begun: Instant::now(),
+            listed: RefCell::new(None),
+        })
     }
 
     /// Looks and decides. What is to be remembered of the sessions goes into `memory`.
@@ -103,7 +115,7 @@ impl<'s> Scene<'s> {
         let active = || central.sessions.iter().filter(|row| row.status == Status::Active);
         let mut groups = Groups::new(&self.installation.sessions);
         for row in active().filter(|_| extent != Extent::Containers) {
-            let liveness = crew.liveness_of(&row.id, &self.installation);
+            let liveness = crew.liveness_of(&row.id, &row.group, &self.installation);
             match self.session(row, liveness, extent, &mut groups, memory) {
                 Some(item) => plan.sessions.push(item),
                 None => plan.unchanged += 1,
@@ -131,6 +143,25 @@ impl<'s> Scene<'s> {
         })
     }
 
+    /// Why nothing is to be done any more: a host has started since the plan was made.
+    pub(super) fn is_taken_over(&self) -> Option<String> {
+        if self.settings.take_over {
+            return None;
+        }
+        let hosts = match central::read_hosts(&self.installation.central(), self.settings.wait) {
+            Ok(hosts) => hosts,
+            Err(error) => return Some(format!("whether its host runs by now cannot be told: {error:#}")),
+        };
+        let host = Host::look(&self.installation, &hosts, self.proc, self.by_now());
+        let why = host.reason().map(str::to_owned);
+        why.map(|why| format!("its host runs by now ({why}), and does this itself"))
+    }
+
+    /// The instant of the plan and what has gone by since.
+    pub(super) fn by_now(&self) -> DateTime<Utc> {
+        self.rules.now + TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default()
+    }
+
     /// All containers, as of now.
     fn list(&self) -> Listing {
         let begun = Instant::now();
@@ -152,10 +183,10 @@ impl<'s> Scene<'s> {
     }
 
     /// Which containers of a session run, as it was at most so long ago.
-    pub(super) fn liveness_of(&self, session: &str, ago: Duration) -> Liveness {
+    pub(super) fn liveness_of(&self, session: &str, group: &str, ago: Duration) -> Liveness {
         let known = self.listed.borrow().clone().filter(|(begun, _)| begun.elapsed() < ago);
         let listed = known.map_or_else(|| self.list(), |(_, listing)| listing);
-        Crew::of(listed.as_deref(), &self.installation).liveness_of(session, &self.installation)
+        Crew::of(listed.as_deref(), &self.installation).liveness_of(session, group, &self.installation)
     }
 
     /// Whether a container that works on one of the sessions is this installation's to stop.
@@ -359,10 +390,17 @@ impl<'c> Crew<'c> {
         Self { by_session, is_known: true, rest }
     }
 
-    /// Where it cannot be told of one whose it is, nothing is known of the sessions that it may be of.
-    fn liveness_of(&mut self, session: &str, installation: &Installation) -> Liveness {
-        let mut unknown = self.rest.iter().filter(|(_, belongs)| matches!(belongs, Belongs::Unknown(_)));
-        if !self.is_known || unknown.any(|(container, _)| may_be_of(container, installation, session)) {
+    /// Where it cannot be told of one whose it is, nothing is known of the sessions that it may be of. Nor is it of a session
+    /// whose container works in the folder of another group, or has come to the session's folder by another way.
+    fn liveness_of(&mut self, session: &str, group: &str, installation: &Installation) -> Liveness {
+        let is_in_doubt = |(container, belongs): &(&Container, Belongs)| match belongs {
+            Belongs::Unknown(_) => may_be_of(container, installation, session),
+            Belongs::Session { group: other, session: its, .. } => its == session && other != group,
+            Belongs::Foreign | Belongs::Auxiliary(_) => {
+                installation.session(group, session).is_ok_and(|folder| has_folder(container, &folder))
+            }
+        };
+        if !self.is_known || self.rest.iter().any(is_in_doubt) {
             return Liveness::Unknown;
         }
         Liveness::Known(self.by_session.remove(session).unwrap_or_default())

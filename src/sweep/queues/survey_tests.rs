@@ -62,7 +62,7 @@ fn half_written_work_is_undone_only_where_no_container_runs() {
     assert_eq!(decided(Liveness::Unknown), (0, true));
     let world = World::with_claim();
     world.container("s", &json!({}));
-    assert_eq!(decided(world.scene().liveness_of("s", Duration::ZERO)), (0, true));
+    assert_eq!(decided(world.scene().liveness_of("s", "g", Duration::ZERO)), (0, true));
 }
 
 #[test]
@@ -129,4 +129,12 @@ fn a_session_that_did_not_change_is_looked_at_when_its_container_is_silent() {
     let world = World::new();
     world.session("s", "g", "active");
     assert_eq!(looked_at_again(&world, || world.container("s", &json!({}))), 1);
+}
+
+#[test]
+fn a_container_in_the_folder_of_another_group_leaves_its_session_unknown() {
+    let world = World::with_claim();
+    world.container("s", &json!({}));
+    let alive = |group| world.scene().liveness_of("s", group, Duration::ZERO).is_alive();
+    assert_eq!((alive("g"), alive("h")), (Some(true), None));
 }
