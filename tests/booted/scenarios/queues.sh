@@ -54,7 +54,7 @@ about_timer system alice
 fire_often
 check 'where install.sh was not run again a sweep ends with 4' within 30 last_status_is 4
 fire_as_before
-check 'and says what it may not write' journal_says 'inbound.db attempt to write'
+check 'and says what it may not write' journal_says 'inbound.db cannot be used'
 check 'and wakes nobody for it' not test -e /srv/bridge/woken
 files_of_root refused
 check 'and leaves all of it as it is' same before refused
