@@ -62,38 +62,12 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
         Outcome::failed(failure)
     });
     let problems = registry.as_ref().map(CleanupView::problems).unwrap_or_default();
-    super::tell_when_quiet(context.output, problems.iter());
-    match cleaned {
-        Ok(None) => {}
-        Ok(Some(run)) => {
-            outcome.add(run.status(), run.has_work(), &task);
-            outcome.problems.extend(problems);
-            outcome.registry = Some(run.totals());
-        }
-        Err(error) => outcome.fail(error),
-    }
-    match swept {
-        Ok(None) => {}
-        Ok(Some(run)) => {
-            let problems = run.problems();
-            super::tell_when_quiet(context.output, problems.iter());
-            outcome.add(run.status(), run.has_work(), &task);
-            outcome.problems.extend(problems);
-            outcome.processes = Some(run.totals());
-        }
-        Err(error) => outcome.fail(error),
-    }
-    match ticked {
-        Ok(None) => {}
-        Ok(Some(run)) => {
-            let problems = run.problems();
-            super::tell_when_quiet(context.output, problems.iter());
-            outcome.add(run.status(), run.has_work(), &task);
-            outcome.problems.extend(problems);
-            outcome.queues = Some(run.totals());
-        }
-        Err(error) => outcome.fail(error),
-    }
+    let cleaned = outcome.take_in(context, &task, cleaned, |run| (run.status(), run.has_work(), problems));
+    outcome.registry = cleaned.map(|run| run.totals());
+    let swept = outcome.take_in(context, &task, swept, |run| (run.status(), run.has_work(), run.problems()));
+    outcome.processes = swept.map(|run| run.totals());
+    let ticked = outcome.take_in(context, &task, ticked, |run| (run.status(), run.has_work(), run.problems()));
+    outcome.queues = ticked.map(|run| run.totals());
     if !task.dry_run {
         log_run(&context.dirs.state, arguments.started_by, context.started, begun.elapsed(), Ok(&outcome));
     }
@@ -101,10 +75,25 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
 }
 
 impl Outcome {
-    /// Adds what became of one more area.
-    fn add(&mut self, status: ExitStatus, has_work: bool, task: &Task) {
+    /// Adds what became of one more area, which `came` tells: its status, whether there is or was work, and what could not be
+    /// looked at or done. Yields the area's run, where there was one.
+    fn take_in<R>(
+        &mut self,
+        context: &Context,
+        task: &Task,
+        area: Result<Option<R>>,
+        came: impl FnOnce(&R) -> (ExitStatus, bool, Vec<String>),
+    ) -> Option<R> {
+        let run = area.unwrap_or_else(|error| {
+            self.fail(error);
+            None
+        })?;
+        let (status, has_work, problems) = came(&run);
+        super::tell_when_quiet(context.output, problems.iter());
         let has_work = task.exit_code && task.dry_run && has_work;
         self.status = self.status.and(status).and(if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done });
+        self.problems.extend(problems);
+        Some(run)
     }
 
     /// Adds that an area failed. The first failure is how the command ends, the others are said.

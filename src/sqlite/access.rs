@@ -57,6 +57,13 @@ impl Reader {
     }
 }
 
+/// Whether a database's header says WAL: in its bytes 18 and 19 (<https://www.sqlite.org/fileformat.html>).
+pub(super) fn is_in_wal_mode(file: &File) -> io::Result<bool> {
+    let mut header = [0; 20];
+    let length = file.read_at(&mut header, 0)?;
+    Ok(length == header.len() && (header[18] == 2 || header[19] == 2))
+}
+
 /// Opens a file whatever it is, without waiting for a writer of a FIFO.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -76,11 +83,7 @@ enum Access {
 
 impl Access {
     fn to(path: &Path) -> io::Result<Self> {
-        let mut header = [0; 20];
-        let file = open(path)?;
-        let length = file.read_at(&mut header, 0)?;
-        // Bytes 18 and 19 of the header are 2 for WAL (https://www.sqlite.org/fileformat.html).
-        if length < header.len() || header[18] != 2 {
+        if !is_in_wal_mode(&open(path)?)? {
             return Ok(Self::Locked);
         }
         match std::fs::metadata(beside(path, "-wal")) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
-use super::access::{beside, open};
+use super::access::{beside, is_in_wal_mode, open};
 
 /// No query of ours takes so long in a database of any size that such a host has.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -59,11 +59,8 @@ fn open_bounded(path: &Path, patience: Duration, access: OpenFlags) -> Result<Co
     if std::fs::symlink_metadata(beside(path, "-journal")).is_ok_and(|journal| !journal.is_file()) {
         return Err(Trouble::Unusable("has a journal that is no regular file".to_owned()));
     }
-    let mut header = [0; 20];
-    let length = open(path).and_then(|file| file.read_at(&mut header, 0)).unwrap_or_default();
-    // Bytes 18 and 19 of the header are 2 for WAL (https://www.sqlite.org/fileformat.html): even reading would make files
-    // beside it.
-    if length == header.len() && (header[18] == 2 || header[19] == 2) {
+    // Even reading would make files beside it.
+    if open(path).and_then(|file| is_in_wal_mode(&file)).unwrap_or_default() {
         return Err(Trouble::Unusable("is in WAL mode, which its host never chooses: left alone".to_owned()));
     }
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
