@@ -6,13 +6,11 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path};
 
-use super::installation::Installation;
+use super::installation::{Installation, is_folder_name};
 use super::runtime::Container;
 
 /// What containers of an agent have as `nanoclaw-role`, if they have that label.
 const AGENT: &str = "agent";
-/// A folder that old hosts kept among the sessions of a group.
-const NO_SESSION: &str = "agent-runner-src";
 
 /// Whose a container is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +66,7 @@ pub(crate) fn belongs(container: &Container, installation: &Installation) -> Bel
 pub(crate) fn may_be_of(container: &Container, installation: &Installation, session: &str) -> bool {
     match belongs(container, installation) {
         Belongs::Unknown(_) => {
-            let labelled = container.session.as_deref().filter(|session| is_name(session));
+            let labelled = container.session.as_deref().filter(|session| is_folder_name(session));
             let mounted = mounted(container, &installation.sessions).map(|(_, session)| session);
             let mut told = labelled.into_iter().chain(mounted).peekable();
             // Of which session nothing tells, it may be every one's.
@@ -90,7 +88,7 @@ pub(crate) fn has_folder(container: &Container, folder: &Path) -> bool {
 
 /// Of a container with nothing of ours at `/workspace`: what is there may still show another session.
 fn by_labels(container: &Container, group: &str, session: &str) -> Belongs {
-    if !is_name(group) || !is_name(session) {
+    if !is_folder_name(group) || !is_folder_name(session) {
         return Belongs::Unknown("its labels name what cannot be a session's folder".to_owned());
     }
     // A runtime in a virtual machine may have the folder at another place.
@@ -105,18 +103,13 @@ fn by_labels(container: &Container, group: &str, session: &str) -> Belongs {
 fn mounted<'c>(container: &'c Container, sessions: &Path) -> Option<(&'c str, &'c str)> {
     let below = container.workspace.as_deref()?.strip_prefix(sessions).ok()?;
     let mut names = below.components().map(|part| match part {
-        Component::Normal(name) => name.to_str().filter(|name| is_name(name)),
+        Component::Normal(name) => name.to_str().filter(|name| is_folder_name(name)),
         _ => None,
     });
     match (names.next()??, names.next()??, names.next()) {
         (group, session, None) => Some((group, session)),
         _ => None,
     }
-}
-
-/// Whether a group's or session's folder may be called so.
-fn is_name(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']) && name != NO_SESSION
 }
 
 fn session_of(group: &str, session: &str, may_be_stopped: bool) -> Belongs {

@@ -74,10 +74,14 @@ fn slug_of(root: &Path) -> String {
     })
 }
 
-/// Whether a name that others chose may be a folder's. Names with a dot in front are not sessions, and one with a dash would
-/// be an option for the command that wakes it.
-fn is_folder_name(name: &str) -> bool {
+/// A folder that old hosts kept among the sessions of a group.
+const NO_SESSION: &str = "agent-runner-src";
+
+/// Whether a name that others chose may be a group's or session's folder. Names with a dot in front are not sessions, and one
+/// with a dash would be an option for the command that wakes it.
+pub(super) fn is_folder_name(name: &str) -> bool {
     !name.is_empty()
+        && name != NO_SESSION
         && name.len() <= 255
         && !name.starts_with(['.', '-'])
         && memchr::memchr2(b'/', 0, name.as_bytes()).is_none()
@@ -114,6 +118,7 @@ mod tests {
             ("g", ""),
             ("g", ".claude-shared"),
             ("g", "-rf"),
+            ("g", "agent-runner-src"),
             ("g", "a\0b"),
         ] {
             assert!(installation.session(group, session).is_err(), "{group:?} {session:?}");
