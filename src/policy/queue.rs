@@ -129,6 +129,13 @@ pub(crate) fn contradicts_death(heartbeat: Option<DateTime<Utc>>, now: DateTime<
     heartbeat.is_some_and(|heartbeat| elapsed(heartbeat, now) < YOUNG)
 }
 
+/// How far a heartbeat lies ahead, where that is more than clocks of machines differ by.
+pub(crate) fn ahead_of(heartbeat: DateTime<Utc>, now: DateTime<Utc>) -> Option<Duration> {
+    /// Clocks that are kept by NTP differ by less.
+    const TOLERANCE: Duration = Duration::from_secs(60);
+    (heartbeat - now).to_std().ok().filter(|ahead| *ahead > TOLERANCE)
+}
+
 /// Whether a session was woken so recently that what it says is still of the time before.
 pub(crate) fn was_just_woken(woken: Option<DateTime<Utc>>, thresholds: &Thresholds, now: DateTime<Utc>) -> bool {
     woken.is_some_and(|woken| woken <= now && elapsed(woken, now) < thresholds.interval)

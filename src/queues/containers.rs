@@ -77,13 +77,18 @@ pub(crate) fn may_be_of(container: &Container, installation: &Installation, sess
     }
 }
 
-/// Whether a container that is nobody's of this installation has the very folder at /workspace: by another way to it, of which
-/// its path says nothing.
-pub(crate) fn has_folder(container: &Container, folder: &Path) -> bool {
-    let same_name = |workspace: &&Path| workspace.file_name() == folder.file_name();
+/// Whether a container that is nobody's of this installation may have the very folder at /workspace: by another way to it, of
+/// which its path says nothing, or as a machine names it whose folders cannot be looked at from here, which is where a
+/// runtime in a virtual machine is, and where a sweep inside a container has its runtime.
+pub(crate) fn may_have_folder(container: &Container, folder: &Path) -> bool {
+    let same_name = |workspace: &&Path| workspace.is_absolute() && workspace.file_name() == folder.file_name();
     let Some(workspace) = container.workspace.as_deref().filter(same_name) else { return false };
-    let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    identity(workspace).is_some_and(|workspace| identity(folder) == Some(workspace))
+    let identity = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+    let group = |path: &Path| path.parent().and_then(Path::file_name).map(std::ffi::OsStr::to_owned);
+    match identity(workspace) {
+        Ok(workspace) => identity(folder).is_ok_and(|folder| folder == workspace),
+        Err(_) => group(workspace) == group(folder),
+    }
 }
 
 /// Of a container with nothing of ours at `/workspace`: what is there may still show another session.

@@ -177,8 +177,20 @@ fn a_folder_is_known_by_another_way_to_it() {
     fs_err::create_dir_all(world.path().join("crew/sess-1")).unwrap();
     let at = |path: PathBuf| Container { workspace: Some(path), ..container() };
     let other_way = Path::new("/proc/self/root").join(folder.strip_prefix("/").unwrap());
-    assert!(has_folder(&at(other_way), &folder));
-    assert!(!has_folder(&at(world.path().join("crew/sess-1")), &folder));
-    assert!(!has_folder(&at(world.path().join("none/sess-1")), &folder));
-    assert!(!has_folder(&container(), &folder));
+    assert!(may_have_folder(&at(other_way), &folder));
+    assert!(!may_have_folder(&at(world.path().join("crew/sess-1")), &folder));
+    assert!(!may_have_folder(&at(world.path().join("none/sess-1")), &folder));
+    assert!(!may_have_folder(&container(), &folder));
+}
+
+#[test]
+fn a_folder_that_cannot_be_looked_at_may_be_the_one_of_its_name() {
+    let world = tempfile::tempdir().unwrap();
+    let folder = world.path().join("team/sess-1");
+    fs_err::create_dir_all(&folder).unwrap();
+    let may_be = |path: &str| may_have_folder(&Container { workspace: Some(path.into()), ..container() }, &folder);
+    assert!(may_be("/somewhere/of/a/virtual/machine/v2-sessions/team/sess-1"));
+    assert!(!may_be("/somewhere/of/a/virtual/machine/v2-sessions/crew/sess-1"));
+    assert!(!may_be("/somewhere/of/a/virtual/machine/v2-sessions/team/sess-2"));
+    assert!(!may_be("team/sess-1"), "no path of any machine");
 }

@@ -81,6 +81,7 @@ fn head(view: &InstallationView<'_>) -> Map<String, Value> {
                 "host": {"state": plan.host.name(), "reason": plan.host.reason()},
                 "runtime": runtime(plan),
                 "problems": SweepView::problems_of(plan, view.applied),
+                "notes": plan.notes,
             }),
         ),
         Err(error) => add(
@@ -93,6 +94,7 @@ fn head(view: &InstallationView<'_>) -> Map<String, Value> {
                 "host": null,
                 "runtime": null,
                 "problems": [format!("{error:#}")],
+                "notes": [],
             }),
         ),
     }

@@ -46,6 +46,7 @@ pub(super) fn plan(sessions: Vec<SessionItem>) -> Plan {
         unchanged: 0,
         containers: Vec::new(),
         problems: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -9,14 +9,13 @@ use super::InstallationView;
 use super::document::{Extent, installation};
 use super::lines::{count, write_all, write_not_woken, write_notes, write_strays};
 use super::parts::{Session, Told, word_of};
-use super::step::{INDENT, write_step, write_verb};
+use super::step::write_step;
 use crate::output::View;
 use crate::output::age::Age;
 use crate::output::escape::Escaped;
 use crate::output::style::{Style, Tone};
 use crate::output::wrapped::write_wrapped;
 use crate::policy::duration::format_age;
-use crate::policy::queue::Judgement;
 use crate::policy::timestamp::Timestamp;
 use crate::sweep::queues::plan::{Liveness, Queue};
 
@@ -46,7 +45,7 @@ fn write(out: &mut dyn Write, style: Style, verbose: u8, told: Told<'_>) -> io::
     }
     for session in &shown {
         write_row(out, style, told, *session)?;
-        write_more(out, style, verbose, *session)?;
+        write_more(out, verbose, *session)?;
         session.steps().into_iter().try_for_each(|step| write_step(out, style, told, *session, step))?;
     }
     write_notes(out, style, told)?;
@@ -89,12 +88,8 @@ fn write_row(out: &mut dyn Write, style: Style, told: Told<'_>, session: Session
 }
 
 /// What a row has no room for.
-fn write_more(out: &mut dyn Write, style: Style, verbose: u8, session: Session<'_>) -> io::Result<()> {
+fn write_more(out: &mut dyn Write, verbose: u8, session: Session<'_>) -> io::Result<()> {
     let item = session.item;
-    if let (Judgement::Unknown(why), Some(true)) = (&item.judgement, item.liveness.is_alive()) {
-        write_verb(out, style, Tone::Attention, "unknown")?;
-        write_wrapped(out, &format!("its container cannot be judged: {why}"), INDENT, INDENT)?;
-    }
     if verbose == 0 {
         return Ok(());
     }

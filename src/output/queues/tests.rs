@@ -212,6 +212,9 @@ fn status_has_a_row_for_every_session_that_is_not_idle() {
     let unjudged = SessionItem {
         liveness: Liveness::Known(vec![container("a"), container("b")]),
         judgement: Judgement::Unknown("the runtime does not tell since when it runs"),
+        notes: vec![
+            "its container cannot be judged: the runtime does not tell since when it runs; left alone".to_owned(),
+        ],
         ..session("sess-y")
     };
     let plan = plan(vec![busy(), broken, unjudged, session("sess-idle")]);
@@ -241,11 +244,11 @@ fn status_has_a_row_for_every_session_that_is_not_idle() {
       wake          2 messages are due and no container runs
     sess-x                     unknown        -    -       -     -      -  -
     sess-y                     2 run          -    0       0     0      0  -
-      unknown       its container cannot be judged: the runtime does not tell since
-                    when it runs
     note: session sess-1768000000000-a1b2c3: message m9 was claimed at "soon", which
           is no time: left alone
     note: session sess-x: outbound.db is empty: zero bytes
+    note: session sess-y: its container cannot be judged: the runtime does not tell
+          since when it runs; left alone
     4 sessions; messages: 2 due, 5 claimed, 5 stuck, 1 failed
     1 session idle; -v shows them too
     "#);

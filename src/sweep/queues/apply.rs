@@ -46,7 +46,10 @@ impl Scene<'_> {
         };
         let stop = |item: &&ContainerItem| {
             let is_its_by_now = || Outcome::Changed("its session is there by now".to_owned());
-            if has_session(item) { is_its_by_now() } else { self.stop(&item.container) }
+            if has_session(item) {
+                return is_its_by_now();
+            }
+            self.is_taken_over().map_or_else(|| self.stop(&item.container), Outcome::Left)
         };
         orphans.iter().map(stop).collect()
     }
@@ -179,6 +182,7 @@ impl Work<'_, '_> {
     /// Looks at the session as it is by now.
     fn look_again(&mut self, end: &mut SessionEnd) {
         self.item.steps.clear();
+        self.item.notes.clear();
         self.scene.look(&self.folder, &mut self.item, self.remembered);
         end.problem.clone_from(&self.item.problem);
         end.notes.clone_from(&self.item.notes);

@@ -5,6 +5,11 @@ use serde_json::json;
 use super::super::world::{World, names, outcomes};
 use super::*;
 
+/// A host that has started.
+const A_HOST: &str = "
+    CREATE TABLE host_instances (instance_id TEXT, hostname TEXT, pid INTEGER, lease_expires_at TEXT, stopped_at TEXT);
+    INSERT INTO host_instances VALUES ('h1', 'here', 1, '2999-01-01T00:00:00Z', NULL)";
+
 fn unlabelled() -> serde_json::Value {
     json!({})
 }
@@ -97,6 +102,16 @@ fn an_orphan_whose_session_is_there_by_now_is_none() {
 }
 
 #[test]
+fn an_orphan_is_left_to_a_host_that_started_meanwhile() {
+    let world = World::new();
+    world.container("gone", &unlabelled());
+    let plan = world.plan();
+    world.central(A_HOST);
+    assert_eq!(world.apply(&plan).orphans[0].name(), "left");
+    assert!(!world.was_stopped());
+}
+
+#[test]
 fn where_the_sessions_cannot_be_read_any_more_no_orphan_is_stopped() {
     let world = World::new();
     world.container("gone", &unlabelled());
@@ -110,10 +125,7 @@ fn where_the_sessions_cannot_be_read_any_more_no_orphan_is_stopped() {
 fn what_a_host_that_started_meanwhile_does_itself_is_left_to_it() {
     let mut world = World::with_claim();
     let plan = world.plan();
-    world.central(
-        "CREATE TABLE host_instances (instance_id TEXT, hostname TEXT, pid INTEGER, lease_expires_at TEXT, stopped_at TEXT);
-         INSERT INTO host_instances VALUES ('h1', 'here', 1, '2999-01-01T00:00:00Z', NULL)",
-    );
+    world.central(A_HOST);
     assert_eq!(outcomes(&world.apply(&plan)), ["retry left", "clear_claims left"]);
     assert_eq!(world.state(), (0, true));
     world.settings.take_over = true;

@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) containers: Vec<ContainerItem>,
     /// What could not be looked at, besides sessions.
     pub(crate) problems: Vec<String>,
+    /// What was seen besides sessions and is left alone, in words.
+    pub(crate) notes: Vec<String>,
 }
 
 /// One session.

@@ -14,9 +14,10 @@ use super::decide::{Rules, Signs, decide};
 use super::plan::{Action, ContainerItem, ContainerVerdict, Liveness, Plan, SessionItem, Step};
 use crate::config::setting::QueueSettings;
 use crate::filesystem::proc::Proc;
-use crate::policy::queue::{Judgement, contradicts_death, was_just_woken};
+use crate::policy::duration::format_age;
+use crate::policy::queue::{Judgement, ahead_of, contradicts_death, was_just_woken};
 use crate::queues::central::{self, Central, SessionRow, Status};
-use crate::queues::containers::{Belongs, belongs, has_folder, may_be_of};
+use crate::queues::containers::{Belongs, belongs, may_be_of, may_have_folder};
 use crate::queues::host::Host;
 use crate::queues::installation::Installation;
 use crate::queues::memory::{Memory, Quiet, Remembered};
@@ -111,6 +112,7 @@ impl<'s> Scene<'s> {
             unchanged: 0,
             containers: Vec::new(),
             problems: self.zone.problems.clone(),
+            notes: notes_on(&central.sessions),
         };
         let active = || central.sessions.iter().filter(|row| row.status == Status::Active);
         let mut groups = Groups::new(&self.installation.sessions);
@@ -233,8 +235,9 @@ impl<'s> Scene<'s> {
             item.heartbeat = folder.heartbeat();
         }
         let is_quiet = remembered.quiet.is_some_and(|quiet| quiet.holds(stamps, self.rules.now));
+        item.tell_doubts(&remembered, &self.rules);
         if extent == Extent::Changed && is_quiet && !item.signs(&remembered).judge(None, &[], &self.rules).stops() {
-            return None;
+            return (!item.notes.is_empty()).then_some(item);
         }
         item.heartbeat = folder.heartbeat();
         if item.liveness.is_alive() == Some(false) && contradicts_death(item.heartbeat, self.rules.now) {
@@ -261,6 +264,21 @@ impl<'s> Scene<'s> {
             Look::Facts(facts) => item.decide(&facts, remembered, &self.rules),
         }
     }
+}
+
+/// What is said of sessions that are in a state which is not known here.
+fn notes_on(sessions: &[SessionRow]) -> Vec<String> {
+    let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in sessions {
+        if let Status::Other(status) = &row.status {
+            *statuses.entry(status).or_default() += 1;
+        }
+    }
+    let note = |(status, number)| {
+        let sessions = if number == 1 { "1 session has".to_owned() } else { format!("{number} sessions have") };
+        format!("{sessions} the status {status:?}, which is not known here: left alone")
+    };
+    statuses.into_iter().map(note).collect()
 }
 
 /// Podman keeps the containers of each user apart: another user's say nothing of this installation's.
@@ -323,6 +341,22 @@ impl SessionItem {
 
     fn signs(&self, remembered: &Remembered) -> Signs<'_> {
         Signs { liveness: &self.liveness, heartbeat: self.heartbeat, claimed: self.claimed, woken: remembered.woken }
+    }
+
+    /// What keeps a container that runs from being judged.
+    fn tell_doubts(&mut self, remembered: &Remembered, rules: &Rules) {
+        if self.liveness.is_alive() != Some(true) {
+            return;
+        }
+        let judgement = self.signs(remembered).judge(None, &[], rules);
+        if let Judgement::Unknown(why) = judgement {
+            self.notes.push(format!("its container cannot be judged: {why}; left alone"));
+            self.judgement = judgement;
+        }
+        if let Some(ahead) = self.heartbeat.and_then(|heartbeat| ahead_of(heartbeat, rules.now)) {
+            let ahead = format_age(ahead);
+            self.notes.push(format!("its heartbeat lies {ahead} ahead: until then its container counts as well"));
+        }
     }
 
     fn decide(&mut self, facts: &Facts, remembered: &Remembered, rules: &Rules) -> Seen {
@@ -397,7 +431,7 @@ impl<'c> Crew<'c> {
             Belongs::Unknown(_) => may_be_of(container, installation, session),
             Belongs::Session { group: other, session: its, .. } => its == session && other != group,
             Belongs::Foreign | Belongs::Auxiliary(_) => {
-                installation.session(group, session).is_ok_and(|folder| has_folder(container, &folder))
+                installation.session(group, session).is_ok_and(|folder| may_have_folder(container, &folder))
             }
         };
         if !self.is_known || self.rest.iter().any(is_in_doubt) {

@@ -93,6 +93,48 @@ fn podman_shows_no_other_users_containers() {
     assert_eq!((apart(&names, None), apart(&names[..1], Some(7))), (None, None));
 }
 
+/// What two sweeps in a row say of the only session, which they need not look into.
+fn said_twice(world: &World) -> [Vec<String>; 2] {
+    let mut memory = world.memory();
+    let mut notes = || {
+        let plan = world.scene().plan(Extent::Changed, &mut memory).unwrap();
+        plan.sessions.into_iter().flat_map(|item| item.notes).collect::<Vec<_>>()
+    };
+    [notes(), notes()]
+}
+
+#[test]
+fn a_container_that_cannot_be_judged_is_told_of_at_each_sweep() {
+    let world = World::new();
+    world.session("s", "g", "active");
+    world.container_that("paused", "s", &json!({}));
+    let [first, second] = said_twice(&world);
+    assert!(first[0].contains("cannot be judged: it is paused"), "{first:?}");
+    assert_eq!((first.len(), &first), (1, &second));
+}
+
+#[test]
+fn a_heartbeat_that_lies_ahead_is_told_of() {
+    let world = World::new();
+    world.session("s", "g", "active");
+    world.container("s", &json!({}));
+    world.beat_ahead(30);
+    assert_eq!(said_twice(&world).concat(), Vec::<String>::new());
+    world.beat_ahead(7_200);
+    let [first, second] = said_twice(&world);
+    assert!(first[0].contains("h ahead: until then"), "{first:?}");
+    assert_eq!((first.len(), &first), (1, &second));
+}
+
+#[test]
+fn sessions_of_a_status_that_is_not_known_are_told_of() {
+    let world = World::new();
+    for (id, status) in [("a", "dreaming"), ("b", "dreaming"), ("c", "active")] {
+        world.session(id, "g", status);
+    }
+    assert_eq!(world.plan().notes, ["2 sessions have the status \"dreaming\", which is not known here: left alone"]);
+}
+
 /// How many sessions a second sweep looks at, with what was changed in between.
 fn looked_at_again(world: &World, between: impl FnOnce()) -> usize {
     let mut memory = world.memory();

@@ -120,12 +120,24 @@ impl World {
 
     /// A container that has run for two hours, with `labels` and the folder of a session of the group `g` at `/workspace`.
     pub(super) fn container(&self, session: &str, labels: &Value) {
+        self.container_that("running", session, labels);
+    }
+
+    /// The same in another state.
+    pub(super) fn container_that(&self, is: &str, session: &str, labels: &Value) {
         let started = (self.now - TimeDelta::seconds(7_200)).to_rfc3339();
-        let inspected = json!([{ "Id": "c1", "Name": "c1", "State": { "Status": "running", "StartedAt": started },
+        let inspected = json!([{ "Id": "c1", "Name": "c1", "State": { "Status": is, "StartedAt": started },
             "Mounts": [{ "Source": self.folder_of(session, "g"), "Destination": "/workspace" }],
             "Config": { "Labels": labels } }]);
         self.runtime("inspect", &inspected.to_string());
         self.runtime("ids", "c1");
+    }
+
+    /// A heartbeat that is so much later than now.
+    pub(super) fn beat_ahead(&self, seconds: i64) {
+        self.beat();
+        let time = filetime::FileTime::from_unix_time(self.now.timestamp() + seconds, 0);
+        filetime::set_file_mtime(self.folder_of("s", "g").join(".heartbeat"), time).unwrap();
     }
 
     /// Sets what the stand-in runtime does.
