@@ -86,6 +86,17 @@ impl Engine {
         }
     }
 
+    /// Whether it has each user's containers apart, as podman does by whatever name it is called, and Apple's. One that does
+    /// not say what it is may.
+    pub(super) fn is_of_each_user(&self) -> bool {
+        match self.dialect {
+            Dialect::Docker => {
+                self.ask(&["--version"]).map_or(true, |version| version.to_ascii_lowercase().contains("podman"))
+            }
+            Dialect::Apple => true,
+        }
+    }
+
     /// All its containers, or the one with this id.
     pub(super) fn list(&self, only: Option<&str>) -> Result<Vec<Container>, String> {
         match self.dialect {

@@ -64,6 +64,11 @@ impl Runtimes {
         self.engines.iter().map(|engine| engine.name.clone()).collect()
     }
 
+    /// One that has each user's containers apart: another user's run would see none of theirs.
+    pub(crate) fn of_each_user(&self) -> Option<&str> {
+        self.engines.iter().find(|engine| engine.is_of_each_user()).map(|engine| &*engine.name)
+    }
+
     /// All containers of all of them. Err: why it cannot be told which there are, and what to do.
     pub(crate) fn list(&self) -> Result<Vec<Container>, String> {
         if self.engines.is_empty() {

@@ -422,3 +422,17 @@ fn only_the_runtime_that_told_of_a_container_is_asked_to_stop_it() {
     assert!(matches!(machine.auto().stop(&other), Stopped::Unknown(_)));
     assert!(machine.noted("calls").is_empty());
 }
+
+#[test]
+fn podman_by_whatever_name_has_each_users_containers_apart() {
+    let told = |program: &str, said: &str| {
+        let machine = Machine::new().with(program, said);
+        machine.auto().of_each_user().map(str::to_owned)
+    };
+    let version = |text: &str| format!("[ \"$1\" = --version ] && echo '{text}'");
+    assert_eq!(told("docker", &version("Docker version 27.3.1, build ce12230")), None);
+    assert_eq!(told("docker", &version("podman version 4.3.1")), Some("docker".to_owned()));
+    assert_eq!(told("podman", &version("podman version 4.3.1")), Some("podman".to_owned()));
+    assert_eq!(told("docker", "exit 1"), Some("docker".to_owned()), "it may be");
+    assert_eq!(told("container", ""), Some("container".to_owned()));
+}

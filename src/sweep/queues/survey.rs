@@ -173,8 +173,12 @@ impl<'s> Scene<'s> {
     }
 
     fn ask(&self) -> Listing {
-        match apart(&self.runtimes.names(), self.installation.other_owner()) {
-            Some(why) => Err(why),
+        let apart = |owner| Some((self.runtimes.of_each_user()?, owner));
+        match self.installation.other_owner().and_then(apart) {
+            Some((runtime, owner)) => Err(format!(
+                "{runtime} has each user's containers apart, and this installation is of the user with number {owner}: run \
+                 this as that user"
+            )),
             None => self.runtimes.list(),
         }
     }
@@ -279,16 +283,6 @@ fn notes_on(sessions: &[SessionRow]) -> Vec<String> {
         format!("{sessions} the status {status:?}, which is not known here: left alone")
     };
     statuses.into_iter().map(note).collect()
-}
-
-/// Podman keeps the containers of each user apart: another user's say nothing of this installation's.
-fn apart(names: &[String], other_owner: Option<u32>) -> Option<String> {
-    let is_podman = |name: &&String| Path::new(name).file_name().is_some_and(|name| name == "podman");
-    let (podman, owner) = names.iter().find(is_podman).zip(other_owner)?;
-    Some(format!(
-        "{podman} has each user's containers apart, and this installation is of the user with number {owner}: run this as \
-         that user"
-    ))
 }
 
 /// What was seen in a session's databases.
