@@ -1,21 +1,32 @@
 //! Databases that somebody else may have written anything into: a container's, which an agent can write to.
 //!
 //! Views and triggers are switched off, functions that a schema may not call stay out of it, no link is followed, what is
-//! no regular file is not opened, and what takes too long is cut off.
+//! no regular file is not opened, and what takes too long is cut off. SQLite looks at the clock between two instructions of
+//! its machine only, so that a single one must not take long either: texts are limited, and functions whose time grows faster
+//! than their text are not there.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::limits::Limit;
+use rusqlite::types::Null;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::access::{beside, is_in_wal_mode, open};
 
 /// No query of ours takes so long in a database of any size that such a host has.
 const LONGEST: Duration = Duration::from_secs(10);
-/// How many instructions of SQLite's machine run between two looks at the clock.
-const BETWEEN_LOOKS: i32 = 10_000;
+/// How many instructions of SQLite's machine run between two looks at the clock: each may call a function on the longest text.
+const BETWEEN_LOOKS: i32 = 100;
+/// No text of such a host is longer, in bytes.
+const LONGEST_TEXT: i32 = 16 << 20;
+/// Functions that a column or a condition of a table may call, with the number of their arguments: on the longest text any of
+/// them may take minutes.
+const SLOW: [(&str, i32); 8] =
+    [("instr", 2), ("replace", 3), ("trim", 2), ("ltrim", 2), ("rtrim", 2), ("like", 2), ("like", 3), ("glob", 2)];
 /// What ends a journal that names another one (<https://www.sqlite.org/fileformat.html#the_rollback_journal>).
 const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
@@ -67,7 +78,7 @@ fn open_bounded(path: &Path, patience: Duration, access: OpenFlags) -> Result<Co
     bounded(path, patience, flags, LONGEST).map_err(|error| trouble(&error))
 }
 
-/// What takes longer than `longest` in all is cut off.
+/// What takes longer than `longest` in all, waiting for others apart, is cut off.
 fn bounded(path: &Path, patience: Duration, flags: OpenFlags, longest: Duration) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(patience)?;
@@ -78,7 +89,13 @@ fn bounded(path: &Path, patience: Duration, flags: OpenFlags, longest: Duration)
     ] {
         connection.set_db_config(option, false)?;
     }
-    let deadline = Instant::now() + longest;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_TEXT)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1)?;
+    for (name, arguments) in SLOW {
+        // Without the mark that a schema may call it, none can.
+        connection.create_scalar_function(name, arguments, FunctionFlags::SQLITE_UTF8, |_| Ok(Null))?;
+    }
+    let deadline = Instant::now() + longest + patience;
     connection.progress_handler(BETWEEN_LOOKS, Some(move || Instant::now() > deadline))?;
     Ok(connection)
 }

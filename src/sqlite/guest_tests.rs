@@ -191,6 +191,33 @@ fn a_schema_calls_no_functions_that_it_need_not() {
 }
 
 #[test]
+fn no_function_of_a_schema_takes_its_time() {
+    for call in ["instr(a, b)", "replace(a, b, a)", "trim(a, b)", "rtrim(a, b)", "a LIKE b", "a GLOB b"] {
+        let world = World::with(&format!("CREATE TABLE t(a, b, c AS ({call})); INSERT INTO t VALUES ('x', 'y')"));
+        let connection = world.opened().unwrap();
+        let error = connection.query_row("SELECT c FROM t", [], |_| Ok(())).unwrap_err().to_string();
+        assert!(error.contains("unsafe use of"), "{call}: {error}");
+        let world = World::with(&format!("CREATE TABLE t(a, b); CREATE INDEX i ON t(a) WHERE {call}"));
+        let error =
+            open_writer(&world.path(), PATIENCE).unwrap().execute("INSERT INTO t VALUES (1, 2)", []).unwrap_err();
+        assert!(
+            error.to_string().contains("unsafe use of") || error.to_string().contains("prohibited"),
+            "{call}: {error}"
+        );
+    }
+}
+
+#[test]
+fn no_text_is_longer_than_any_of_a_host() {
+    let world = World::with("CREATE TABLE t(a, c AS (zeroblob(17000000))); INSERT INTO t VALUES (zeroblob(17000000))");
+    let connection = world.opened().unwrap();
+    for column in ["a", "c"] {
+        let read = connection.query_row(&format!("SELECT length({column} || '') FROM t"), [], |_| Ok(()));
+        assert!(read.unwrap_err().to_string().contains("too big"), "{column}");
+    }
+}
+
+#[test]
 fn a_database_in_wal_mode_is_not_opened_since_that_would_make_files_beside_it() {
     let world = World::with("PRAGMA journal_mode = WAL; CREATE TABLE t(a); INSERT INTO t VALUES ('x')");
     assert!(unusable(world.opened()).contains("WAL mode"));
