@@ -4,13 +4,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use rustc_hash::FxHashMap;
 
 use super::recur::rearm;
-use crate::sqlite::{Trouble, open_untrusted, open_writer, trouble};
+use crate::sqlite::{Trouble, begin_writing, is_of_statement, open_untrusted, text_of, trouble};
 
 /// More failures in a row than anything depends on.
 const LONGEST_STREAK: u32 = 64;
+/// No host has so many messages that wait in one session; whoever writes so many means our memory.
+const MOST: usize = 100_000;
+/// How often a message was tried, as [`Message::tries`] has it.
+const TRIES: &str = "min(max(CAST(coalesce(tries, 0) AS INTEGER), 0), 4294967295)";
 
 /// The columns of `messages_in`, which grew over time: what is missing is done without.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +28,8 @@ pub(crate) struct Inbound {
     pub(crate) messages: Vec<Message>,
     /// How many have failed.
     pub(crate) failed: usize,
+    /// How many have an id that is no text.
+    pub(crate) nameless: usize,
 }
 
 /// One message.
@@ -88,9 +95,10 @@ impl Inbound {
         self.messages.iter().filter(move |message| message.is_due(now))
     }
 
-    /// The message of this id, unless it has ended and has nothing to follow.
-    pub(crate) fn get(&self, id: &str) -> Option<&Message> {
-        self.messages.iter().find(|message| message.id == id)
+    /// The messages by their ids, but for those that have ended and have nothing to follow.
+    pub(crate) fn by_id(&self) -> FxHashMap<&str, &Message> {
+        // Where a table has an id twice, the first counts.
+        self.messages.iter().rev().map(|message| (&*message.id, message)).collect()
     }
 }
 
@@ -145,7 +153,11 @@ impl Columns {
 /// Reads the database at `path`, whose host may keep us waiting for `patience`.
 pub(crate) fn read(path: &Path, patience: Duration) -> Result<Inbound, Trouble> {
     let connection = open_untrusted(path, patience)?;
-    messages(&connection).map_err(|error| trouble(&error))
+    let inbound = messages(&connection).map_err(|error| trouble(&error))?;
+    if inbound.messages.len() > MOST {
+        return Err(Trouble::Unusable(format!("has more than {MOST} messages that wait: left alone")));
+    }
+    Ok(inbound)
 }
 
 fn messages(connection: &Connection) -> rusqlite::Result<Inbound> {
@@ -153,7 +165,7 @@ fn messages(connection: &Connection) -> rusqlite::Result<Inbound> {
     let has = |column| connection.column_exists(None, "messages_in", column);
     // What is due is decided by what SQLite makes of the time, as its host and container do.
     let mut statement = connection.prepare(&format!(
-        "SELECT id, CAST(status AS TEXT), CAST(tries AS INTEGER), CAST(process_after AS TEXT), unixepoch(process_after),
+        "SELECT id, CAST(status AS TEXT), {TRIES}, CAST(process_after AS TEXT), unixepoch(process_after),
          CAST(recurrence AS TEXT), {}, {}, CAST(seq AS INTEGER)
          FROM messages_in WHERE status <> 'completed' OR recurrence IS NOT NULL ORDER BY seq",
         if has("series_id")? { "CAST(series_id AS TEXT)" } else { "NULL" },
@@ -161,14 +173,20 @@ fn messages(connection: &Connection) -> rusqlite::Result<Inbound> {
     ))?;
     let mut inbound = Inbound::default();
     let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let Some(state) = row.get::<_, Option<String>>(1)?.as_deref().and_then(State::of) else { continue };
+    while let Some(row) = rows.next()?
+        && inbound.messages.len() <= MOST
+    {
+        let Some(state) = text_of(row, 1)?.as_deref().and_then(State::of) else { continue };
         inbound.failed += usize::from(state == State::Failed);
-        let recurrence: Option<String> = row.get(5)?;
+        let recurrence = text_of(row, 5)?;
         if matches!(state, State::Completed | State::Failed) && recurrence.is_none() {
             continue;
         }
-        let series: Option<String> = row.get(6)?;
+        let Ok(id) = row.get_ref(0)?.as_str() else {
+            inbound.nameless += 1;
+            continue;
+        };
+        let series = text_of(row, 6)?;
         let failures = match (&series, &recurrence) {
             (Some(series), Some(_)) => streak(connection, series)?,
             (None, Some(_)) => u32::from(state == State::Failed),
@@ -179,10 +197,10 @@ fn messages(connection: &Connection) -> rusqlite::Result<Inbound> {
             _ => true,
         };
         inbound.messages.push(Message {
-            id: row.get(0)?,
+            id: id.to_owned(),
             state,
-            tries: row.get::<_, Option<i64>>(2)?.unwrap_or_default().clamp(0, u32::MAX.into()) as u32,
-            after: after(row.get(3)?, row.get(4)?),
+            tries: row.get(2)?,
+            after: after(text_of(row, 3)?, row.get(4)?),
             recurrence,
             series,
             wakes: row.get::<_, Option<i64>>(7)?.unwrap_or(1) == 1,
@@ -225,45 +243,63 @@ fn streak(connection: &Connection, series: &str) -> rusqlite::Result<u32> {
 }
 
 /// Makes the changes in one transaction; each is made only where what it relies on is still so. Yields beside each whether
-/// it was made.
+/// it was made, or why it alone cannot be.
 pub(crate) fn change(
     path: &Path,
     patience: Duration,
     changes: &[Change],
     now: DateTime<Utc>,
-) -> Result<Vec<bool>, Trouble> {
-    let mut connection = open_writer(path, patience)?;
-    let mut made = || -> rusqlite::Result<Vec<bool>> {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let columns = Columns::of(&transaction)?;
-        let made = changes.iter().map(|change| make(&transaction, &columns, change, now)).collect::<Result<_, _>>()?;
-        transaction.commit()?;
+) -> Result<Vec<Result<bool, Trouble>>, Trouble> {
+    let connection = begin_writing(path, patience)?;
+    let made = || -> rusqlite::Result<Vec<_>> {
+        let columns = Columns::of(&connection)?;
+        let made =
+            changes.iter().map(|change| make_or_not(&connection, &columns, change, now)).collect::<Result<_, _>>()?;
+        connection.execute_batch("COMMIT")?;
         Ok(made)
     };
     made().map_err(|error| trouble(&error))
 }
 
-fn make(
-    transaction: &Transaction<'_>,
+/// Makes one change, or leaves everything as it was before it.
+fn make_or_not(
+    connection: &Connection,
     columns: &Columns,
     change: &Change,
     now: DateTime<Utc>,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Result<bool, Trouble>> {
+    connection.execute_batch("SAVEPOINT one")?;
+    let made = match make(connection, columns, change, now) {
+        Err(error) if is_of_statement(&error) => {
+            connection.execute_batch("ROLLBACK TO one")?;
+            Err(trouble(&error))
+        }
+        made => Ok(made?),
+    };
+    connection.execute_batch("RELEASE one")?;
+    Ok(made)
+}
+
+fn make(transaction: &Connection, columns: &Columns, change: &Change, now: DateTime<Utc>) -> rusqlite::Result<bool> {
     let changed = match change {
         Change::End { message, status } => transaction.execute(
             "UPDATE messages_in SET status = ?2 WHERE id = ?1 AND status IN ('pending', 'paused')",
             params![message, status],
         )?,
         Change::Retry { message, before, tries, at } => transaction.execute(
-            "UPDATE messages_in SET tries = ?3, process_after = ?4
-             WHERE id = ?1 AND status = 'pending' AND coalesce(tries, 0) = ?2
-             AND (process_after IS NULL OR unixepoch(process_after) <= ?5)",
+            &format!(
+                "UPDATE messages_in SET tries = ?3, process_after = ?4
+                 WHERE id = ?1 AND status = 'pending' AND {TRIES} = ?2
+                 AND (process_after IS NULL OR unixepoch(process_after) <= ?5)"
+            ),
             params![message, before, tries, written(*at), now.timestamp()],
         )?,
         Change::Fail { message, before } => transaction.execute(
-            "UPDATE messages_in SET status = 'failed'
-             WHERE id = ?1 AND status = 'pending' AND coalesce(tries, 0) = ?2
-             AND (process_after IS NULL OR unixepoch(process_after) <= ?3)",
+            &format!(
+                "UPDATE messages_in SET status = 'failed'
+                 WHERE id = ?1 AND status = 'pending' AND {TRIES} = ?2
+                 AND (process_after IS NULL OR unixepoch(process_after) <= ?3)"
+            ),
             params![message, before, now.timestamp()],
         )?,
         Change::Disarm { message, expression } => disarm(transaction, message, expression)?,
@@ -281,7 +317,7 @@ fn make(
     Ok(changed > 0)
 }
 
-fn disarm(transaction: &Transaction<'_>, message: &str, expression: &str) -> rusqlite::Result<usize> {
+fn disarm(transaction: &Connection, message: &str, expression: &str) -> rusqlite::Result<usize> {
     transaction.execute(
         "UPDATE messages_in SET recurrence = NULL
          WHERE id = ?1 AND recurrence = ?2 AND status IN ('completed', 'failed')",
@@ -290,7 +326,7 @@ fn disarm(transaction: &Transaction<'_>, message: &str, expression: &str) -> rus
 }
 
 /// Whether another run of the message's series waits already.
-fn has_next_run(transaction: &Transaction<'_>, columns: &Columns, message: &str) -> rusqlite::Result<bool> {
+fn has_next_run(transaction: &Connection, columns: &Columns, message: &str) -> rusqlite::Result<bool> {
     if !columns.has("series_id") {
         return Ok(false);
     }

@@ -9,13 +9,18 @@ use rustc_hash::FxHashMap;
 
 use crate::policy::queue::{Claim, ToolCall};
 use crate::policy::timestamp::parse_loosely;
-use crate::sqlite::{Trouble, open_untrusted, open_writer, trouble};
+use crate::sqlite::{Trouble, begin_writing, open_untrusted, text_of, trouble};
+
+/// No container works on so much; whoever writes so many claims means our memory.
+const MOST: usize = 100_000;
 
 /// What is in it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outbound {
     /// What the container says it works on, in the order of the table.
     pub(crate) claims: Vec<Claim>,
+    /// How many claims are of what is no text.
+    pub(crate) nameless: usize,
     /// How messages ended, of those that were asked for.
     pub(crate) acks: FxHashMap<String, Ack>,
     /// The tool call that the container is in, or was when it died.
@@ -59,28 +64,40 @@ pub(crate) fn read<'m>(
     messages: impl Iterator<Item = &'m str>,
 ) -> Result<Outbound, Trouble> {
     let connection = open_untrusted(path, patience)?;
-    tables(&connection, messages).map_err(|error| trouble(&error))
+    let outbound = tables(&connection, messages).map_err(|error| trouble(&error))?;
+    if outbound.claims.len() > MOST {
+        return Err(Trouble::Unusable(format!("has more than {MOST} claims: left alone")));
+    }
+    Ok(outbound)
 }
 
 fn tables<'m>(connection: &Connection, messages: impl Iterator<Item = &'m str>) -> rusqlite::Result<Outbound> {
     connection.execute_batch("BEGIN")?;
     let mut statement = connection
         .prepare("SELECT message_id, status_changed FROM processing_ack WHERE status = 'processing' ORDER BY rowid")?;
-    let claim = |row: &rusqlite::Row<'_>| {
+    let (mut claims, mut nameless) = (Vec::new(), 0);
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()?
+        && claims.len() <= MOST
+    {
         // One that is no text cannot be read, and decides nothing.
         let since_text = row.get_ref(1)?.as_str().unwrap_or_default().to_owned();
-        Ok(Claim { message: row.get(0)?, since: parse_loosely(&since_text), since_text })
-    };
-    let claims = statement.query_map([], claim)?.collect::<Result<_, _>>()?;
+        match row.get_ref(0)?.as_str() {
+            Ok(message) => {
+                claims.push(Claim { message: message.to_owned(), since: parse_loosely(&since_text), since_text });
+            }
+            Err(_) => nameless += 1,
+        }
+    }
     let mut statement = connection.prepare("SELECT status FROM processing_ack WHERE message_id = ?")?;
     let mut acks = FxHashMap::default();
     for message in messages {
-        let status: Option<String> = statement.query_row([message], |row| row.get(0)).optional()?;
-        if let Some(ack) = status.as_deref().and_then(Ack::of) {
+        let status = statement.query_row([message], |row| text_of(row, 0)).optional()?;
+        if let Some(ack) = status.flatten().as_deref().and_then(Ack::of) {
             acks.insert(message.to_owned(), ack);
         }
     }
-    Ok(Outbound { claims, acks, tool: tool_call(connection)? })
+    Ok(Outbound { claims, nameless, acks, tool: tool_call(connection)? })
 }
 
 /// The tool call; nothing where the table is not there, as before 2026-04-20, or empty.
@@ -112,9 +129,8 @@ pub(crate) struct Clearing {
 impl Clearing {
     /// Begins to remove claims (message and time as it is written). Only where no container can be writing.
     pub(crate) fn begin(path: &Path, patience: Duration, claims: &[(String, String)]) -> Result<Self, Trouble> {
-        let connection = open_writer(path, patience)?;
+        let connection = begin_writing(path, patience)?;
         let begin = || -> rusqlite::Result<usize> {
-            connection.execute_batch("BEGIN IMMEDIATE")?;
             let mut remove = connection.prepare(
                 "DELETE FROM processing_ack WHERE message_id = ? AND status = 'processing' AND status_changed = ?",
             )?;

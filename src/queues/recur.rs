@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Transaction, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use super::inbound::{Columns, written};
 
@@ -14,7 +14,7 @@ const LOT: usize = 6;
 ///
 /// Columns that nobody here knows are copied. `seq` is the next even number: the host's side has the even ones.
 pub(super) fn rearm(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     columns: &Columns,
     message: &str,
     expression: &str,
@@ -22,8 +22,11 @@ pub(super) fn rearm(
     now: DateTime<Utc>,
 ) -> rusqlite::Result<()> {
     let kind: String =
-        transaction.query_row("SELECT kind FROM messages_in WHERE id = ?", [message], |row| row.get(0))?;
-    let highest: i64 = transaction.query_row("SELECT coalesce(max(seq), 0) FROM messages_in", [], |row| row.get(0))?;
+        transaction
+            .query_row("SELECT CAST(kind AS TEXT) FROM messages_in WHERE id = ?", [message], |row| row.get(0))?;
+    // What is no number counts for nothing.
+    let highest = "SELECT seq FROM messages_in WHERE typeof(seq) = 'integer' ORDER BY seq DESC LIMIT 1";
+    let highest: i64 = transaction.query_row(highest, [], |row| row.get(0)).optional()?.unwrap_or_default();
     let next_even = (highest / 2).checked_add(1).and_then(|half| half.checked_mul(2));
     let seq = next_even.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, highest))?;
     let status = if is_paused { "paused" } else { "pending" };

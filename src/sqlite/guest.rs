@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::limits::Limit;
-use rusqlite::types::Null;
-use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use rusqlite::types::{Null, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ffi};
 
 use super::access::{beside, is_in_wal_mode, open};
 
@@ -21,6 +21,8 @@ use super::access::{beside, is_in_wal_mode, open};
 const LONGEST: Duration = Duration::from_secs(10);
 /// How many instructions of SQLite's machine run between two looks at the clock: each may call a function on the longest text.
 const BETWEEN_LOOKS: i32 = 100;
+/// Between two tries to write what somebody else writes.
+const PAUSE: Duration = Duration::from_millis(5);
 /// No text of such a host is longer, in bytes.
 const LONGEST_TEXT: i32 = 16 << 20;
 /// Functions that a column or a condition of a table may call, with the number of their arguments: on the longest text any of
@@ -52,8 +54,34 @@ pub(crate) fn open_untrusted(path: &Path, patience: Duration) -> Result<Connecti
     open_bounded(path, patience, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Opens the database at `path` (without links in it) for writing.
-pub(crate) fn open_writer(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
+/// Opens the database at `path` (without links in it) for writing, and begins a transaction that nobody else can write
+/// besides. What a killed writer left is not undone, not even where one is killed meanwhile.
+pub(crate) fn begin_writing(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
+    let deadline = Instant::now() + patience;
+    let reader = open_untrusted(path, patience)?;
+    let writer = open_writer(path, patience)?;
+    loop {
+        match begin(&reader, &writer).map_err(|error| trouble(&error)) {
+            Err(Trouble::Locked) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            begun => break begun?,
+        }
+    }
+    writer.busy_timeout(patience).map_err(|error| trouble(&error))?;
+    Ok(writer)
+}
+
+/// Begins a transaction of `writer`, at once or not at all.
+fn begin(reader: &Connection, writer: &Connection) -> rusqlite::Result<()> {
+    // SQLite undoes with the first lock that it gets, unless somebody reads.
+    let read = reader.unchecked_transaction()?;
+    read.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    writer.busy_timeout(Duration::ZERO)?;
+    writer.execute_batch("BEGIN IMMEDIATE")
+}
+
+/// Opens the database at `path` (without links in it) for writing. With the first lock that it gets SQLite undoes what a
+/// killed writer left.
+fn open_writer(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
     open_bounded(path, patience, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
@@ -132,6 +160,23 @@ fn names_another_journal(path: &Path) -> std::io::Result<bool> {
     let start = length - end.len() as u64;
     file.read_exact_at(&mut end, start)?;
     Ok(end == JOURNAL_MAGIC)
+}
+
+/// Whether an error is about what one statement was to do, and says nothing of the next one.
+pub(crate) fn is_of_statement(error: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(failure, _) = error else { return true };
+    matches!(
+        failure.code,
+        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig | ErrorCode::Unknown
+    )
+}
+
+/// A column's text, as far as it is UTF-8; nothing where it is no text.
+pub(crate) fn text_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    })
 }
 
 /// What an error of SQLite means.

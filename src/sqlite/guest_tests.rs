@@ -129,6 +129,42 @@ fn what_takes_too_long_is_cut_off() {
 }
 
 #[test]
+fn what_a_killed_writer_left_is_not_undone_by_the_way() {
+    let world = World::killed();
+    let before = fs_err::read(world.path()).unwrap();
+    assert_eq!(begin_writing(&world.path(), PATIENCE).map(|_| ()), Err(Trouble::HotJournal));
+    // Nor where it comes between the look and the writing.
+    let journal = beside(&world.path(), "-journal");
+    let aside = world.path().with_file_name("aside");
+    fs_err::rename(&journal, &aside).unwrap();
+    let (reader, writer) = (world.opened().unwrap(), open_writer(&world.path(), PATIENCE).unwrap());
+    fs_err::rename(&aside, &journal).unwrap();
+    assert_eq!(begin(&reader, &writer).map_err(|error| trouble(&error)), Err(Trouble::HotJournal));
+    assert_eq!(fs_err::read(world.path()).unwrap(), before);
+    fs_err::rename(&journal, &aside).unwrap();
+    let reader = world.opened().unwrap();
+    reader.execute_batch("BEGIN; SELECT 1 FROM sqlite_master LIMIT 1").unwrap();
+    fs_err::rename(&aside, &journal).unwrap();
+    let writer = open_writer(&world.path(), Duration::ZERO).unwrap();
+    let begun = writer.execute_batch("BEGIN IMMEDIATE").map_err(|error| trouble(&error));
+    assert_eq!(begun, Err(Trouble::Locked), "as long as somebody reads");
+    assert_eq!(fs_err::read(world.path()).unwrap(), before);
+}
+
+#[test]
+fn writing_waits_for_who_writes_and_for_no_longer_than_it_may() {
+    let world = World::with("CREATE TABLE t(a)");
+    let holder = world.own();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(begin_writing(&world.path(), PATIENCE).map(|_| ()), Err(Trouble::Locked));
+    let path = world.path();
+    let writer = std::thread::spawn(move || begin_writing(&path, Duration::from_secs(60)).map(|_| ()));
+    // It does not keep the other one from ending.
+    holder.execute_batch("INSERT INTO t VALUES (1); COMMIT").unwrap();
+    assert_eq!(writer.join().unwrap(), Ok(()));
+}
+
+#[test]
 fn links_and_what_is_no_file_are_not_opened() {
     let world = World::with("CREATE TABLE t(a)");
     let aside = world.path().with_file_name("aside.db");

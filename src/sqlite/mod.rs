@@ -5,4 +5,4 @@ mod access;
 mod guest;
 
 pub(crate) use access::{Reader, beside};
-pub(crate) use guest::{Trouble, open_untrusted, open_writer, roll_back, trouble};
+pub(crate) use guest::{Trouble, begin_writing, is_of_statement, open_untrusted, roll_back, text_of, trouble};

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::world::{World, names, outcomes};
 use super::*;
+use crate::queues::session::INBOUND;
 
 /// A host that has started.
 const A_HOST: &str = "
@@ -86,6 +87,21 @@ fn claims_stay_where_their_messages_could_not_be_planned() {
     assert_eq!(outcomes(&world.apply(&plan)), ["retry failed", "clear_claims left"]);
     drop(holder);
     assert_eq!(world.state(), (0, true));
+}
+
+#[test]
+fn a_message_that_cannot_be_planned_keeps_its_claim_and_the_others_lose_theirs() {
+    let world = World::with_claim();
+    world.claim("m2");
+    world.inbound().execute_batch("CREATE UNIQUE INDEX one ON messages_in (tries) WHERE tries = 1").unwrap();
+    let plan = world.plan();
+    assert_eq!(names(&plan.sessions[0]), ["retry", "retry", "clear_claims"]);
+    assert_eq!(outcomes(&world.apply(&plan)), ["retry done", "retry failed", "clear_claims done"]);
+    assert_eq!(world.claims(), ["m2"]);
+    // The one alone is not released for nothing.
+    let plan = world.plan();
+    assert_eq!(outcomes(&world.apply(&plan)), ["retry failed", "clear_claims left"]);
+    assert_eq!(world.claims(), ["m2"]);
 }
 
 #[test]

@@ -148,8 +148,14 @@ impl<'d> Decision<'d> {
         judgement
     }
 
-    /// Messages that will never be due.
+    /// Messages that will never be due, and what has no name to be called by.
     fn tell_unreadable(&mut self) {
+        let claims = self.facts.outbound.as_ref().map_or(0, |outbound| outbound.nameless);
+        for (number, what) in [(self.facts.inbound.nameless, "messages"), (claims, "claims")] {
+            if number > 0 {
+                self.notes.push(format!("{number} {what} have an id that is no text: left alone"));
+            }
+        }
         let pending = self.facts.inbound.messages.iter().filter(|message| message.state == State::Pending);
         self.notes.extend(pending.filter_map(|message| match &message.after {
             After::Unreadable(text) => {
@@ -168,10 +174,12 @@ impl<'d> Decision<'d> {
         }
         let reason = if is_dead { "no container runs that could work on it" } else { "its container is stopped" };
         let mut cleared = Vec::new();
+        let messages = self.facts.inbound.by_id();
         // A container's own table may hold two claims of one message.
         let mut tried = BTreeSet::new();
         for claim in self.facts.claims() {
-            let message = self.facts.inbound.get(&claim.message).filter(|message| message.state == State::Pending);
+            let message = messages.get(&*claim.message).copied();
+            let message = message.filter(|message| message.state == State::Pending);
             if claim.since.is_none() {
                 let note = format!(
                     "message {} was claimed at {:?}, which is no time: left alone",

@@ -69,7 +69,7 @@ fn outbound() -> impl Strategy<Value = Outbound> {
     (proptest::collection::vec(claim, 0..4), acks, proptest::option::of(tool)).prop_map(|(claims, acks, tool)| {
         // A message has one row.
         let acks = acks.into_iter().filter(|(id, _)| !claims.iter().any(|claim: &Claim| claim.message == *id));
-        Outbound { acks: acks.collect::<FxHashMap<_, _>>(), claims, tool }
+        Outbound { acks: acks.collect::<FxHashMap<_, _>>(), claims, tool, ..Outbound::default() }
     })
 }
 
@@ -77,7 +77,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     (proptest::collection::vec(message(), 0..6), proptest::option::of(outbound())).prop_map(|(messages, outbound)| {
         let mut seen = BTreeSet::new();
         let messages = messages.into_iter().filter(|message| seen.insert(message.id.clone())).collect();
-        Facts { inbound: Inbound { messages, failed: 0 }, outbound }
+        Facts { inbound: Inbound { messages, ..Inbound::default() }, outbound }
     })
 }
 
@@ -141,7 +141,10 @@ fn undated(message: &str) -> Claim {
 /// What a session's databases hold.
 fn hold(messages: Vec<Message>, claims: Vec<Claim>, acks: &[(&str, Ack)]) -> Facts {
     let acks = acks.iter().map(|(id, ack)| ((*id).to_owned(), *ack)).collect();
-    Facts { inbound: Inbound { messages, failed: 0 }, outbound: Some(Outbound { claims, acks, tool: None }) }
+    Facts {
+        inbound: Inbound { messages, ..Inbound::default() },
+        outbound: Some(Outbound { claims, acks, ..Outbound::default() }),
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as the fields have it")]
@@ -366,7 +369,8 @@ proptest! {
         prop_assert!(!wakes || (has_wake && liveness.is_alive() == Some(false)));
 
         // What has ended stays as it ended.
-        let state = |id: &str| facts.inbound.get(id).map(|message| message.state);
+        let messages = facts.inbound.by_id();
+        let state = |id: &str| messages.get(id).map(|message| message.state);
         for id in messages_of(steps, |action| {
             matches!(action, Action::Acknowledge { .. } | Action::Retry { .. } | Action::Fail { .. })
         }) {
@@ -379,7 +383,7 @@ proptest! {
                 prop_assert!(claims.iter().all(|(_, since)| since != "soon"));
             }
             if let Action::Retry { message, .. } | Action::Fail { message, .. } = &step.action {
-                let after = facts.inbound.get(message).map(|message| &message.after);
+                let after = messages.get(&**message).map(|message| &message.after);
                 prop_assert!(!matches!(after, Some(After::Unreadable(_))));
                 prop_assert!(!matches!(after, Some(After::At(after)) if *after > now()));
             }
@@ -396,7 +400,7 @@ proptest! {
             matches!(action, Action::Acknowledge { .. } | Action::Retry { .. } | Action::Fail { .. })
         });
         prop_assert_eq!(changed.iter().collect::<BTreeSet<_>>().len(), changed.len());
-        let series = |id: &str| facts.inbound.get(id).and_then(|message| message.series.clone());
+        let series = |id: &str| messages.get(id).and_then(|message| message.series.clone());
         let recurring = messages_of(steps, |action| matches!(action, Action::Recur { .. }));
         let armed: Vec<String> = recurring.iter().filter_map(|id| series(id)).collect();
         prop_assert_eq!(armed.iter().collect::<BTreeSet<_>>().len(), armed.len());

@@ -1,12 +1,13 @@
 //! One installation of an agent host: what waits in its queues, what works on them, and what is done about that.
 //!
-//! `survey` reads, `decide` decides about one session by `policy`, `plan` is the value, `apply` does what it says and looks
-//! again first at what it acts on, `applied` is what became of it.
+//! `survey` reads, `decide` decides about one session by `policy`, `plan` is the value, `apply` does what it says, session by
+//! session by `repair`, and looks again first at what it acts on, `applied` is what became of it.
 
 pub(crate) mod applied;
 pub(crate) mod apply;
 mod decide;
 pub(crate) mod plan;
+mod repair;
 mod survey;
 #[cfg(test)]
 mod world;

@@ -1,6 +1,6 @@
 //! Looks at one installation and makes the plan for it; reads only.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -37,9 +37,14 @@ pub(crate) struct Scene<'s> {
     pub(crate) started: DateTime<Utc>,
     /// When this scene was made.
     begun: Instant,
+    /// How long databases that others write may still keep us waiting, all together.
+    patience: Cell<Duration>,
     /// The last listing of containers, and when it began.
     listed: RefCell<Option<(Instant, Listing)>>,
 }
+
+/// How many locked databases one run waits for: the rest is told as locked at once, and looked at by the next.
+const WAITS: u32 = 6;
 
 /// All containers, or why nobody knows them.
 type Listing = Result<Vec<Container>, String>;
@@ -83,6 +88,7 @@ impl<'s> Scene<'s> {
             rules,
             started,
             begun: Instant::now(),
+            patience: Cell::new(settings.wait.saturating_mul(WAITS)),
             listed: RefCell::new(None),
         })
     }
@@ -253,9 +259,21 @@ impl<'s> Scene<'s> {
         Some(item)
     }
 
+    /// Does what a locked database may keep waiting, for as long as it still may.
+    pub(super) fn patiently<T>(&self, work: impl FnOnce(Duration) -> T) -> T {
+        let patience = self.settings.wait.min(self.patience.get());
+        let begun = Instant::now();
+        let done = work(patience);
+        let took = begun.elapsed();
+        if took >= patience {
+            self.patience.set(self.patience.get().saturating_sub(took));
+        }
+        done
+    }
+
     /// Reads a session's databases and decides.
     pub(super) fn look(&self, folder: &SessionFolder, item: &mut SessionItem, remembered: &Remembered) -> Seen {
-        match folder.look(self.settings.wait) {
+        match self.patiently(|patience| folder.look(patience)) {
             Look::Nothing => Seen::default(),
             Look::Broken(why) => {
                 item.problem = Some(why);

@@ -143,6 +143,26 @@ fn sessions_of_a_status_that_is_not_known_are_told_of() {
     assert_eq!(world.plan().notes, ["2 sessions have the status \"dreaming\", which is not known here: left alone"]);
 }
 
+#[test]
+fn all_locked_databases_together_keep_a_run_waiting_for_a_few_times_only() {
+    let mut world = World::new();
+    world.settings.wait = Duration::from_millis(2);
+    let scene = world.scene();
+    let waited = |patience: Duration| {
+        let begun = Instant::now();
+        while begun.elapsed() < patience {}
+        patience
+    };
+    let all: Vec<Duration> = (0..10).map(|_| scene.patiently(waited)).collect();
+    assert_eq!(all[0], world.settings.wait);
+    assert!(all.iter().sum::<Duration>() <= 6 * world.settings.wait, "{all:?}");
+    assert_eq!(all.last(), Some(&Duration::ZERO));
+    // What is not kept waiting costs nothing.
+    let scene = world.scene();
+    let ready: Vec<Duration> = (0..10).map(|_| scene.patiently(|patience| patience)).collect();
+    assert_eq!(ready.last(), ready.first());
+}
+
 /// How many sessions a second sweep looks at, with what was changed in between.
 fn looked_at_again(world: &World, between: impl FnOnce()) -> usize {
     let mut memory = world.memory();

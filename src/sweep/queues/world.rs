@@ -95,11 +95,24 @@ impl World {
     pub(super) fn with_claim() -> Self {
         let world = Self::new();
         world.session("s", "g", "active");
-        world.inbound().execute("INSERT INTO messages_in VALUES ('m1', 2, 'pending', 0, NULL, NULL)", []).unwrap();
-        let claimed = (world.now - TimeDelta::seconds(7_000)).to_rfc3339();
-        let outbound = Connection::open(world.folder_of("s", "g").join("outbound.db")).unwrap();
-        outbound.execute("INSERT INTO processing_ack VALUES ('m1', 'processing', ?)", [claimed]).unwrap();
+        world.claim("m1");
         world
+    }
+
+    /// One more message in the session `s`, claimed a while ago.
+    pub(super) fn claim(&self, message: &str) {
+        let insert = "INSERT INTO messages_in SELECT ?, 2 + 2 * count(*), 'pending', 0, NULL, NULL FROM messages_in";
+        self.inbound().execute(insert, [message]).unwrap();
+        let claimed = (self.now - TimeDelta::seconds(7_000)).to_rfc3339();
+        let insert = "INSERT INTO processing_ack VALUES (?, 'processing', ?)";
+        self.outbound().execute(insert, [message, &claimed]).unwrap();
+    }
+
+    /// The messages that are claimed in the session `s`.
+    pub(super) fn claims(&self) -> Vec<String> {
+        let outbound = self.outbound();
+        let mut statement = outbound.prepare("SELECT message_id FROM processing_ack").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
     /// What comes in to the session `s`.
@@ -107,11 +120,14 @@ impl World {
         Connection::open(self.folder_of("s", "g").join("inbound.db")).unwrap()
     }
 
+    fn outbound(&self) -> Connection {
+        Connection::open(self.folder_of("s", "g").join("outbound.db")).unwrap()
+    }
+
     /// How often the message `m1` was tried, and whether it is claimed.
     pub(super) fn state(&self) -> (i64, bool) {
         let tries = self.inbound().query_row("SELECT tries FROM messages_in", [], |row| row.get(0)).unwrap();
-        let outbound = Connection::open(self.folder_of("s", "g").join("outbound.db")).unwrap();
-        (tries, outbound.query_row("SELECT count(*) FROM processing_ack", [], |row| row.get(0)).unwrap())
+        (tries, !self.claims().is_empty())
     }
 
     /// A heartbeat of this moment in the session `s`.
