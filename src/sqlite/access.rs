@@ -30,6 +30,12 @@ impl Reader {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        if access == Access::SharedMemory && !beside(path, "-shm").exists() {
+            bail!(
+                "its -wal has no -shm beside it, as after a restart, or in a copy: reading it would make one; open it once with \
+                 the program that writes it"
+            );
+        }
         let unlocked = (access == Access::Unlocked).then(|| Ok::<_, io::Error>((path.to_owned(), Version::of(path)?)));
         let unlocked = unlocked.transpose()?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
