@@ -131,6 +131,26 @@ impl Lock {
     }
 }
 
+/// Takes a lock on a folder that is somebody else's, in which nothing is made: runs that keep their state in other places, as
+/// another user's do, see it. It is released when what is yielded is dropped; nothing where the file system knows no such lock.
+pub(crate) fn lock_folder(path: &Path, policy: LockPolicy<'_>) -> Result<Option<File>, LockError> {
+    let started = Instant::now();
+    let folder = File::open(path).map_err(FileError::io(path, "open"))?;
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(Some(folder)),
+            Err(TryLockError::WouldBlock) if started.elapsed() < policy.wait.unwrap_or_default() => {
+                std::thread::sleep(POLL);
+            }
+            Err(TryLockError::WouldBlock) => return Err(LockError::Held { path: path.to_owned(), holder: None }),
+            Err(TryLockError::Error(error)) => {
+                log::debug!("{} cannot be locked: {error}", path.display());
+                return Ok(None);
+            }
+        }
+    }
+}
+
 impl Drop for Lock {
     #[expect(clippy::disallowed_methods, reason = "the line is ours while the lock is")]
     fn drop(&mut self) {

@@ -30,7 +30,7 @@ pub(crate) use append::{PendingAppend, append};
 pub(crate) use error::{FileError, ReplaceError};
 pub(crate) use held::{LockState, look_at_lock};
 pub(crate) use journal::{log_line, make_folder};
-pub(crate) use lock::{Lock, LockError, LockPolicy};
+pub(crate) use lock::{Lock, LockError, LockPolicy, lock_folder};
 pub(crate) use own::{Created, create, create_unflushed, write_own, write_unflushed};
 pub(crate) use regular::read_regular;
 pub(crate) use remove::remove_file;

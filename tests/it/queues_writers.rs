@@ -314,3 +314,23 @@ fn a_sweep_killed_at_any_write_leaves_every_database_in_order_and_the_next_one_f
     let killed = killed.into_inner().unwrap();
     assert!(killed.len() > 15, "killed {} times: {killed:?}", killed.len());
 }
+
+#[test]
+fn another_sweep_of_the_same_installation_is_waited_for_or_told_of_wherever_its_state_is() {
+    let queues = Queues::new(Generation::B);
+    let session = queues.session("sess-a");
+    session.message("m1");
+    session.claim("m1", 300);
+    // As one of another user does, whose state is elsewhere.
+    let other = std::fs::File::open(queues.root()).unwrap();
+    other.lock().unwrap();
+    let before = queues.everything();
+    let ran = queues.run(&["sweep", "--wait", "never"]);
+    assert_eq!(ran.status, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("is locked by an unknown process"), "{}", ran.stderr);
+    queues.assert_unchanged(&before);
+    // A preview changes nothing, and waits for nobody.
+    assert_eq!(queues.json(&["sweep", "--dry-run"], 0)["summary"]["retried"], 1);
+    drop(other);
+    assert_eq!(queues.sweep(0)["summary"]["retried"], 1);
+}

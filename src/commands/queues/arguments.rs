@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use crate::commands::cli::WaitArgs;
 use crate::config::Override;
 
 #[derive(Debug, Args)]
@@ -53,12 +54,15 @@ pub(in crate::commands) struct Sweep {
     /// Accepted for scripts: nothing is asked that could be said yes to
     #[arg(short, long)]
     pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) wait: WaitArgs,
 }
 
 impl Queues {
     /// What the flags set of the settings.
     pub(in crate::commands) fn overrides(&self, overrides: &mut Vec<Override>) {
         let QueuesCommand::Sweep(sweep) = &self.command else { return };
+        sweep.wait.overrides("map.wait", overrides);
         overrides.extend(sweep.take_over.then(|| Override::text("queues.take_over", "true", "--take-over")));
     }
 }

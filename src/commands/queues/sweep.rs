@@ -1,20 +1,16 @@
 //! `session-sweep queues sweep`: one tick over installations.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::arguments::Sweep;
 use super::{first_of, proc_of, roots, scene};
 use crate::commands::{UsageError, tell_when_quiet};
 use crate::context::Context;
 use crate::exit::ExitStatus;
-use crate::filesystem::proc::Proc;
-use crate::filesystem::{Lock, make_folder};
 use crate::output::queues::{InstallationView, SweepView};
-use crate::queues::memory::Memory;
 use crate::schedule::runs::QueueTotals;
-use crate::sweep::queues::Extent;
 use crate::sweep::queues::applied::Applied;
 use crate::sweep::queues::plan::{Action, Plan};
 
@@ -75,7 +71,9 @@ impl Run {
 
     fn over(context: &Context, roots: &[PathBuf], program: Option<&str>) -> Self {
         let proc = proc_of(context);
-        let tick = |root: &PathBuf| Tick { folder: root.clone(), done: tick(context, root, &proc, program) };
+        let lock = || program.map(|program| context.lock(program));
+        let done = |root: &PathBuf| scene(context, root, &proc)?.tick(&context.dirs.state, lock());
+        let tick = |root: &PathBuf| Tick { folder: root.clone(), done: done(root) };
         Self { ticks: roots.iter().map(tick).collect(), dry_run: program.is_none() }
     }
 
@@ -142,28 +140,4 @@ impl Tick {
             Err(error) => vec![format!("{}: {error:#}", self.folder.display())],
         }
     }
-}
-
-/// Plans one tick, and does it where there is a `program` to do it for and no host that does it.
-fn tick(context: &Context, root: &Path, proc: &Proc, program: Option<&str>) -> Result<(Plan, Option<Applied>)> {
-    let scene = scene(context, root, proc)?;
-    let path = Memory::path(&context.dirs.state, scene.slug());
-    let Some(program) = program else {
-        return Ok((scene.plan(Extent::Changed, &mut Memory::read(&path, scene.root()))?, None));
-    };
-    let folder = path.parent().context("the state folder has no parent")?;
-    make_folder(folder)?;
-    let lock = folder.join(format!("{}.lock", scene.slug()));
-    let _sweeping = Lock::take(&lock, context.lock(program))?;
-    let before = Memory::read(&path, scene.root());
-    let mut memory = before.clone();
-    let plan = scene.plan(Extent::Changed, &mut memory)?;
-    let applied = plan.hands_off.is_none().then(|| scene.apply(&plan, &mut memory));
-    if memory != before
-        && let Err(error) = memory.write(&path)
-    {
-        // The work is done; the next tick looks at everything again.
-        log::warn!("{error:#}");
-    }
-    Ok((plan, applied))
 }
