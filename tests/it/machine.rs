@@ -61,8 +61,14 @@ pub(crate) fn without_threads(world: &World, command: &Command) -> Option<Comman
 /// The command under strace with `options`, or nothing (said loudly) where there is no strace.
 #[track_caller]
 pub(crate) fn strace(options: &[&str], command: &Command) -> Option<Command> {
+    strace_alone(&[&["-f"], options].concat(), command)
+}
+
+/// The same, but only the command's own first thread is traced, and what it starts is not slowed down.
+#[track_caller]
+pub(crate) fn strace_alone(options: &[&str], command: &Command) -> Option<Command> {
     let mut traced = Command::new(installed("strace")?);
-    traced.args(["-f", "-qq"]);
+    traced.arg("-qq");
     if !options.contains(&"-o") {
         traced.args(["-o", "/dev/null"]);
     }

@@ -37,7 +37,7 @@ fn assert_not_stopped(queues: &Queues, session: &Session, document: &Value) {
 
 #[test]
 fn a_stop_that_is_refused_is_told_of_and_its_messages_are_left() {
-    for generation in GENERATIONS {
+    let refused = |generation| {
         let queues = Queues::waking(generation);
         let ((a, container), (b, _)) = (stuck(&queues, "sess-a"), stuck(&queues, "sess-b"));
         queues.engine.on_stop(&container, "refuse");
@@ -50,7 +50,13 @@ fn a_stop_that_is_refused_is_told_of_and_its_messages_are_left() {
         let ran = queues.run(&["sweep"]).ends_with(4);
         let said: Vec<&str> = ran.stdout.split_whitespace().chain(ran.stderr.split_whitespace()).collect();
         assert!(said.join(" ").contains("the container does not want to"), "{ran:?}");
-    }
+    };
+    // Each waits for a container that does not go.
+    std::thread::scope(|threads| {
+        for generation in GENERATIONS {
+            threads.spawn(move || refused(generation));
+        }
+    });
 }
 
 #[test]

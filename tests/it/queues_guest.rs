@@ -417,7 +417,7 @@ fn a_second_sweep_does_not_run_beside_a_first() {
     queues.engine.hang_wakes();
     let mut first = queues.command(&["sweep"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     until(|| !queues.engine.wakes().is_empty());
-    queues.run(&["sweep"]).ends_with(3);
+    queues.run(&["sweep", "--wait", "never"]).ends_with(3);
     queues.run(&["status"]).ends_with(0);
     queues.run(&["sweep", "--dry-run"]).ends_with(0);
     queues.engine.mend_wakes();

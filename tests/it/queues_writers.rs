@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
-use crate::machine::strace;
+use crate::machine::strace_alone;
 use crate::queues_schemas::{GENERATIONS, Generation};
 use crate::queues_world::{GROUP, Queues, Session, bare, iso, journal_of, kill_writer, rows};
 use crate::world::Ran;
@@ -269,18 +269,15 @@ fn a_sweep_killed_at_any_write_leaves_every_database_in_order_and_the_next_one_f
     let whole = scene(Generation::B);
     let trace = whole.world.root().join("trace");
     let options = format!("trace={}", CHANGING.join(","));
-    let Some(mut command) = strace(&["-o", trace.to_str().unwrap(), "-e", &options], &whole.command(&["sweep"])) else {
-        return;
-    };
+    let options = ["-o", trace.to_str().unwrap(), "-e", &options];
+    // What the runtime and the hook write is none of this.
+    let Some(mut command) = strace_alone(&options, &whole.command(&["sweep"])) else { return };
     Ran::of(&mut command).ends_with(0);
     for session in sessions(&whole) {
         check_finished(&whole, &session, "not killed");
     }
     let text = fs_err::read_to_string(trace).unwrap();
-    // What the runtime and the hook write is none of this.
-    let main = text.split(' ').next().unwrap();
-    let of_main = |line: &&str| line.starts_with(main);
-    let calls = |name: &str| text.lines().filter(of_main).filter(|line| line.contains(&format!(" {name}("))).count();
+    let calls = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}("))).count();
     let moments: Vec<(&str, usize)> =
         CHANGING.into_iter().flat_map(|name| (1..=calls(name)).map(move |number| (name, number))).collect();
     let (next, killed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -289,7 +286,7 @@ fn a_sweep_killed_at_any_write_leaves_every_database_in_order_and_the_next_one_f
             let queues = scene(GENERATIONS[2 + number % 2]);
             let inject = format!("inject={name}:signal=SIGKILL:when={number}");
             let moment = format!("killed before {name} number {number}");
-            let ran = Ran::of(&mut strace(&["-e", &inject], &queues.command(&["sweep"])).unwrap());
+            let ran = Ran::of(&mut strace_alone(&["-e", &inject], &queues.command(&["sweep"])).unwrap());
             match ran.status {
                 -1 => killed.lock().unwrap().push(moment.clone()),
                 // It made fewer calls this time, or the runtime was hit.

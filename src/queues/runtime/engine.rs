@@ -24,7 +24,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             listing: Duration::from_secs(10),
-            stopping: Duration::from_secs(30),
+            stopping: Duration::from_secs(15),
             vanishing: Duration::from_secs(2),
             pause: Duration::from_millis(200),
         }
