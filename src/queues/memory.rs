@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::clocks::Clocks;
 use super::session::Stamps;
 use crate::filesystem::{make_folder, read_regular, write_unflushed};
 
@@ -23,6 +25,9 @@ pub(crate) struct Memory {
     schema: u32,
     /// Which installation it is of.
     root: PathBuf,
+    /// What the machine's clocks differed by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clocks: Option<Clocks>,
     sessions: BTreeMap<String, Remembered>,
 }
 
@@ -86,7 +91,16 @@ impl Memory {
         let read = read_regular(path, LARGEST).ok();
         let memory = read.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         let own = memory.filter(|memory| memory.schema == SCHEMA && memory.root == root);
-        own.unwrap_or_else(|| Self { schema: SCHEMA, root: root.to_owned(), sessions: BTreeMap::new() })
+        own.unwrap_or_else(|| Self { schema: SCHEMA, root: root.to_owned(), ..Self::default() })
+    }
+
+    /// By how much the machine's clocks have leapt since the last tick, as far as that is remembered; `now` is from now on.
+    pub(crate) fn leapt(&mut self, now: Clocks) -> Option<Duration> {
+        let leapt = self.clocks.and_then(|before| now.leapt_since(before));
+        if self.clocks.is_none() || leapt.is_some() {
+            self.clocks = Some(now);
+        }
+        leapt
     }
 
     pub(crate) fn get(&self, session: &str) -> Option<&Remembered> {

@@ -11,6 +11,7 @@
 //! deciding, is the work of `sweep`.
 
 pub(crate) mod central;
+pub(crate) mod clocks;
 pub(crate) mod containers;
 pub(crate) mod host;
 pub(crate) mod inbound;

@@ -607,3 +607,26 @@ fn triggers_that_somebody_planted_do_not_run() {
     assert_retried(&session, "m1", &document, 1, 5);
     assert_eq!((session.rows("messages_in").len(), session.rows("processing_ack").len()), (2, 1));
 }
+
+#[test]
+fn after_the_machine_slept_a_container_has_until_the_next_sweep() {
+    let queues = Queues::new(Generation::B);
+    let session = queues.session("sess-a");
+    session.message("m1");
+    session.claim("m1", 300);
+    session.heartbeat(2_000);
+    queues.sweep(0);
+    queues.container(&session, 7_200);
+    session.inbound().execute("UPDATE messages_in SET process_after = NULL, tries = 0", []).unwrap();
+    session.claim("m1", 2_100);
+    // As a sweep two hours ago wrote it, before the lid was closed.
+    let memory = queues.memory();
+    let mut remembered: Value = serde_json::from_slice(&fs_err::read(&memory).unwrap()).unwrap();
+    let asleep = remembered["clocks"]["asleep"].as_i64().unwrap();
+    remembered["clocks"]["asleep"] = (asleep - 7_200).into();
+    fs_err::write(&memory, remembered.to_string()).unwrap();
+    let document = queues.sweep(0);
+    assert_eq!(document["summary"]["stopped"], 0, "{document:#}");
+    assert!(document["notes"][0].as_str().unwrap().contains("no container is judged"), "{document:#}");
+    assert_eq!(queues.sweep(0)["summary"]["stopped"], 1);
+}

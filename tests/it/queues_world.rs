@@ -87,6 +87,12 @@ impl Queues {
         self.root().join("data/v2.db")
     }
 
+    /// The file in which a sweep remembers what it saw.
+    pub(crate) fn memory(&self) -> PathBuf {
+        let name = format!("{}.json", self.slug());
+        self.world.home().join(".local/state/session-sweep/queues").join(name)
+    }
+
     /// The central database, to be written to.
     pub(crate) fn central(&self) -> Connection {
         let central = Connection::open(self.central_path()).unwrap();

@@ -91,7 +91,7 @@ impl Work<'_, '_> {
     fn look_again(&mut self, end: &mut SessionEnd) {
         self.item.steps.clear();
         self.item.notes.clear();
-        self.scene.look(&self.folder, &mut self.item, self.remembered);
+        self.scene.look(&self.scene.rules, &self.folder, &mut self.item, self.remembered);
         end.problem.clone_from(&self.item.problem);
         end.notes.clone_from(&self.item.notes);
     }
@@ -132,7 +132,7 @@ impl Work<'_, '_> {
         // One that was started again, or one more, is judged by its own time.
         now.liveness = self.scene.liveness_of(&now.id, &now.group, Duration::ZERO);
         now.heartbeat = self.folder.heartbeat();
-        self.scene.look(&self.folder, &mut now, self.remembered);
+        self.scene.look(&self.scene.rules, &self.folder, &mut now, self.remembered);
         if let Some(problem) = now.problem {
             return Outcome::Failed(problem);
         }

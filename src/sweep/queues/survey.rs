@@ -17,6 +17,7 @@ use crate::filesystem::proc::Proc;
 use crate::policy::duration::format_age;
 use crate::policy::queue::{Judgement, ahead_of, contradicts_death, was_just_woken};
 use crate::queues::central::{self, Central, SessionRow, Status};
+use crate::queues::clocks::Clocks;
 use crate::queues::containers::{Belongs, belongs, may_be_of, may_have_folder};
 use crate::queues::host::Host;
 use crate::queues::installation::Installation;
@@ -77,6 +78,7 @@ impl<'s> Scene<'s> {
             has_wake: !settings.wake.command.is_empty(),
             zone: zone.tz,
             now,
+            spares: false,
         };
         let runtimes = Runtimes::find(&settings.runtime, path);
         Ok(Self {
@@ -120,11 +122,17 @@ impl<'s> Scene<'s> {
             problems: self.zone.problems.clone(),
             notes: notes_on(&central.sessions),
         };
+        let leapt = memory.leapt(Clocks::now());
+        let rules = Rules { spares: leapt.is_some(), ..self.rules };
+        plan.notes.extend(leapt.map(|leapt| {
+            let leapt = format_age(leapt);
+            format!("since the last sweep the machine was started, slept or had its clock set ({leapt}): no container is judged")
+        }));
         let active = || central.sessions.iter().filter(|row| row.status == Status::Active);
         let mut groups = Groups::new(&self.installation.sessions);
         for row in active().filter(|_| extent != Extent::Containers) {
             let liveness = crew.liveness_of(&row.id, &row.group, &self.installation);
-            match self.session(row, liveness, extent, &mut groups, memory) {
+            match self.session(row, liveness, extent, &rules, &mut groups, memory) {
                 Some(item) => plan.sessions.push(item),
                 None => plan.unchanged += 1,
             }
@@ -222,6 +230,7 @@ impl<'s> Scene<'s> {
         row: &SessionRow,
         liveness: Liveness,
         extent: Extent,
+        rules: &Rules,
         groups: &mut Groups<'_>,
         memory: &mut Memory,
     ) -> Option<SessionItem> {
@@ -244,18 +253,18 @@ impl<'s> Scene<'s> {
         if item.liveness.is_alive() == Some(true) {
             item.heartbeat = folder.heartbeat();
         }
-        let is_quiet = remembered.quiet.is_some_and(|quiet| quiet.holds(stamps, self.rules.now));
-        item.tell_doubts(&remembered, &self.rules);
-        if extent == Extent::Changed && is_quiet && !item.signs(&remembered).judge(None, &[], &self.rules).stops() {
+        let is_quiet = remembered.quiet.is_some_and(|quiet| quiet.holds(stamps, rules.now));
+        item.tell_doubts(&remembered, rules);
+        if extent == Extent::Changed && is_quiet && !item.signs(&remembered).judge(None, &[], rules).stops() {
             return (!item.notes.is_empty()).then_some(item);
         }
         item.heartbeat = folder.heartbeat();
-        if item.liveness.is_alive() == Some(false) && contradicts_death(item.heartbeat, self.rules.now) {
+        if item.liveness.is_alive() == Some(false) && contradicts_death(item.heartbeat, rules.now) {
             item.liveness = Liveness::Unknown;
             item.notes.push("it gives heartbeats, though no container of it is known: left alone".to_owned());
         }
-        let seen = self.look(&folder, &mut item, &remembered);
-        memory.set(&row.id, seen.remember(stamps, self.started, &remembered, &self.rules));
+        let seen = self.look(rules, &folder, &mut item, &remembered);
+        memory.set(&row.id, seen.remember(stamps, self.started, &remembered, rules));
         Some(item)
     }
 
@@ -272,7 +281,13 @@ impl<'s> Scene<'s> {
     }
 
     /// Reads a session's databases and decides.
-    pub(super) fn look(&self, folder: &SessionFolder, item: &mut SessionItem, remembered: &Remembered) -> Seen {
+    pub(super) fn look(
+        &self,
+        rules: &Rules,
+        folder: &SessionFolder,
+        item: &mut SessionItem,
+        remembered: &Remembered,
+    ) -> Seen {
         match self.patiently(|patience| folder.look(patience)) {
             Look::Nothing => Seen::default(),
             Look::Broken(why) => {
@@ -283,7 +298,7 @@ impl<'s> Scene<'s> {
                 item.hot_journal(database);
                 Seen::default()
             }
-            Look::Facts(facts) => item.decide(&facts, remembered, &self.rules),
+            Look::Facts(facts) => item.decide(&facts, remembered, rules),
         }
     }
 }

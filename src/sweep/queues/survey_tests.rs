@@ -135,6 +135,25 @@ fn a_heartbeat_that_lies_ahead_is_told_of() {
 }
 
 #[test]
+fn after_a_sleep_no_container_is_judged_for_one_sweep() {
+    let world = World::with_claim();
+    world.container("s", &json!({}));
+    let asleep = Clocks::now().less_asleep(7_200);
+    let mut memory = world.memory();
+    assert_eq!(memory.leapt(asleep), None);
+    let plan = world.scene().plan(Extent::Changed, &mut memory).unwrap();
+    assert_eq!(names(&plan.sessions[0]), [""; 0]);
+    assert!(plan.notes[0].contains("slept or had its clock set (2.0h): no container is judged"), "{:?}", plan.notes);
+    let plan = world.scene().plan(Extent::Changed, &mut memory).unwrap();
+    assert_eq!((names(&plan.sessions[0])[0], plan.notes.len()), ("stop", 0));
+    // What no container works on is put back all the same.
+    world.runtime("ids", "");
+    memory.leapt(asleep);
+    let plan = world.scene().plan(Extent::Changed, &mut memory).unwrap();
+    assert_eq!(names(&plan.sessions[0]), ["retry", "clear_claims"]);
+}
+
+#[test]
 fn sessions_of_a_status_that_is_not_known_are_told_of() {
     let world = World::new();
     for (id, status) in [("a", "dreaming"), ("b", "dreaming"), ("c", "active")] {
