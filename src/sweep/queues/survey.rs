@@ -114,9 +114,10 @@ impl<'s> Scene<'s> {
         };
         let active = || central.sessions.iter().filter(|row| row.status == Status::Active);
         let mut groups = Groups::new(&self.installation.sessions);
+        let finds_journals = extent == Extent::Changed && memory.is_time_for_journals(self.rules.now);
         for row in active().filter(|_| extent != Extent::Containers) {
             let liveness = crew.liveness_of(&row.id, &row.group, &self.installation);
-            match self.session(row, liveness, extent, &mut groups, memory) {
+            match self.session(row, liveness, (extent, finds_journals), &mut groups, memory) {
                 Some(item) => plan.sessions.push(item),
                 None => plan.unchanged += 1,
             }
@@ -209,33 +210,31 @@ impl<'s> Scene<'s> {
         &self,
         row: &SessionRow,
         liveness: Liveness,
-        extent: Extent,
+        (extent, finds_journals): (Extent, bool),
         groups: &mut Groups<'_>,
         memory: &mut Memory,
     ) -> Option<SessionItem> {
-        let mut item = SessionItem::new(row, liveness);
         let remembered = memory.get(&row.id).cloned().unwrap_or_default();
         let path = match self.installation.session(&row.group, &row.id) {
             Ok(path) => path,
-            Err(why) => {
-                item.problem = Some(why);
-                return Some(item);
-            }
+            Err(why) => return Some(SessionItem { problem: Some(why), ..SessionItem::new(row, liveness) }),
         };
         if !row.has_group {
-            item.notes.push(format!("there is no agent group {}: left alone", row.group));
-            return Some(item);
+            let note = format!("there is no agent group {}: left alone", row.group);
+            return Some(SessionItem { notes: vec![note], ..SessionItem::new(row, liveness) });
         }
         let folder = groups.session(&row.group, path);
         // Before the databases are read: what changes meanwhile has other stamps than these.
         let stamps = folder.stamps();
-        if item.liveness.is_alive() == Some(true) {
-            item.heartbeat = folder.heartbeat();
-        }
         let is_quiet = remembered.quiet.is_some_and(|quiet| quiet.holds(stamps, self.rules.now));
-        if extent == Extent::Changed && is_quiet && !item.signs(&remembered).judge(None, &[], &self.rules).stops() {
-            return None;
+        if extent == Extent::Changed && is_quiet && !(finds_journals && folder.has_journal()) {
+            let heartbeat = if liveness.is_alive() == Some(true) { folder.heartbeat() } else { None };
+            let signs = Signs { liveness: &liveness, heartbeat, claimed: row.claimed, woken: remembered.woken };
+            if !signs.judge(None, &[], &self.rules).stops() {
+                return None;
+            }
         }
+        let mut item = SessionItem::new(row, liveness);
         item.heartbeat = folder.heartbeat();
         if item.liveness.is_alive() == Some(false) && contradicts_death(item.heartbeat, self.rules.now) {
             item.liveness = Liveness::Unknown;
@@ -296,7 +295,7 @@ impl Seen {
     ) -> Remembered {
         let settled = stamps.filter(|stamps| self.is_quiet && stamps.are_settled(started));
         Remembered {
-            quiet: settled.map(|stamps| Quiet { stamps, until: self.next_due }),
+            quiet: settled.map(|stamps| Quiet::new(stamps, self.next_due)),
             woken: before.woken.filter(|woken| was_just_woken(Some(*woken), &rules.thresholds, rules.now)),
             // What could not be looked at may still hold what was told of.
             parked: if self.is_known { self.parked } else { before.parked.clone() },

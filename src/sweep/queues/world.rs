@@ -118,6 +118,16 @@ impl World {
         fs_err::write(self.folder_of("s", "g").join(".heartbeat"), "").unwrap();
     }
 
+    /// What a writer of the session `s` leaves that is killed before it wrote into the database itself.
+    pub(super) fn journal(&self) {
+        fs_err::write(self.folder_of("s", "g").join("outbound.db-journal"), "x").unwrap();
+    }
+
+    /// Lets time pass.
+    pub(super) fn wait(&mut self, time: TimeDelta) {
+        self.now += time;
+    }
+
     /// A container that has run for two hours, with `labels` and the folder of a session of the group `g` at `/workspace`.
     pub(super) fn container(&self, session: &str, labels: &Value) {
         let started = (self.now - TimeDelta::seconds(7_200)).to_rfc3339();
