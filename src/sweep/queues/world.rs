@@ -15,6 +15,7 @@ use super::survey::{Extent, Scene};
 use crate::config::setting::{QueueSettings, WakeSettings};
 use crate::filesystem::proc::Proc;
 use crate::policy::choices::RuntimeChoice;
+use crate::policy::zone::Tz;
 use crate::queues::memory::Memory;
 
 /// What docker does: notes each call, lists what `ids` has, tells what `inspect` has, and stops as `stop` says.
@@ -54,7 +55,7 @@ impl World {
             backoff: Duration::from_secs(5),
             wait: Duration::ZERO,
             runtime: RuntimeChoice::Auto,
-            zone: Some(chrono_tz::Tz::UTC),
+            zone: Some(Tz::UTC),
             take_over: false,
             wake: WakeSettings { command: Vec::new(), limit: Duration::ZERO },
         };
