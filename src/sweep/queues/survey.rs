@@ -214,27 +214,30 @@ impl<'s> Scene<'s> {
         groups: &mut Groups<'_>,
         memory: &mut Memory,
     ) -> Option<SessionItem> {
+        let mut item = SessionItem::new(row, liveness);
         let remembered = memory.get(&row.id).cloned().unwrap_or_default();
         let path = match self.installation.session(&row.group, &row.id) {
             Ok(path) => path,
-            Err(why) => return Some(SessionItem { problem: Some(why), ..SessionItem::new(row, liveness) }),
+            Err(why) => {
+                item.problem = Some(why);
+                return Some(item);
+            }
         };
         if !row.has_group {
-            let note = format!("there is no agent group {}: left alone", row.group);
-            return Some(SessionItem { notes: vec![note], ..SessionItem::new(row, liveness) });
+            item.notes.push(format!("there is no agent group {}: left alone", row.group));
+            return Some(item);
         }
         let folder = groups.session(&row.group, path);
-        // Before the databases are read: what changes meanwhile has other stamps than these.
-        let stamps = folder.stamps();
-        let is_quiet = remembered.quiet.is_some_and(|quiet| quiet.holds(stamps, self.rules.now));
-        if extent == Extent::Changed && is_quiet && !(finds_journals && folder.has_journal()) {
-            let heartbeat = if liveness.is_alive() == Some(true) { folder.heartbeat() } else { None };
-            let signs = Signs { liveness: &liveness, heartbeat, claimed: row.claimed, woken: remembered.woken };
-            if !signs.judge(None, &[], &self.rules).stops() {
-                return None;
-            }
+        // Before the databases are read: what changes meanwhile has other stamps than these. Beside a journal they tell
+        // nothing.
+        let stamps = folder.stamps().filter(|_| !(finds_journals && folder.has_journal()));
+        if item.liveness.is_alive() == Some(true) {
+            item.heartbeat = folder.heartbeat();
         }
-        let mut item = SessionItem::new(row, liveness);
+        let is_quiet = remembered.quiet.is_some_and(|quiet| quiet.holds(stamps, self.rules.now));
+        if extent == Extent::Changed && is_quiet && !item.signs(&remembered).judge(None, &[], &self.rules).stops() {
+            return None;
+        }
         item.heartbeat = folder.heartbeat();
         if item.liveness.is_alive() == Some(false) && contradicts_death(item.heartbeat, self.rules.now) {
             item.liveness = Liveness::Unknown;
