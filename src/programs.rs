@@ -1,18 +1,25 @@
 //! Asks a program of the machine: found through `PATH`, without a shell, with a time limit.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread::spawn;
 use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// A program that has said nothing by then will not.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// More than any of these programs says: a container's description has 10 kB, and 200 are asked for at once.
-const LONGEST: u64 = 1 << 26;
+const LONGEST: usize = 1 << 26;
+/// How much of it is taken at once, in bytes.
+const AT_ONCE: usize = 1 << 14;
+/// How long it is waited between two looks whether a program has ended.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 /// What came of asking a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,17 +92,15 @@ impl Programs {
 }
 
 fn answer_of(mut child: Child, name: &str, patience: Duration) -> Answer {
-    let (stdout, stderr) = (listen(child.stdout.take()), listen(child.stderr.take()));
+    let mut voices = [Voice::of(child.stdout.take()), Voice::of(child.stderr.take())];
     let deadline = Instant::now() + patience;
-    let mut pause = Duration::from_micros(100);
+    let mut pause = SHORTEST_PAUSE;
     let status = loop {
+        // Most end at once when they have said what they say, some take their time.
+        pause = if hear(&mut voices, pause) { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => {
-                std::thread::sleep(pause);
-                // Most end at once, some take their time.
-                pause = (pause * 2).min(Duration::from_millis(2));
-            }
+            Ok(None) if Instant::now() < deadline => {}
             outcome => {
                 // It is ours and nobody has waited for it: its number names nobody else.
                 let _ = child.kill();
@@ -109,8 +114,11 @@ fn answer_of(mut child: Child, name: &str, patience: Duration) -> Answer {
         }
     };
     // What it left running may hold the other end open.
-    let text = |heard: Receiver<String>| heard.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
-    let (stdout, stderr) = (text(stdout), text(stderr));
+    let end = Instant::now() + Duration::from_secs(1);
+    while voices.iter().any(|voice| voice.pipe.is_some()) && Instant::now() < end {
+        hear(&mut voices, LONGEST_PAUSE);
+    }
+    let [stdout, stderr] = voices.map(|voice| String::from_utf8_lossy(&voice.said).into_owned());
     if status.success() {
         return Answer::Said(stdout);
     }
@@ -119,19 +127,41 @@ fn answer_of(mut child: Child, name: &str, patience: Duration) -> Answer {
     Answer::Failed(said.map_or_else(|| format!("{name}: {status}"), |said| said.replace('\n', "; ")))
 }
 
-/// Reads on a thread of its own what a program says, so that a full pipe does not stop it.
-fn listen(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
-    let (send, heard) = channel();
-    spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = pipe.by_ref().take(LONGEST).read_to_end(&mut bytes);
-            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+/// What a program says by one of its pipes.
+struct Voice {
+    /// Nothing once it is closed at the other end.
+    pipe: Option<OwnedFd>,
+    said: Vec<u8>,
+}
+
+impl Voice {
+    fn of(pipe: Option<impl Into<OwnedFd>>) -> Self {
+        Self { pipe: pipe.map(Into::into), said: Vec::new() }
+    }
+
+    /// Takes what is there. More than anybody says is heard, so that a full pipe stops no program, and not kept.
+    fn take(&mut self) {
+        let Some(pipe) = &self.pipe else { return };
+        self.said.truncate(LONGEST);
+        self.said.reserve(AT_ONCE);
+        match rustix::io::read(pipe, spare_capacity(&mut self.said)) {
+            Ok(1..) | Err(Errno::INTR | Errno::AGAIN) => {}
+            Ok(0) | Err(_) => self.pipe = None,
         }
-        // Nobody listens any more when the time is up.
-        let _ = send.send(String::from_utf8_lossy(&bytes).into_owned());
-    });
-    heard
+    }
+}
+/// Hears whoever says something within this time; whether anybody did.
+fn hear(voices: &mut [Voice], within: Duration) -> bool {
+    let mut open: Vec<&mut Voice> = voices.iter_mut().filter(|voice| voice.pipe.is_some()).collect();
+    let pipes = open.iter().filter_map(|voice| voice.pipe.as_ref());
+    let mut waiting: Vec<PollFd<'_>> = pipes.map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
+    // One that is interrupted has heard nobody.
+    let _ = poll(&mut waiting, Timespec::try_from(within).ok().as_ref());
+    let ready: Vec<bool> = waiting.iter().map(|pipe| !pipe.revents().is_empty()).collect();
+    for (voice, _) in open.iter_mut().zip(&ready).filter(|(_, is_ready)| **is_ready) {
+        voice.take();
+    }
+    ready.contains(&true)
 }
 
 #[cfg(test)]
@@ -176,6 +206,12 @@ mod tests {
         let answer = programs().ask_within(Path::new("/bin/sleep"), &["600"], Duration::from_millis(50));
         assert!(matches!(&answer, Answer::Failed(why) if why.contains("did not answer")), "{answer:?}");
         assert!(started.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn what_is_said_before_others_are_left_behind_counts() {
+        let said = programs().ask("sh", &["-c", "echo here; sleep 3 & exit 0"]);
+        assert_eq!(said, Answer::Said("here\n".to_owned()));
     }
 
     #[test]

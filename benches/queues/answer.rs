@@ -102,7 +102,7 @@ impl Step {
 
 fn lines(given: &[u8], installation: &Installation) -> Vec<String> {
     let given: Vec<&str> = str::from_utf8(given).unwrap_or_default().lines().collect();
-    let right: Vec<String> = [format!("heartbeats {}", installation.len())]
+    let right: Vec<String> = [format!("sessions {}", installation.len())]
         .into_iter()
         .chain(installation.busy().map(|(group, session)| format!("{group}/{session} 1 1")))
         .collect();

@@ -25,6 +25,8 @@ pub(crate) mod name {
     pub(crate) const FLOOR: &str = "floor";
     /// The same, and one start of the runtime.
     pub(crate) const ASKING: &str = "floor, with the runtime asked";
+    /// The same for one that is told nothing.
+    pub(crate) const UNAIDED: &str = "floor, unaided";
     /// Both databases of every session.
     pub(crate) const ORIGINAL: &str = "original's way";
 }
@@ -60,11 +62,14 @@ pub(crate) fn all(installation: &Installation, options: &Options) -> Vec<Contend
     let nowhere = vec![("XDG_STATE_HOME", folder.join("no-state"))];
     let machine = vec![("SESSION_SWEEP_PROCESSES_ROOT", PathBuf::from("/"))];
     let floor = |name, known: &str, runtime: Option<PathBuf>| {
-        let sessions = installation.root().join("data/v2-sessions");
-        let rest = [sessions, folder.join("folders"), folder.join(known)].into_iter().chain(runtime);
+        let rest =
+            [installation.sessions_folder(), folder.join("folders"), folder.join(known)].into_iter().chain(runtime);
         let arguments = own("floor", rest.map(Into::into));
         Contender { name, expected: Expected::Lines, arguments, variables: Vec::new() }
     };
+    let rest = [installation.sessions_folder(), installation.central(), installation.seen(), installation.stand_in()];
+    let arguments = own("unaided", rest.map(Into::into));
+    let unaided = Contender { name: name::UNAIDED, expected: Expected::Lines, arguments, variables: Vec::new() };
     vec![
         dry(name::DRY, Expected::Planned { unchanged: count - crate::generate::BUSY }, Vec::new()),
         tool(name::SWEEP, Expected::Done, false, installation, options),
@@ -73,6 +78,7 @@ pub(crate) fn all(installation: &Installation, options: &Options) -> Vec<Contend
         dry(name::PROCESSES, Expected::Planned { unchanged: count - crate::generate::BUSY }, machine),
         floor(name::FLOOR, "known", None),
         floor(name::ASKING, "known", Some(installation.stand_in())),
+        unaided,
         floor(name::ORIGINAL, "folders", None),
     ]
 }

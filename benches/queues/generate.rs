@@ -6,6 +6,7 @@
 //! aside/<session>/                                what the sessions that need work are at the moment not
 //! work/inbound.db, work/outbound.db               what is in those that need work
 //! folders, known                                  names of all session folders, and of those that need work, for the floor
+//! seen                                            what the unaided floor saw at the tick before
 //! bin/podman                                      this program, which answers at once with nothing
 //! nobody/proc/                                    a machine without processes
 //! ```
@@ -119,6 +120,21 @@ impl Installation {
         self.folder.join("bin/podman")
     }
 
+    /// Where the sessions are.
+    pub(crate) fn sessions_folder(&self) -> PathBuf {
+        self.root().join("data/v2-sessions")
+    }
+
+    /// The central database.
+    pub(crate) fn central(&self) -> PathBuf {
+        self.root().join("data/v2.db")
+    }
+
+    /// What the unaided floor remembers.
+    pub(crate) fn seen(&self) -> PathBuf {
+        self.folder.join("seen")
+    }
+
     /// How many sessions there are.
     pub(crate) fn len(&self) -> usize {
         self.sessions.len()
@@ -178,7 +194,7 @@ impl Installation {
     }
 
     fn session(&self, group: &str, session: &str) -> PathBuf {
-        self.root().join("data/v2-sessions").join(group).join(session)
+        self.sessions_folder().join(group).join(session)
     }
 }
 

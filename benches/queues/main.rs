@@ -53,6 +53,7 @@ fn main() -> ExitCode {
     match arguments.next().as_deref() {
         Some("__measure") => measure::main(arguments),
         Some("__floor") => floor::main(arguments),
+        Some("__unaided") => floor::unaided(arguments),
         _ => bench(Options::parse()),
     }
 }
@@ -103,6 +104,8 @@ impl Place {
         // By the program that is measured: how it remembers is its own.
         let earlier = contenders::earlier(&place.installation, options);
         place.run_one(wrong, &earlier);
+        let installation = &place.installation;
+        floor::remember(&installation.sessions_folder(), &installation.central(), &installation.seen());
         place.memory = contenders::memory(&place.installation);
         place
     }
@@ -156,6 +159,7 @@ fn goals(place: String, results: &Results) -> Vec<Goal> {
     for (kind, of) in [("CPU", Runs::cpu as fn(&Runs) -> f64), ("wall", Runs::wall)] {
         goals.ratio(kind, of, name::DRY, name::FLOOR, 1.5);
         goals.ratio(kind, of, name::DRY, name::ASKING, 1.5);
+        goals.ratio(kind, of, name::DRY, name::UNAIDED, 1.5);
         goals.faster(kind, of, name::DRY, name::ORIGINAL, 1.0);
     }
     goals.figure(format!("peak memory, `{}`", name::DRY), name::DRY, Runs::peak, " MB", 12.0);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::policy::choices::RuntimeChoice;
+use crate::policy::zone::{Tz, UnknownZone};
 
 /// The programs that are understood as container runtimes.
 const RUNTIMES: [&str; 3] = ["docker", "podman", "container"];
@@ -35,9 +36,8 @@ pub(super) fn runtime(text: &str) -> Result<RuntimeChoice, String> {
 }
 
 /// A name of the IANA database; empty for none.
-pub(super) fn zone(text: &str) -> Result<Option<chrono_tz::Tz>, String> {
-    let unknown = |_| "not a time zone of the IANA database".to_owned();
-    (!text.is_empty()).then(|| text.parse().map_err(unknown)).transpose()
+pub(super) fn zone(text: &str) -> Result<Option<Tz>, String> {
+    (!text.is_empty()).then(|| text.parse().map_err(|unknown: UnknownZone| unknown.to_string())).transpose()
 }
 
 /// A program and its arguments; empty for none.
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_zone_is_one_of_the_database_or_none() {
         assert_eq!(zone(""), Ok(None));
-        assert_eq!(zone("Europe/Berlin"), Ok(Some(chrono_tz::Europe::Berlin)));
+        assert_eq!(zone("Europe/Berlin"), Ok(Tz::named("Europe/Berlin")));
         for text in ["Mars/Base", "CET+1", "europe/berlin", " UTC", "/etc/localtime"] {
             assert!(zone(text).is_err(), "{text}");
         }

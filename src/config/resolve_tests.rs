@@ -324,7 +324,7 @@ fn every_setting_of_a_row_reaches_its_root() {
         backoff: seconds(1),
         wait: Duration::ZERO,
         runtime: RuntimeChoice::Named("/usr/bin/podman".to_owned()),
-        zone: Some(chrono_tz::Asia::Tokyo),
+        zone: crate::policy::zone::Tz::named("Asia/Tokyo"),
         take_over: true,
         wake: WakeSettings { command: vec!["wake".to_owned(), String::new(), "a,b".to_owned()], limit: seconds(60) },
     };

@@ -135,7 +135,7 @@ pub(crate) struct QueueSettings {
     /// What runs the containers.
     pub(crate) runtime: RuntimeChoice,
     /// The zone in which recurrences are meant; `None`: the environment's, the installation's, then the machine's.
-    pub(crate) zone: Option<chrono_tz::Tz>,
+    pub(crate) zone: Option<crate::policy::zone::Tz>,
     /// Whether a sweep acts while the installation's own host runs.
     pub(crate) take_over: bool,
     /// How a session with due messages is woken.

@@ -25,28 +25,14 @@ pub(crate) struct FileTimes {
 }
 
 /// What tells whether a file was changed: seen again with another one, it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(from = "(i64, i64, u64, u64)", into = "(i64, i64, u64, u64)")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FileStamp {
     /// Time of last change of its content, nanoseconds since 1970; programs can set it.
     pub(crate) modified: i64,
     /// Time of last change of anything about it, which no program can set.
     pub(crate) changed: i64,
     inode: u64,
-    size: u64,
-}
-
-/// Short where many are remembered.
-impl From<FileStamp> for (i64, i64, u64, u64) {
-    fn from(stamp: FileStamp) -> Self {
-        (stamp.modified, stamp.changed, stamp.inode, stamp.size)
-    }
-}
-
-impl From<(i64, i64, u64, u64)> for FileStamp {
-    fn from((modified, changed, inode, size): (i64, i64, u64, u64)) -> Self {
-        Self { modified, changed, inode, size }
-    }
+    pub(crate) size: u64,
 }
 
 /// A regular file's stamp, links not followed; nothing for anything else.

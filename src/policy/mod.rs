@@ -14,6 +14,7 @@ pub(crate) mod session_number;
 pub(crate) mod session_record;
 pub(crate) mod shell;
 pub(crate) mod timestamp;
+pub(crate) mod zone;
 
 #[cfg(test)]
 mod documentation;

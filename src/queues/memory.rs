@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::clocks::Clocks;
@@ -15,9 +16,12 @@ use super::session::Stamps;
 use crate::filesystem::{make_folder, read_regular, write_unflushed};
 
 /// Form of the file; one of another form is not read.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// More than ten thousand sessions take a few megabytes.
 const LARGEST: u64 = 256 << 20;
+/// How often journals are looked for beside databases that did not change: it takes as long as looking at those, and what a
+/// killed writer left there changes nothing of what is to be done.
+const JOURNALS_EVERY: TimeDelta = TimeDelta::minutes(10);
 
 /// What is remembered of an installation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +32,9 @@ pub(crate) struct Memory {
     /// What the machine's clocks differed by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clocks: Option<Clocks>,
-    sessions: BTreeMap<String, Remembered>,
+    /// When journals were looked for.
+    journals: Option<DateTime<Utc>>,
+    sessions: FxHashMap<String, Remembered>,
 }
 
 /// What is remembered of one session.
@@ -47,30 +53,35 @@ pub(crate) struct Remembered {
 
 /// A session in which nothing was to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(Stamps, Option<DateTime<Utc>>)", into = "(Stamps, Option<DateTime<Utc>>)")]
+#[serde(from = "(u64, Option<DateTime<Utc>>)", into = "(u64, Option<DateTime<Utc>>)")]
 pub(crate) struct Quiet {
-    /// As long as its databases have these stamps.
-    pub(crate) stamps: Stamps,
+    /// As long as its databases have stamps of this digest.
+    stamps: u64,
     /// And until then, where a message will be due.
-    pub(crate) until: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
 }
 
-impl From<Quiet> for (Stamps, Option<DateTime<Utc>>) {
+impl From<Quiet> for (u64, Option<DateTime<Utc>>) {
     fn from(quiet: Quiet) -> Self {
         (quiet.stamps, quiet.until)
     }
 }
 
-impl From<(Stamps, Option<DateTime<Utc>>)> for Quiet {
-    fn from((stamps, until): (Stamps, Option<DateTime<Utc>>)) -> Self {
+impl From<(u64, Option<DateTime<Utc>>)> for Quiet {
+    fn from((stamps, until): (u64, Option<DateTime<Utc>>)) -> Self {
         Self { stamps, until }
     }
 }
 
 impl Quiet {
+    /// Quiet as long as these are its databases' stamps, and until then.
+    pub(crate) fn new(stamps: Stamps, until: Option<DateTime<Utc>>) -> Self {
+        Self { stamps: stamps.digest(), until }
+    }
+
     /// Whether there is still nothing to do.
     pub(crate) fn holds(&self, stamps: Option<Stamps>, now: DateTime<Utc>) -> bool {
-        stamps == Some(self.stamps) && self.until.is_none_or(|until| until > now)
+        stamps.map(Stamps::digest) == Some(self.stamps) && self.until.is_none_or(|until| until > now)
     }
 }
 
@@ -101,6 +112,14 @@ impl Memory {
             self.clocks = Some(now);
         }
         leapt
+    }
+
+    /// Whether it is time to look for journals; if so, that is remembered as done.
+    pub(crate) fn is_time_for_journals(&mut self, now: DateTime<Utc>) -> bool {
+        // A clock that was set back does not keep it from being time.
+        let is_time = self.journals.is_none_or(|last| (now - last).abs() >= JOURNALS_EVERY);
+        // Without a sweep before, everything is looked at anyway.
+        is_time && self.journals.replace(now).is_some()
     }
 
     pub(crate) fn get(&self, session: &str) -> Option<&Remembered> {
@@ -157,6 +176,32 @@ mod tests {
     }
 
     #[test]
+    fn it_is_time_for_journals_every_ten_minutes_and_when_the_clock_was_set_back() {
+        let mut memory = of("");
+        let mut is_time =
+            |minutes: i64| memory.is_time_for_journals(DateTime::from_timestamp(minutes * 60, 0).unwrap());
+        let at = [100, 100, 109, 110, 119, 121, 130, 131, 100];
+        assert_eq!(at.map(&mut is_time), [false, false, false, true, false, true, false, true, true]);
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("inbound.db"), "").unwrap();
+        let stamps = SessionFolder::new(folder.path().to_owned()).stamps().unwrap();
+        let now = DateTime::from_timestamp(1_000, 0).unwrap();
+        let mut memory = of("");
+        memory.is_time_for_journals(now);
+        memory.set("quiet", Remembered { quiet: Some(Quiet::new(stamps, None)), ..Remembered::default() });
+        memory.set("until", Remembered { quiet: Some(Quiet::new(stamps, Some(now))), ..Remembered::default() });
+        let parked = BTreeMap::from([("m1".to_owned(), "x".to_owned())]);
+        memory.set("woken", Remembered { woken: Some(now), parked, quiet: None });
+        let path = folder.path().join("memory.json");
+        memory.write(&path).unwrap();
+        assert_eq!(Memory::read(&path, Path::new("/srv/agents")), memory);
+    }
+
+    #[test]
     fn a_session_is_quiet_as_long_as_its_databases_are_the_same_and_nothing_is_due() {
         let folder = tempfile::tempdir().unwrap();
         fs_err::write(folder.path().join("inbound.db"), "").unwrap();
@@ -164,7 +209,7 @@ mod tests {
         let now = DateTime::from_timestamp(1_000, 0).unwrap();
         let later = DateTime::from_timestamp(1_001, 0).unwrap();
         let stamps = session.stamps();
-        let quiet = |until| Quiet { stamps: stamps.unwrap(), until };
+        let quiet = |until| Quiet::new(stamps.unwrap(), until);
         assert!(quiet(None).holds(stamps, now) && quiet(Some(later)).holds(stamps, now));
         assert!(!quiet(Some(now)).holds(stamps, now), "due");
         fs_err::write(folder.path().join("inbound.db"), "more").unwrap();

@@ -1,6 +1,7 @@
 //! One session's folder: its heartbeat, whether its databases changed, what is in them.
 
 use std::ffi::CString;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use crate::sqlite::{Trouble, roll_back};
 pub(crate) const INBOUND: &str = "inbound.db";
 /// The database that the container writes.
 pub(crate) const OUTBOUND: &str = "outbound.db";
+/// What SQLite calls the journals of both.
+const JOURNALS: [&str; 2] = ["inbound.db-journal", "outbound.db-journal"];
 /// How many agent groups' folders are kept open.
 const MOST_OPEN: usize = 64;
 
@@ -39,8 +42,7 @@ pub(crate) struct Groups<'i> {
 }
 
 /// The stamps of a session's databases: the same ones as before, and nothing is new in them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(from = "(FileStamp, Option<FileStamp>)", into = "(FileStamp, Option<FileStamp>)")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Stamps {
     inbound: FileStamp,
     outbound: Option<FileStamp>,
@@ -66,19 +68,14 @@ pub(crate) struct Facts {
     pub(crate) outbound: Option<Outbound>,
 }
 
-impl From<Stamps> for (FileStamp, Option<FileStamp>) {
-    fn from(stamps: Stamps) -> Self {
-        (stamps.inbound, stamps.outbound)
-    }
-}
-
-impl From<(FileStamp, Option<FileStamp>)> for Stamps {
-    fn from((inbound, outbound): (FileStamp, Option<FileStamp>)) -> Self {
-        Self { inbound, outbound }
-    }
-}
-
 impl Stamps {
+    /// One number for all of it: short where many are remembered. Another build may come to another one, and looks again.
+    pub(crate) fn digest(self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// Whether both were written well before `time`: a later change has another stamp then, however coarse the clock of the
     /// file system is.
     pub(crate) fn are_settled(&self, time: DateTime<Utc>) -> bool {
@@ -151,13 +148,22 @@ impl SessionFolder {
         Some(Stamps { inbound: self.stamp(INBOUND)?, outbound: self.stamp(OUTBOUND) })
     }
 
+    /// Whether there is anything where a writer that was killed would have left its journal. An empty file is none.
+    pub(crate) fn has_journal(&self) -> bool {
+        JOURNALS.iter().any(|name| self.look_at(name).is_ok_and(|stamp| stamp.is_none_or(|stamp| stamp.size > 0)))
+    }
+
     fn stamp(&self, name: &str) -> Option<FileStamp> {
+        self.look_at(name).ok().flatten()
+    }
+
+    fn look_at(&self, name: &str) -> rustix::io::Result<Option<FileStamp>> {
         let (at, folder) = match (&self.group, self.path.file_name()) {
             (Some(group), Some(folder)) => (group.as_fd(), folder),
             _ => (CWD, self.path.as_os_str()),
         };
-        let path = CString::new([folder.as_bytes(), b"/", name.as_bytes()].concat()).ok()?;
-        file_stamp(at, &path).ok().flatten()
+        let path = CString::from_vec_with_nul([folder.as_bytes(), b"/", name.as_bytes(), b"\0"].concat());
+        file_stamp(at, &path.map_err(|_| rustix::io::Errno::INVAL)?)
     }
 
     /// The time of `.heartbeat`; nothing where there is none, or something else of that name.
@@ -346,15 +352,27 @@ mod group_tests {
     }
 
     #[test]
-    fn remembered_stamps_are_the_same_ones() {
+    fn stamps_of_one_database_have_another_digest_than_those_of_both() {
         let sessions = sessions(1);
-        let stamps = SessionFolder::new(sessions.path().join("g0/s")).stamps().unwrap();
-        let text = serde_json::to_string(&stamps).unwrap();
-        assert_eq!(serde_json::from_str::<Stamps>(&text).unwrap(), stamps);
-        fs_err::write(sessions.path().join("g0/s").join(OUTBOUND), "").unwrap();
-        let both = SessionFolder::new(sessions.path().join("g0/s")).stamps().unwrap();
-        assert_ne!(both, stamps);
-        let text = serde_json::to_string(&both).unwrap();
-        assert_eq!(serde_json::from_str::<Stamps>(&text).unwrap(), both);
+        let session = SessionFolder::new(sessions.path().join("g0/s"));
+        let stamps = session.stamps().unwrap();
+        assert_eq!(session.stamps().unwrap().digest(), stamps.digest());
+        fs_err::write(session.database(OUTBOUND), "").unwrap();
+        assert_ne!(session.stamps().unwrap().digest(), stamps.digest());
+    }
+
+    #[test]
+    fn a_journal_is_a_file_with_something_in_it() {
+        let sessions = sessions(1);
+        let session = SessionFolder::new(sessions.path().join("g0/s"));
+        for name in JOURNALS {
+            assert!(!session.has_journal(), "{name}");
+            // What a writer leaves that truncates its journal rather than removing it.
+            fs_err::write(session.database(name), "").unwrap();
+            assert!(!session.has_journal(), "{name}");
+            fs_err::write(session.database(name), "x").unwrap();
+            assert!(session.has_journal(), "{name}");
+            fs_err::remove_file(session.database(name)).unwrap();
+        }
     }
 }

@@ -8,9 +8,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use chrono_tz::{TZ_VARIANTS, Tz};
-
 use crate::filesystem::read_regular;
+use crate::policy::zone::Tz;
 
 /// The largest `.env` that is read.
 const MOST_BYTES: u64 = 1 << 20;
@@ -82,7 +81,7 @@ fn choose(
     let mut problems = Vec::new();
     let mut named = |origin: ZoneOrigin, name: Option<String>| {
         let name = name.filter(|name| !name.is_empty())?;
-        let tz = by_name(&name);
+        let tz = Tz::named(&name);
         if tz.is_none() {
             let shown: String = name.chars().take(MOST_SHOWN).collect();
             problems.push(format!("{} names {shown:?}, which is no time zone", origin.words()));
@@ -102,14 +101,9 @@ fn choose(
             None
         }
     };
-    let machine = || machine().and_then(|name| by_name(&name)).map(|tz| (tz, ZoneOrigin::Machine));
+    let machine = || machine().and_then(|name| Tz::named(&name)).map(|tz| (tz, ZoneOrigin::Machine));
     let (tz, origin) = found.or_else(machine).unwrap_or((Tz::UTC, ZoneOrigin::Default));
     Zone { tz, origin, problems }
-}
-
-/// The zone of that name, in any case.
-pub(crate) fn by_name(name: &str) -> Option<Tz> {
-    name.parse().ok().or_else(|| TZ_VARIANTS.into_iter().find(|tz| tz.name().eq_ignore_ascii_case(name)))
 }
 
 /// What a `.env` says of `TZ`; nothing where there is no such file. A link is not followed: it may lead out of the root.
@@ -155,9 +149,9 @@ mod tests {
 
     use super::*;
 
-    const MADRID: Tz = Tz::Europe__Madrid;
-    const KOLKATA: Tz = Tz::Asia__Kolkata;
-    const APIA: Tz = Tz::Pacific__Apia;
+    fn tz(name: &str) -> Tz {
+        Tz::named(name).unwrap()
+    }
 
     /// The zone of a root with this `.env`, on a machine in Apia.
     fn zone(setting: &str, variable: &str, env: &str) -> Zone {
@@ -165,19 +159,19 @@ mod tests {
         if !env.is_empty() {
             fs_err::write(root.path().join(".env"), env).unwrap();
         }
-        choose(by_name(setting), Some(OsStr::new(variable)), root.path(), || Some("Pacific/Apia".to_owned()))
+        choose(Tz::named(setting), Some(OsStr::new(variable)), root.path(), || Some("Pacific/Apia".to_owned()))
     }
 
     #[test]
     fn the_first_place_that_names_a_zone_counts() {
         let (setting, variable, env) = ("Europe/Madrid", "Asia/Kolkata", "TZ=America/New_York\n");
         for (zone, tz, origin) in [
-            (zone(setting, variable, env), MADRID, ZoneOrigin::Setting),
-            (zone("", variable, env), KOLKATA, ZoneOrigin::Variable),
-            (zone("", "", env), Tz::America__New_York, ZoneOrigin::EnvFile),
-            (zone("", "", "TZ=\n"), APIA, ZoneOrigin::Machine),
-            (zone("", "", ""), APIA, ZoneOrigin::Machine),
-            (zone("europe/madrid", "", ""), MADRID, ZoneOrigin::Setting),
+            (zone(setting, variable, env), tz("Europe/Madrid"), ZoneOrigin::Setting),
+            (zone("", variable, env), tz("Asia/Kolkata"), ZoneOrigin::Variable),
+            (zone("", "", env), tz("America/New_York"), ZoneOrigin::EnvFile),
+            (zone("", "", "TZ=\n"), tz("Pacific/Apia"), ZoneOrigin::Machine),
+            (zone("", "", ""), tz("Pacific/Apia"), ZoneOrigin::Machine),
+            (zone("europe/madrid", "", ""), tz("Europe/Madrid"), ZoneOrigin::Setting),
         ] {
             assert_eq!(zone, Zone { tz, origin, problems: Vec::new() });
         }
@@ -195,7 +189,7 @@ mod tests {
     #[test]
     fn what_is_no_zone_is_passed_over_and_told() {
         let zone = zone("", ":Europe/Madrid", "SECRET=1\nTZ=CET-1CEST\u{1b}[2J\nTOKEN=2\n");
-        assert_eq!((zone.tz, zone.origin), (APIA, ZoneOrigin::Machine));
+        assert_eq!((zone.tz, zone.origin), (tz("Pacific/Apia"), ZoneOrigin::Machine));
         assert_eq!(
             zone.problems,
             [

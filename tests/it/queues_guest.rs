@@ -12,7 +12,8 @@ use crate::machine::strace;
 use crate::processes_facts::until;
 use crate::queues_schemas::{GENERATIONS, Generation};
 use crate::queues_world::{
-    GROUP, Queues, Session, assert_retried, corrupt, in_document, is_in, problem, read_only, steps,
+    GROUP, Queues, Session, assert_retried, corrupt, in_document, is_in, iso, journal_of, problem, read_only, step,
+    steps, write_half,
 };
 use crate::tree::{assert_untouched, names_in, tree_of};
 use crate::world::Ran;
@@ -144,6 +145,25 @@ fn a_session_in_which_nothing_changed_is_not_opened_again() {
     let document = queues.sweep(0);
     assert_eq!(steps(&document, "sess-other"), ["acknowledge m2 done"]);
     assert_eq!(document["unchanged"], 1);
+}
+
+#[test]
+fn a_hot_journal_beside_a_database_that_did_not_change_is_found_within_ten_minutes() {
+    let queues = Queues::new(Generation::B);
+    let session = queues.session("sess-a");
+    session.message("m1").set("status", "completed");
+    // A writer that is killed before it wrote into the database itself.
+    let copy = queues.world.root().join("inbound.db");
+    fs_err::copy(session.inbound_path(), &copy).unwrap();
+    let writer = write_half(&copy, "UPDATE messages_in SET status = 'failed'");
+    let journal = fs_err::read(journal_of(&copy)).unwrap();
+    drop(writer);
+    settle(&queues, 1);
+    fs_err::write(journal_of(&session.inbound_path()), journal).unwrap();
+    assert_eq!(queues.sweep(0)["unchanged"], 1);
+    let soon = iso(-600);
+    let document = queues.json(&["sweep", "--dry-run", "--at", &soon], 0);
+    assert_eq!(step(&document, "sess-a", "roll_back")["database"], "inbound.db");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::policy::queue::{Judgement, Thresholds};
+use crate::policy::zone::Tz;
 use crate::queues::central::{Generation, Status};
 use crate::queues::host::Host;
 use crate::queues::runtime::{Container, State};
@@ -33,7 +34,7 @@ pub(super) fn plan(sessions: Vec<SessionItem>) -> Plan {
         host: Host::Stopped,
         hands_off: None,
         runtime: Ok(vec!["podman".to_owned()]),
-        zone: zone_of(Some(chrono_tz::Tz::Europe__Madrid), Some(OsStr::new("")), Path::new("/srv/nanoclaw")),
+        zone: zone_of(Tz::named("Europe/Madrid"), Some(OsStr::new("")), Path::new("/srv/nanoclaw")),
         thresholds: Thresholds {
             interval: Duration::from_mins(1),
             ceiling: Duration::from_mins(30),

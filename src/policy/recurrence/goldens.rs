@@ -1,9 +1,9 @@
 //! The library's own answers, and where another one is better.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use chrono_tz::Tz;
 
 use super::Recurrence;
+use crate::policy::zone::Tz;
 
 /// One line of the table.
 struct Golden {

@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use chrono::{DateTime, Datelike as _, NaiveDateTime, NaiveTime, Offset as _, TimeDelta, TimeZone, Utc};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 
 use super::Recurrence;
+use crate::policy::zone::Tz;
 
 /// For how many years a next run is searched: a 29 February that is the fifth of its day in the month can take so long.
 const HORIZON: i32 = 40;
@@ -69,6 +69,5 @@ impl Recurrence {
 
 /// When a time comes that the clock leaps over: as if it had not leapt yet.
 fn after_leap(time: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
-    let (_, offset) = GapInfo::new(&time, &zone)?.begin?;
-    Some((time - offset.fix()).and_utc())
+    Some((time - zone.before_leap_over(time)?).and_utc())
 }

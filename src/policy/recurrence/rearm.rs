@@ -1,9 +1,9 @@
 //! When a series runs again after a run, failed or not.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 
 use super::Recurrence;
+use crate::policy::zone::Tz;
 
 /// From this many failures in a row on, a series waits for somebody to look at it.
 const PAUSED_FROM: u32 = 8;

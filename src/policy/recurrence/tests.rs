@@ -1,10 +1,14 @@
 //! What no table of expressions shows: texts of any kind, and every day of a year.
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone as _, Utc};
-use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::zone::Tz;
+
+fn named(name: &str) -> Tz {
+    Tz::named(name).unwrap()
+}
 
 fn at(time: &str) -> DateTime<Utc> {
     time.parse().unwrap()
@@ -59,8 +63,8 @@ fn what_never_comes_ends_the_search() {
     assert_eq!(rearm(&never, 0, now, Tz::UTC), None);
     assert_eq!(rearm(&never, 9, now, Tz::UTC), None);
     for now in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
-        assert_eq!(every("* * * * *").next_after(now, Tz::Europe__Madrid), None);
-        assert_eq!(rearm(&every("* * * * *"), 3, now, Tz::Europe__Madrid), None);
+        assert_eq!(every("* * * * *").next_after(now, named("Europe/Madrid")), None);
+        assert_eq!(rearm(&every("* * * * *"), 3, now, named("Europe/Madrid")), None);
     }
 }
 
@@ -84,13 +88,13 @@ fn a_hash_is_of_its_series_and_of_a_day_that_each_month_has() {
 #[test]
 fn a_time_of_day_comes_once_on_each_day_of_each_zone() {
     for zone in [
-        Tz::Europe__Madrid,
-        Tz::America__New_York,
-        Tz::Australia__Lord_Howe,
-        Tz::America__Santiago,
-        Tz::Africa__Cairo,
-        Tz::Antarctica__Troll,
-        Tz::Africa__Casablanca,
+        named("Europe/Madrid"),
+        named("America/New_York"),
+        named("Australia/Lord_Howe"),
+        named("America/Santiago"),
+        named("Africa/Cairo"),
+        named("Antarctica/Troll"),
+        named("Africa/Casablanca"),
     ] {
         let midnight = |day: u64| NaiveDate::from_ymd_opt(2026, 1, 1).unwrap() + Days::new(day);
         for hour in [0, 1, 2, 3, 4, 9, 23] {
@@ -107,7 +111,9 @@ fn a_time_of_day_comes_once_on_each_day_of_each_zone() {
 
 #[test]
 fn each_hour_has_its_run_whatever_the_clock_does() {
-    for zone in [Tz::Europe__Madrid, Tz::America__New_York, Tz::America__Santiago, Tz::Antarctica__Troll] {
+    for zone in
+        [named("Europe/Madrid"), named("America/New_York"), named("America/Santiago"), named("Antarctica/Troll")]
+    {
         let recurrence = every("0 * * * *");
         let start = at("2026-01-01T12:00:00Z");
         let runs = std::iter::successors(Some(start), |now| recurrence.next_after(*now, zone)).take(24 * 365);
@@ -179,7 +185,7 @@ proptest! {
         now in 1_700_000_000_000_i64..1_900_000_000_000,
         later in 0_i64..400 * 86_400_000,
         zone in prop::sample::select(vec![
-            Tz::UTC, Tz::Europe__Madrid, Tz::America__New_York, Tz::Australia__Lord_Howe, Tz::America__Santiago,
+            Tz::UTC, named("Europe/Madrid"), named("America/New_York"), named("Australia/Lord_Howe"), named("America/Santiago"),
         ]),
     ) {
         let Ok(recurrence) = Recurrence::parse(&expression, &seed) else { return Ok(()) };

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use rustc_hash::FxHasher;
 
 use super::plan::{Action, Final, Liveness, Queue, Step};
 use crate::policy::duration::format_age;
 use crate::policy::queue::{Claim, Judgement, Retry, Running, Thresholds, ToolCall, judge, retry, was_just_woken};
 use crate::policy::recurrence::{Rearm, Recurrence, rearm};
+use crate::policy::zone::Tz;
 use crate::queues::inbound::{After, Message, State};
 use crate::queues::outbound::Ack;
 use crate::queues::session::Facts;

@@ -61,6 +61,14 @@ pub(crate) enum Extent {
     All,
 }
 
+/// How all sessions are looked at, once.
+#[derive(Clone, Copy)]
+struct Pass {
+    extent: Extent,
+    rules: Rules,
+    finds_journals: bool,
+}
+
 impl<'s> Scene<'s> {
     /// # Errors
     /// There is no installation in this folder, or its zone cannot be told.
@@ -130,9 +138,11 @@ impl<'s> Scene<'s> {
         }));
         let active = || central.sessions.iter().filter(|row| row.status == Status::Active);
         let mut groups = Groups::new(&self.installation.sessions);
+        let finds_journals = extent == Extent::Changed && memory.is_time_for_journals(self.rules.now);
+        let pass = Pass { extent, rules, finds_journals };
         for row in active().filter(|_| extent != Extent::Containers) {
             let liveness = crew.liveness_of(&row.id, &row.group, &self.installation);
-            match self.session(row, liveness, extent, &rules, &mut groups, memory) {
+            match self.session(row, liveness, pass, &mut groups, memory) {
                 Some(item) => plan.sessions.push(item),
                 None => plan.unchanged += 1,
             }
@@ -229,11 +239,11 @@ impl<'s> Scene<'s> {
         &self,
         row: &SessionRow,
         liveness: Liveness,
-        extent: Extent,
-        rules: &Rules,
+        pass: Pass,
         groups: &mut Groups<'_>,
         memory: &mut Memory,
     ) -> Option<SessionItem> {
+        let Pass { extent, ref rules, finds_journals } = pass;
         let mut item = SessionItem::new(row, liveness);
         let remembered = memory.get(&row.id).cloned().unwrap_or_default();
         let path = match self.installation.session(&row.group, &row.id) {
@@ -248,8 +258,9 @@ impl<'s> Scene<'s> {
             return Some(item);
         }
         let folder = groups.session(&row.group, path);
-        // Before the databases are read: what changes meanwhile has other stamps than these.
-        let stamps = folder.stamps();
+        // Before the databases are read: what changes meanwhile has other stamps than these. Beside a journal they tell
+        // nothing.
+        let stamps = folder.stamps().filter(|_| !(finds_journals && folder.has_journal()));
         if item.liveness.is_alive() == Some(true) {
             item.heartbeat = folder.heartbeat();
         }
@@ -341,7 +352,7 @@ impl Seen {
     ) -> Remembered {
         let settled = stamps.filter(|stamps| self.is_quiet && stamps.are_settled(started));
         Remembered {
-            quiet: settled.map(|stamps| Quiet { stamps, until: self.next_due }),
+            quiet: settled.map(|stamps| Quiet::new(stamps, self.next_due)),
             woken: before.woken.filter(|woken| was_just_woken(Some(*woken), &rules.thresholds, rules.now)),
             // What could not be looked at may still hold what was told of.
             parked: if self.is_known { self.parked } else { before.parked.clone() },

@@ -221,6 +221,23 @@ fn a_session_that_did_not_change_is_looked_at_when_its_container_is_silent() {
 }
 
 #[test]
+fn a_journal_beside_databases_that_did_not_change_is_found_within_ten_minutes() {
+    let mut world = World::new();
+    world.session("s", "g", "active");
+    let mut memory = world.memory();
+    let mut look = |world: &World| world.scene().plan(Extent::Changed, &mut memory).unwrap().sessions;
+    assert_eq!(look(&world).len(), 1);
+    world.wait(TimeDelta::minutes(10));
+    assert_eq!(look(&world).len(), 0);
+    world.journal();
+    assert_eq!(look(&world).len(), 0);
+    world.wait(TimeDelta::minutes(10));
+    assert_eq!(names(&look(&world)[0]), ["roll_back"]);
+    // From now on at every sweep.
+    assert_eq!(names(&look(&world)[0]), ["roll_back"]);
+}
+
+#[test]
 fn a_container_in_the_folder_of_another_group_leaves_its_session_unknown() {
     let world = World::with_claim();
     world.container("s", &json!({}));

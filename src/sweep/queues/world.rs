@@ -15,6 +15,7 @@ use super::survey::{Extent, Scene};
 use crate::config::setting::{QueueSettings, WakeSettings};
 use crate::filesystem::proc::Proc;
 use crate::policy::choices::RuntimeChoice;
+use crate::policy::zone::Tz;
 use crate::queues::memory::Memory;
 
 /// What docker does: notes each call, lists what `ids` has, tells what `inspect` has, and stops as `stop` says.
@@ -55,7 +56,7 @@ impl World {
             backoff: Duration::from_secs(5),
             wait: Duration::ZERO,
             runtime: RuntimeChoice::Auto,
-            zone: Some(chrono_tz::Tz::UTC),
+            zone: Some(Tz::UTC),
             take_over: false,
             wake: WakeSettings { command: Vec::new(), limit: Duration::ZERO },
         };
@@ -133,6 +134,16 @@ impl World {
     /// A heartbeat of this moment in the session `s`.
     pub(super) fn beat(&self) {
         fs_err::write(self.folder_of("s", "g").join(".heartbeat"), "").unwrap();
+    }
+
+    /// What a writer of the session `s` leaves that is killed before it wrote into the database itself.
+    pub(super) fn journal(&self) {
+        fs_err::write(self.folder_of("s", "g").join("outbound.db-journal"), "x").unwrap();
+    }
+
+    /// Lets time pass.
+    pub(super) fn wait(&mut self, time: TimeDelta) {
+        self.now += time;
     }
 
     /// A container that has run for two hours, with `labels` and the folder of a session of the group `g` at `/workspace`.
