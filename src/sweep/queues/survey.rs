@@ -8,22 +8,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
-use super::decide::{Rules, Signs, decide};
-use super::plan::{Action, ContainerItem, ContainerVerdict, Liveness, Plan, SessionItem, Step};
+use super::crew::Crew;
+use super::decide::Rules;
+use super::plan::{Liveness, Plan, SessionItem};
+use super::seen::Seen;
 use crate::config::setting::QueueSettings;
 use crate::filesystem::proc::Proc;
 use crate::policy::duration::format_age;
-use crate::policy::queue::{Judgement, ahead_of, contradicts_death, was_just_woken};
-use crate::queues::central::{self, Central, SessionRow, Status};
+use crate::policy::queue::contradicts_death;
+use crate::queues::central::{self, SessionRow, Status};
 use crate::queues::clocks::Clocks;
-use crate::queues::containers::{Belongs, belongs, may_be_of, may_have_folder};
+use crate::queues::containers::{Belongs, belongs};
 use crate::queues::host::Host;
 use crate::queues::installation::Installation;
-use crate::queues::memory::{Memory, Quiet, Remembered};
+use crate::queues::memory::{Memory, Remembered};
 use crate::queues::runtime::{Container, Runtimes};
-use crate::queues::session::{Facts, Groups, Look, SessionFolder, Stamps};
+use crate::queues::session::{Groups, Look, SessionFolder};
 use crate::queues::zone::{Zone, zone_of};
 
 /// What an installation is looked at by.
@@ -327,192 +329,6 @@ fn notes_on(sessions: &[SessionRow]) -> Vec<String> {
         format!("{sessions} the status {status:?}, which is not known here: left alone")
     };
     statuses.into_iter().map(note).collect()
-}
-
-/// What was seen in a session's databases.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    /// Whether nothing is to be done, and nothing will be until something changes or is due.
-    is_quiet: bool,
-    /// When a message will be due.
-    next_due: Option<DateTime<Utc>>,
-    /// Expressions that cannot be followed, by message.
-    parked: BTreeMap<String, String>,
-    /// Whether anything was seen at all.
-    is_known: bool,
-}
-
-impl Seen {
-    fn remember(
-        self,
-        stamps: Option<Stamps>,
-        started: DateTime<Utc>,
-        before: &Remembered,
-        rules: &Rules,
-    ) -> Remembered {
-        let settled = stamps.filter(|stamps| self.is_quiet && stamps.are_settled(started));
-        Remembered {
-            quiet: settled.map(|stamps| Quiet::new(stamps, self.next_due)),
-            woken: before.woken.filter(|woken| was_just_woken(Some(*woken), &rules.thresholds, rules.now)),
-            // What could not be looked at may still hold what was told of.
-            parked: if self.is_known { self.parked } else { before.parked.clone() },
-        }
-    }
-}
-
-impl SessionItem {
-    fn new(row: &SessionRow, liveness: Liveness) -> Self {
-        Self {
-            id: row.id.clone(),
-            group: row.group.clone(),
-            status: row.status.clone(),
-            claimed: row.claimed,
-            liveness,
-            heartbeat: None,
-            queue: None,
-            judgement: Judgement::Fine,
-            steps: Vec::new(),
-            problem: None,
-            notes: Vec::new(),
-        }
-    }
-
-    fn signs(&self, remembered: &Remembered) -> Signs<'_> {
-        Signs { liveness: &self.liveness, heartbeat: self.heartbeat, claimed: self.claimed, woken: remembered.woken }
-    }
-
-    /// What keeps a container that runs from being judged.
-    fn tell_doubts(&mut self, remembered: &Remembered, rules: &Rules) {
-        if self.liveness.is_alive() != Some(true) {
-            return;
-        }
-        let judgement = self.signs(remembered).judge(None, &[], rules);
-        if let Judgement::Unknown(why) = judgement {
-            self.notes.push(format!("its container cannot be judged: {why}; left alone"));
-            self.judgement = judgement;
-        }
-        if let Some(ahead) = self.heartbeat.and_then(|heartbeat| ahead_of(heartbeat, rules.now)) {
-            let ahead = format_age(ahead);
-            self.notes.push(format!("its heartbeat lies {ahead} ahead: until then its container counts as well"));
-        }
-    }
-
-    fn decide(&mut self, facts: &Facts, remembered: &Remembered, rules: &Rules) -> Seen {
-        let decided = decide(facts, self.signs(remembered), &remembered.parked, rules);
-        let queue = decided.queue;
-        let seen = Seen {
-            is_quiet: decided.steps.is_empty() && decided.notes.is_empty() && queue.claimed == 0 && queue.due == 0,
-            next_due: queue.next_due,
-            parked: decided.parked,
-            is_known: true,
-        };
-        if facts.outbound.is_none() {
-            self.notes.push("there is no outbound.db: what its container reported is not known".to_owned());
-        }
-        self.judgement = decided.judgement;
-        self.steps = decided.steps;
-        self.notes.extend(decided.notes);
-        self.queue = Some(queue);
-        seen
-    }
-
-    /// A writer was killed half-way. Undoing that is a writer's, and nobody else may be writing.
-    fn hot_journal(&mut self, database: &'static str) {
-        let what = format!("{database} has a hot journal: its writer was killed half-way");
-        match self.liveness.is_alive() {
-            Some(false) => {
-                let reason = format!("{what}, and no container runs that could be writing");
-                self.steps.push(Step { action: Action::RollBack { database }, reason });
-            }
-            Some(true) => self.problem = Some(format!("{what}; left to its container, which runs")),
-            None => self.problem = Some(format!("{what}; left alone, since nobody knows whether its container runs")),
-        }
-    }
-}
-
-impl ContainerItem {
-    /// Whether it is of the installation, and of which session cannot be told.
-    const fn is_of_nobody(&self) -> bool {
-        matches!(self.verdict, ContainerVerdict::Unknown) && self.session.is_none()
-    }
-}
-
-/// Which containers work on what.
-struct Crew<'c> {
-    by_session: FxHashMap<String, Vec<Container>>,
-    /// Whether anybody tells.
-    is_known: bool,
-    rest: Vec<(&'c Container, Belongs)>,
-}
-
-impl<'c> Crew<'c> {
-    fn of(listed: Result<&'c [Container], &String>, installation: &Installation) -> Self {
-        let Ok(containers) = listed else {
-            return Self { by_session: FxHashMap::default(), is_known: false, rest: Vec::new() };
-        };
-        let mut by_session: FxHashMap<String, Vec<Container>> = FxHashMap::default();
-        let mut rest = Vec::new();
-        for container in containers.iter().filter(|container| container.state.is_alive()) {
-            let belongs = belongs(container, installation);
-            if let Belongs::Session { session, .. } = &belongs {
-                by_session.entry(session.clone()).or_default().push(container.clone());
-            }
-            rest.push((container, belongs));
-        }
-        Self { by_session, is_known: true, rest }
-    }
-
-    /// Where it cannot be told of one whose it is, nothing is known of the sessions that it may be of. Nor is it of a session
-    /// whose container works in the folder of another group, or has come to the session's folder by another way.
-    fn liveness_of(&mut self, session: &str, group: &str, installation: &Installation) -> Liveness {
-        let is_in_doubt = |(container, belongs): &(&Container, Belongs)| match belongs {
-            Belongs::Unknown(_) => may_be_of(container, installation, session),
-            Belongs::Session { group: other, session: its, .. } => its == session && other != group,
-            Belongs::Foreign | Belongs::Auxiliary(_) => {
-                installation.session(group, session).is_ok_and(|folder| may_have_folder(container, &folder))
-            }
-        };
-        if !self.is_known || self.rest.iter().any(is_in_doubt) {
-            return Liveness::Unknown;
-        }
-        Liveness::Known(self.by_session.remove(session).unwrap_or_default())
-    }
-
-    /// Every container of the installation with what it is.
-    fn items(self, central: &Central) -> Vec<ContainerItem> {
-        let rows: FxHashMap<&str, &SessionRow> = central.sessions.iter().map(|row| (row.id.as_str(), row)).collect();
-        let item = |(container, belongs): (&Container, Belongs)| {
-            let (verdict, reason, group, session) = match belongs {
-                Belongs::Foreign => return None,
-                Belongs::Auxiliary(role) => (ContainerVerdict::Auxiliary, format!("its role is {role}"), None, None),
-                Belongs::Unknown(why) => (ContainerVerdict::Unknown, why, None, None),
-                Belongs::Session { group, session, may_be_stopped } => {
-                    let (verdict, reason) = of_session(rows.get(session.as_str()).copied(), may_be_stopped);
-                    (verdict, reason, Some(group), Some(session))
-                }
-            };
-            Some(ContainerItem { container: container.clone(), verdict, group, session, reason })
-        };
-        let mut items: Vec<ContainerItem> = self.rest.into_iter().filter_map(item).collect();
-        items.sort_by_key(|item| item.verdict);
-        items
-    }
-}
-
-fn of_session(row: Option<&SessionRow>, may_be_stopped: bool) -> (ContainerVerdict, String) {
-    let orphan = match row.map(|row| &row.status) {
-        Some(Status::Active) => return (ContainerVerdict::Session, "its session is active".to_owned()),
-        Some(Status::Other(status)) => {
-            return (ContainerVerdict::Unknown, format!("its session is {status:?}, which is not known here"));
-        }
-        Some(Status::Closed) => "its session is closed",
-        None => "its session is not in the central database",
-    };
-    if may_be_stopped {
-        (ContainerVerdict::Orphan, orphan.to_owned())
-    } else {
-        (ContainerVerdict::Unknown, format!("{orphan}, but its label names another installation"))
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use super::super::crew::of_session;
+use super::super::plan::ContainerVerdict;
 use super::super::world::{World, names};
 use super::*;
 
