@@ -32,6 +32,9 @@ pub(crate) struct Memory {
     /// What the machine's clocks differed by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clocks: Option<Clocks>,
+    /// When a tick last found that they had leapt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leapt: Option<DateTime<Utc>>,
     /// When journals were looked for.
     journals: Option<DateTime<Utc>>,
     sessions: FxHashMap<String, Remembered>,
@@ -105,13 +108,21 @@ impl Memory {
         own.unwrap_or_else(|| Self { schema: SCHEMA, root: root.to_owned(), ..Self::default() })
     }
 
-    /// By how much the machine's clocks have leapt since the last tick, as far as that is remembered; `now` is from now on.
-    pub(crate) fn leapt(&mut self, now: Clocks) -> Option<Duration> {
-        let leapt = self.clocks.and_then(|before| now.leapt_since(before));
+    /// By how much the machine's clocks have leapt since the last tick, as far as that is remembered; `clocks` are from now on.
+    pub(crate) fn leap(&mut self, clocks: Clocks, now: DateTime<Utc>) -> Option<Duration> {
+        let leapt = self.clocks.and_then(|before| clocks.leapt_since(before));
         if self.clocks.is_none() || leapt.is_some() {
-            self.clocks = Some(now);
+            self.clocks = Some(clocks);
+        }
+        if leapt.is_some() {
+            self.leapt = Some(now);
         }
         leapt
+    }
+
+    /// When a tick last found that the machine's clocks had leapt.
+    pub(crate) const fn leapt(&self) -> Option<DateTime<Utc>> {
+        self.leapt
     }
 
     /// Whether it is time to look for journals; if so, that is remembered as done.

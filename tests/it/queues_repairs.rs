@@ -609,24 +609,26 @@ fn triggers_that_somebody_planted_do_not_run() {
 }
 
 #[test]
-fn after_the_machine_slept_a_container_has_until_the_next_sweep() {
-    let queues = Queues::new(Generation::B);
+fn after_the_machine_slept_a_container_has_the_time_to_be_heard() {
+    let mut queues = Queues::new(Generation::B);
+    queues.set("claim_stuck = \"10s\"");
     let session = queues.session("sess-a");
-    session.message("m1");
-    session.claim("m1", 300);
-    session.heartbeat(2_000);
     queues.sweep(0);
+    session.message("m1");
+    session.claim("m1", 2_100).heartbeat(2_200);
     queues.container(&session, 7_200);
-    session.inbound().execute("UPDATE messages_in SET process_after = NULL, tries = 0", []).unwrap();
-    session.claim("m1", 2_100);
     // As a sweep two hours ago wrote it, before the lid was closed.
-    let memory = queues.memory();
-    let mut remembered: Value = serde_json::from_slice(&fs_err::read(&memory).unwrap()).unwrap();
-    let asleep = remembered["clocks"]["asleep"].as_i64().unwrap();
-    remembered["clocks"]["asleep"] = (asleep - 7_200).into();
-    fs_err::write(&memory, remembered.to_string()).unwrap();
+    let remember = |change: &dyn Fn(&mut Value)| {
+        let mut memory = serde_json::from_slice(&fs_err::read(queues.memory()).unwrap()).unwrap();
+        change(&mut memory);
+        fs_err::write(queues.memory(), memory.to_string()).unwrap();
+    };
+    remember(&|memory| memory["clocks"]["asleep"] = (memory["clocks"]["asleep"].as_i64().unwrap() - 7_200).into());
     let document = queues.sweep(0);
+    assert!(document["notes"][0].as_str().unwrap().contains("silence counts from now on"), "{document:#}");
     assert_eq!(document["summary"]["stopped"], 0, "{document:#}");
-    assert!(document["notes"][0].as_str().unwrap().contains("no container is judged"), "{document:#}");
+    // However soon the next sweep comes.
+    assert_eq!(queues.sweep(0)["summary"]["stopped"], 0);
+    remember(&|memory| memory["leapt"] = iso(60).into());
     assert_eq!(queues.sweep(0)["summary"]["stopped"], 1);
 }

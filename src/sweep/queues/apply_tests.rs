@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::world::{World, names, outcomes};
 use super::*;
+use crate::config::setting::WakeSettings;
 use crate::queues::session::INBOUND;
 
 /// A host that has started.
@@ -91,17 +92,27 @@ fn claims_stay_where_their_messages_could_not_be_planned() {
 
 #[test]
 fn a_message_that_cannot_be_planned_keeps_its_claim_and_the_others_lose_theirs() {
-    let world = World::with_claim();
+    let mut world = World::with_claim();
     world.claim("m2");
     world.inbound().execute_batch("CREATE UNIQUE INDEX one ON messages_in (tries) WHERE tries = 1").unwrap();
     let plan = world.plan();
     assert_eq!(names(&plan.sessions[0]), ["retry", "retry", "clear_claims"]);
-    assert_eq!(outcomes(&world.apply(&plan)), ["retry done", "retry failed", "clear_claims done"]);
+    let applied = world.apply(&plan);
+    assert_eq!(outcomes(&applied), ["retry done", "retry failed", "clear_claims done", "clear_claims left"]);
+    let claims = |at: usize| match &applied.sessions[0].steps[at].0.action {
+        Action::ClearClaims { claims } => claims.iter().map(|(message, _)| message.clone()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([claims(2), claims(3)], [["m1"], ["m2"]]);
     assert_eq!(world.claims(), ["m2"]);
     // The one alone is not released for nothing.
     let plan = world.plan();
     assert_eq!(outcomes(&world.apply(&plan)), ["retry failed", "clear_claims left"]);
     assert_eq!(world.claims(), ["m2"]);
+    // Nor does it keep its session from being woken for others.
+    world.settings.wake = WakeSettings { command: vec!["true".to_owned()], limit: Duration::from_secs(60) };
+    let plan = world.plan();
+    assert_eq!(outcomes(&world.apply(&plan)), ["retry failed", "clear_claims left", "wake done"]);
 }
 
 #[test]

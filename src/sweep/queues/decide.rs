@@ -23,8 +23,8 @@ pub(super) struct Rules {
     pub(super) has_wake: bool,
     pub(super) zone: Tz,
     pub(super) now: DateTime<Utc>,
-    /// Whether containers are not judged, since nobody knows how long they were really silent.
-    pub(super) spares: bool,
+    /// When a sweep first saw that the machine had slept, or had its clock set: from then on silence counts.
+    pub(super) awake: Option<DateTime<Utc>>,
 }
 
 /// What shows of a session without its databases.
@@ -63,12 +63,9 @@ impl Signs<'_> {
         if containers.iter().any(|container| container.state.word() == "paused") {
             return Judgement::Unknown("it is paused, and cannot give a heartbeat");
         }
-        if rules.spares {
-            return Judgement::Fine;
-        }
         let started: Option<Vec<_>> = containers.iter().map(|container| container.started).collect();
         let youngest = started.and_then(|started| started.into_iter().max());
-        let since = youngest.map(|youngest| self.claimed.map_or(youngest, |claimed| youngest.max(claimed)));
+        let since = youngest.map(|youngest| [self.claimed, rules.awake].into_iter().flatten().fold(youngest, Ord::max));
         let running = Running { started: youngest, since, heartbeat: self.heartbeat, tool, claims, woken: self.woken };
         judge(running, &rules.thresholds, rules.now)
     }

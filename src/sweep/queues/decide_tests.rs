@@ -23,7 +23,7 @@ fn rules(has_wake: bool) -> Rules {
         tries: 5,
         backoff: Duration::from_secs(5),
     };
-    Rules { thresholds, has_wake, zone: Tz::named("Europe/Madrid").unwrap(), now: now(), spares: false }
+    Rules { thresholds, has_wake, zone: Tz::named("Europe/Madrid").unwrap(), now: now(), awake: None }
 }
 
 fn ago() -> impl Strategy<Value = DateTime<Utc>> {

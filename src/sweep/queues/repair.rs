@@ -34,8 +34,7 @@ impl Scene<'_> {
             Work { scene: self, item: item.clone(), folder: SessionFolder::new(path), remembered, stopped: None };
         work.make_way(&mut end);
         let steps = std::mem::take(&mut work.item.steps);
-        let outcomes = work.all(&steps);
-        end.steps.extend(steps.into_iter().zip(outcomes));
+        end.steps.extend(work.all(steps));
         end
     }
 }
@@ -91,20 +90,25 @@ impl Work<'_, '_> {
     fn look_again(&mut self, end: &mut SessionEnd) {
         self.item.steps.clear();
         self.item.notes.clear();
-        self.scene.look(&self.scene.rules, &self.folder, &mut self.item, self.remembered);
+        self.scene.look(&self.folder, &mut self.item, self.remembered);
         end.problem.clone_from(&self.item.problem);
         end.notes.clone_from(&self.item.notes);
     }
 
     /// Does all steps in their order, the changes of one database at once.
-    fn all(&self, steps: &[Step]) -> Vec<Outcome> {
+    fn all(&self, mut steps: Vec<Step>) -> Vec<(Step, Outcome)> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; steps.len()];
-        let released = self.release(steps, &mut outcomes);
+        let released = self.release(&steps, &mut outcomes);
         // First what may fail: a try must not be counted where the claim cannot go.
-        let clearing = self.begin_clearing(steps, &released, &mut outcomes);
+        let mut clearing = self.begin_clearing(&steps, &released, &mut outcomes);
         let released = released.and(clearing.as_ref().map(|_| ()).map_err(Clone::clone));
-        let planned = self.change(steps, &released, &mut outcomes);
-        let planned = self.clear(steps, clearing, released.and(planned), &mut outcomes);
+        let planned = self.change(&steps, &released, &mut outcomes);
+        if planned.is_ok() && part_claims(&mut steps, &mut outcomes) {
+            // Those that were being removed are too many: they stay, and it is begun again.
+            drop(clearing);
+            clearing = self.begin_clearing(&steps, &released, &mut outcomes);
+        }
+        let planned = clear(&steps, clearing, released.and(planned), &mut outcomes);
         for (step, outcome) in steps.iter().zip(&mut outcomes) {
             match (&step.action, &planned) {
                 (Action::Wake { .. }, Err(why)) => *outcome = Some(why.clone()),
@@ -114,7 +118,7 @@ impl Work<'_, '_> {
             }
         }
         let left = || Outcome::Left("it was not come to".to_owned());
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(left)).collect()
+        steps.into_iter().zip(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(left))).collect()
     }
 
     /// Makes sure that nobody works on the session's messages. An error is what becomes of every step that needs that.
@@ -132,7 +136,7 @@ impl Work<'_, '_> {
         // One that was started again, or one more, is judged by its own time.
         now.liveness = self.scene.liveness_of(&now.id, &now.group, Duration::ZERO);
         now.heartbeat = self.folder.heartbeat();
-        self.scene.look(&self.scene.rules, &self.folder, &mut now, self.remembered);
+        self.scene.look(&self.folder, &mut now, self.remembered);
         if let Some(problem) = now.problem {
             return Outcome::Failed(problem);
         }
@@ -174,7 +178,7 @@ impl Work<'_, '_> {
         }
         let scene = self.scene;
         let path = self.folder.database(INBOUND);
-        match scene.patiently(|patience| inbound::change(&path, patience, &changes, scene.rules.now)) {
+        match scene.patiently(|patience| inbound::change(&path, patience, &changes, scene.rules().now)) {
             Ok(made) => {
                 for (place, made) in places.into_iter().zip(made) {
                     let changed = || Outcome::Changed("it changed meanwhile".to_owned());
@@ -203,52 +207,15 @@ impl Work<'_, '_> {
         released: &Result<(), Outcome>,
         outcomes: &mut [Option<Outcome>],
     ) -> Result<Option<Clearing>, Outcome> {
-        let Some((place, claims)) = claims_of(steps) else { return Ok(None) };
+        let Some((place, claims)) = claims_of(steps, outcomes) else { return Ok(None) };
         if let Err(outcome) = released {
             outcomes[place] = Some(outcome.clone());
             return Ok(None);
         }
-        self.clearing_of(claims, &mut outcomes[place]).map(Some)
-    }
-
-    /// Removes the claims, once what was claimed is planned anew.
-    fn clear(
-        &self,
-        steps: &[Step],
-        clearing: Result<Option<Clearing>, Outcome>,
-        planned: Result<(), Outcome>,
-        outcomes: &mut [Option<Outcome>],
-    ) -> Result<(), Outcome> {
-        let (Some((place, claims)), Ok(Some(mut clearing))) = (claims_of(steps), clearing) else { return planned };
-        if let Err(outcome) = planned {
-            outcomes[place] = Some(outcome.clone());
-            return Err(outcome);
-        }
-        if let Some(planned) = claims_planned(claims, steps, outcomes) {
-            if planned.is_empty() {
-                outcomes[place] = Some(unplanned());
-                return Err(unplanned());
-            }
-            drop(clearing);
-            clearing = self.clearing_of(&planned, &mut outcomes[place])?;
-        }
-        outcomes[place] = Some(match clearing.end() {
-            Ok(0) => Outcome::Changed("they are not there any more".to_owned()),
-            Ok(_) => Outcome::Done,
-            Err(trouble) => {
-                outcomes[place] = Some(failed(OUTBOUND, &trouble));
-                return Err(uncleared());
-            }
-        });
-        Ok(())
-    }
-
-    /// Begins to remove these claims. Where that fails, its outcome says why, and the error is what becomes of what depends
-    /// on it.
-    fn clearing_of(&self, claims: &[(String, String)], outcome: &mut Option<Outcome>) -> Result<Clearing, Outcome> {
         let path = self.folder.database(OUTBOUND);
-        self.scene.patiently(|patience| Clearing::begin(&path, patience, claims)).map_err(|trouble| {
-            *outcome = Some(failed(OUTBOUND, &trouble));
+        let begun = self.scene.patiently(|patience| Clearing::begin(&path, patience, claims));
+        begun.map(Some).map_err(|trouble| {
+            outcomes[place] = Some(failed(OUTBOUND, &trouble));
             uncleared()
         })
     }
@@ -266,25 +233,49 @@ fn uncleared() -> Outcome {
     Outcome::Left("the claims on its messages cannot be removed".to_owned())
 }
 
-/// The claims on messages that could be planned, where one could not.
-fn claims_planned(
-    claims: &[(String, String)],
+/// Removes the claims, once what was claimed is planned anew.
+fn clear(
     steps: &[Step],
-    outcomes: &[Option<Outcome>],
-) -> Option<Vec<(String, String)>> {
+    clearing: Result<Option<Clearing>, Outcome>,
+    planned: Result<(), Outcome>,
+    outcomes: &mut [Option<Outcome>],
+) -> Result<(), Outcome> {
+    let (Some((place, _)), Ok(Some(clearing))) = (claims_of(steps, outcomes), clearing) else { return planned };
+    let cleared = planned.and_then(|()| match clearing.end() {
+        Ok(0) => Ok(Outcome::Changed("they are not there any more".to_owned())),
+        Ok(_) => Ok(Outcome::Done),
+        Err(trouble) => Err(failed(OUTBOUND, &trouble)),
+    });
+    outcomes[place] = Some(cleared.clone().unwrap_or_else(|outcome| outcome));
+    cleared.map(|_| ()).map_err(|outcome| if outcome.is_trouble() { uncleared() } else { outcome })
+}
+
+/// Takes the claims on messages of which each by itself could not be planned into a step of their own, which is left. Yields
+/// whether there are any.
+fn part_claims(steps: &mut Vec<Step>, outcomes: &mut Vec<Option<Outcome>>) -> bool {
     let is_failed = |(step, outcome): &(&Step, &Option<Outcome>)| {
         step.action.needs_death() && matches!(outcome, Some(Outcome::Failed(_)))
     };
-    let failed = steps.iter().zip(outcomes).filter(is_failed).filter_map(|(step, _)| step.action.message());
+    let failed = steps.iter().zip(&*outcomes).filter(is_failed).filter_map(|(step, _)| step.action.message());
     let failed: FxHashSet<&str> = failed.collect();
-    let is_planned = |(message, _): &&(String, String)| !failed.contains(&**message);
-    (!failed.is_empty()).then(|| claims.iter().filter(is_planned).cloned().collect())
+    let Some((place, claims)) = claims_of(steps, outcomes).filter(|_| !failed.is_empty()) else { return false };
+    let (kept, planned): (Vec<_>, Vec<_>) =
+        claims.iter().cloned().partition(|(message, _)| failed.contains(&**message));
+    if planned.is_empty() {
+        outcomes[place] = Some(unplanned());
+        return true;
+    }
+    let reason = steps[place].reason.clone();
+    steps[place].action = Action::ClearClaims { claims: planned };
+    steps.insert(place + 1, Step { action: Action::ClearClaims { claims: kept }, reason });
+    outcomes.insert(place + 1, Some(unplanned()));
+    true
 }
 
-/// The claims that are to be removed, and which step that is.
-fn claims_of(steps: &[Step]) -> Option<(usize, &[(String, String)])> {
+/// The claims that are to be removed, and which step that is, where nothing became of it yet.
+fn claims_of<'s>(steps: &'s [Step], outcomes: &[Option<Outcome>]) -> Option<(usize, &'s [(String, String)])> {
     steps.iter().enumerate().find_map(|(place, step)| match &step.action {
-        Action::ClearClaims { claims } => Some((place, claims.as_slice())),
+        Action::ClearClaims { claims } if outcomes[place].is_none() => Some((place, claims.as_slice())),
         _ => None,
     })
 }

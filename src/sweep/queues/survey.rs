@@ -35,7 +35,9 @@ pub(crate) struct Scene<'s> {
     pub(crate) runtimes: Runtimes,
     pub(crate) proc: &'s Proc,
     pub(super) zone: Zone,
-    pub(super) rules: Rules,
+    rules: Rules,
+    /// From when on silence counts.
+    awake: Cell<Option<DateTime<Utc>>>,
     /// When this run really began, whatever instant it rehearses.
     pub(crate) started: DateTime<Utc>,
     /// When this scene was made.
@@ -67,7 +69,6 @@ pub(crate) enum Extent {
 #[derive(Clone, Copy)]
 struct Pass {
     extent: Extent,
-    rules: Rules,
     finds_journals: bool,
 }
 
@@ -88,7 +89,7 @@ impl<'s> Scene<'s> {
             has_wake: !settings.wake.command.is_empty(),
             zone: zone.tz,
             now,
-            spares: false,
+            awake: None,
         };
         let runtimes = Runtimes::find(&settings.runtime, path);
         Ok(Self {
@@ -100,6 +101,7 @@ impl<'s> Scene<'s> {
             rules,
             started,
             begun: Instant::now(),
+            awake: Cell::new(None),
             patience: Cell::new(settings.wait.saturating_mul(WAITS)),
             listed: RefCell::new(None),
         })
@@ -132,16 +134,19 @@ impl<'s> Scene<'s> {
             problems: self.zone.problems.clone(),
             notes: notes_on(&central.sessions),
         };
-        let leapt = memory.leapt(Clocks::now());
-        let rules = Rules { spares: leapt.is_some(), ..self.rules };
+        let leapt = memory.leap(Clocks::now(), self.rules.now);
+        // A clock that was set back does not make silence count from a time that is still to come.
+        self.awake.set(memory.leapt().filter(|leapt| *leapt <= self.rules.now));
         plan.notes.extend(leapt.map(|leapt| {
             let leapt = format_age(leapt);
-            format!("since the last sweep the machine was started, slept or had its clock set ({leapt}): no container is judged")
+            format!(
+                "since the last sweep the machine was started, slept or had its clock set ({leapt}): silence counts from now on"
+            )
         }));
         let active = || central.sessions.iter().filter(|row| row.status == Status::Active);
         let mut groups = Groups::new(&self.installation.sessions);
         let finds_journals = extent == Extent::Changed && memory.is_time_for_journals(self.rules.now);
-        let pass = Pass { extent, rules, finds_journals };
+        let pass = Pass { extent, finds_journals };
         for row in active().filter(|_| extent != Extent::Containers) {
             let liveness = crew.liveness_of(&row.id, &row.group, &self.installation);
             match self.session(row, liveness, pass, &mut groups, memory) {
@@ -245,7 +250,8 @@ impl<'s> Scene<'s> {
         groups: &mut Groups<'_>,
         memory: &mut Memory,
     ) -> Option<SessionItem> {
-        let Pass { extent, ref rules, finds_journals } = pass;
+        let Pass { extent, finds_journals } = pass;
+        let rules = &self.rules();
         let mut item = SessionItem::new(row, liveness);
         let remembered = memory.get(&row.id).cloned().unwrap_or_default();
         let path = match self.installation.session(&row.group, &row.id) {
@@ -276,7 +282,7 @@ impl<'s> Scene<'s> {
             item.liveness = Liveness::Unknown;
             item.notes.push("it gives heartbeats, though no container of it is known: left alone".to_owned());
         }
-        let seen = self.look(rules, &folder, &mut item, &remembered);
+        let seen = self.look(&folder, &mut item, &remembered);
         memory.set(&row.id, seen.remember(stamps, self.started, &remembered, rules));
         Some(item)
     }
@@ -293,14 +299,13 @@ impl<'s> Scene<'s> {
         done
     }
 
+    /// What holds for every session.
+    pub(super) fn rules(&self) -> Rules {
+        Rules { awake: self.awake.get(), ..self.rules }
+    }
+
     /// Reads a session's databases and decides.
-    pub(super) fn look(
-        &self,
-        rules: &Rules,
-        folder: &SessionFolder,
-        item: &mut SessionItem,
-        remembered: &Remembered,
-    ) -> Seen {
+    pub(super) fn look(&self, folder: &SessionFolder, item: &mut SessionItem, remembered: &Remembered) -> Seen {
         match self.patiently(|patience| folder.look(patience)) {
             Look::Nothing => Seen::default(),
             Look::Broken(why) => {
@@ -311,7 +316,7 @@ impl<'s> Scene<'s> {
                 item.hot_journal(database);
                 Seen::default()
             }
-            Look::Facts(facts) => item.decide(&facts, remembered, rules),
+            Look::Facts(facts) => item.decide(&facts, remembered, &self.rules()),
         }
     }
 }

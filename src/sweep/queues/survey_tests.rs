@@ -137,22 +137,27 @@ fn a_heartbeat_that_lies_ahead_is_told_of() {
 }
 
 #[test]
-fn after_a_sleep_no_container_is_judged_for_one_sweep() {
-    let world = World::with_claim();
+fn after_a_sleep_silence_counts_from_when_it_was_seen() {
+    let mut world = World::with_claim();
     world.container("s", &json!({}));
-    let asleep = Clocks::now().less_asleep(7_200);
     let mut memory = world.memory();
-    assert_eq!(memory.leapt(asleep), None);
-    let plan = world.scene().plan(Extent::Changed, &mut memory).unwrap();
-    assert_eq!(names(&plan.sessions[0]), [""; 0]);
-    assert!(plan.notes[0].contains("slept or had its clock set (2.0h): no container is judged"), "{:?}", plan.notes);
-    let plan = world.scene().plan(Extent::Changed, &mut memory).unwrap();
-    assert_eq!((names(&plan.sessions[0])[0], plan.notes.len()), ("stop", 0));
+    assert_eq!(memory.leap(Clocks::now().less_asleep(7_200), world.now()), None);
+    let mut look = |world: &World| {
+        let plan = world.scene().plan(Extent::Changed, &mut memory).unwrap();
+        (names(&plan.sessions[0]), plan.notes)
+    };
+    let (steps, notes) = look(&world);
+    assert_eq!(steps, [""; 0]);
+    assert!(notes[0].contains("slept or had its clock set (2.0h): silence counts from now on"), "{notes:?}");
+    // However soon the next ones come.
+    assert_eq!(look(&world), (Vec::new(), Vec::new()));
+    world.pass(60);
+    assert_eq!(look(&world), (Vec::new(), Vec::new()));
+    world.pass(1);
+    assert_eq!(look(&world).0, ["stop", "retry", "clear_claims"]);
     // What no container works on is put back all the same.
     world.runtime("ids", "");
-    memory.leapt(asleep);
-    let plan = world.scene().plan(Extent::Changed, &mut memory).unwrap();
-    assert_eq!(names(&plan.sessions[0]), ["retry", "clear_claims"]);
+    assert_eq!(look(&world).0, ["retry", "clear_claims"]);
 }
 
 #[test]

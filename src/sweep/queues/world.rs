@@ -72,6 +72,15 @@ impl World {
         fs_err::canonicalize(self.folder.path()).unwrap().join("agents")
     }
 
+    pub(super) const fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// Lets so many seconds go by.
+    pub(super) fn pass(&mut self, seconds: i64) {
+        self.now += TimeDelta::seconds(seconds);
+    }
+
     /// Changes the central database.
     pub(super) fn central(&self, sql: &str) {
         Connection::open(self.root().join("data/v2.db")).unwrap().execute_batch(sql).unwrap();
