@@ -161,7 +161,6 @@ pub(crate) fn read(path: &Path, patience: Duration) -> Result<Inbound, Trouble> 
 }
 
 fn messages(connection: &Connection) -> rusqlite::Result<Inbound> {
-    connection.execute_batch("BEGIN")?;
     let has = |column| connection.column_exists(None, "messages_in", column);
     // What is due is decided by what SQLite makes of the time, as its host and container do.
     let mut statement = connection.prepare(&format!(
@@ -270,7 +269,8 @@ fn make_or_not(
 ) -> rusqlite::Result<Result<bool, Trouble>> {
     connection.execute_batch("SAVEPOINT one")?;
     let made = match make(connection, columns, change, now) {
-        Err(error) if is_of_statement(&error) => {
+        // A conflict may have ended the whole transaction.
+        Err(error) if is_of_statement(&error) && !connection.is_autocommit() => {
             connection.execute_batch("ROLLBACK TO one")?;
             Err(trouble(&error))
         }

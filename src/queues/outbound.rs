@@ -72,7 +72,6 @@ pub(crate) fn read<'m>(
 }
 
 fn tables<'m>(connection: &Connection, messages: impl Iterator<Item = &'m str>) -> rusqlite::Result<Outbound> {
-    connection.execute_batch("BEGIN")?;
     let mut statement = connection
         .prepare("SELECT message_id, status_changed FROM processing_ack WHERE status = 'processing' ORDER BY rowid")?;
     let (mut claims, mut nameless) = (Vec::new(), 0);

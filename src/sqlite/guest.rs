@@ -2,33 +2,33 @@
 //!
 //! Views and triggers are switched off, functions that a schema may not call stay out of it, no link is followed, what is
 //! no regular file is not opened, and what takes too long is cut off. SQLite looks at the clock between two instructions of
-//! its machine only, so that a single one must not take long either: texts are limited, and functions whose time grows faster
-//! than their text are not there.
+//! its machine only, so that a single one must not take long either: texts are limited, and tables that have anything computed
+//! are not used.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::functions::FunctionFlags;
 use rusqlite::limits::Limit;
-use rusqlite::types::{Null, ValueRef};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ffi};
 
 use super::access::{beside, is_in_wal_mode, open};
+use super::schema;
 
 /// No query of ours takes so long in a database of any size that such a host has.
 const LONGEST: Duration = Duration::from_secs(10);
-/// How many instructions of SQLite's machine run between two looks at the clock: each may call a function on the longest text.
-const BETWEEN_LOOKS: i32 = 100;
+/// How many instructions of SQLite's machine run between two looks at the clock.
+const BETWEEN_LOOKS: i32 = 1_000;
 /// Between two tries to write what somebody else writes.
 const PAUSE: Duration = Duration::from_millis(5);
-/// No text of such a host is longer, in bytes.
-const LONGEST_TEXT: i32 = 16 << 20;
-/// Functions that a column or a condition of a table may call, with the number of their arguments: on the longest text any of
-/// them may take minutes.
-const SLOW: [(&str, i32); 8] =
-    [("instr", 2), ("replace", 3), ("trim", 2), ("ltrim", 2), ("rtrim", 2), ("like", 2), ("like", 3), ("glob", 2)];
+/// No text that is read is longer, in bytes: ids, times, states.
+const LONGEST_READ: i32 = 16 << 20;
+/// No row that is written is longer, in bytes: what a message says is written again with its state.
+const LONGEST_WRITTEN: i32 = 512 << 20;
+/// For how long a change may keep others out, whatever it waits for: hosts and containers wait for five seconds.
+pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(2);
 /// What ends a journal that names another one (<https://www.sqlite.org/fileformat.html#the_rollback_journal>).
 const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
@@ -49,34 +49,59 @@ pub(crate) enum Trouble {
     Unusable(String),
 }
 
-/// Opens the database at `path` (without links in it) for reading. Here and for writing, one in WAL mode is refused.
+/// Opens the database at `path` (without links in it) and begins to read. Here and for writing, one in WAL mode is refused.
 pub(crate) fn open_untrusted(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
-    open_bounded(path, patience, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    let connection = open_bounded(path, patience, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.execute_batch("BEGIN").map_err(|error| trouble(&error))?;
+    check_schema(&connection)?;
+    Ok(connection)
 }
 
 /// Opens the database at `path` (without links in it) for writing, and begins a transaction that nobody else can write
-/// besides. What a killed writer left is not undone, not even where one is killed meanwhile.
+/// besides. What a killed writer left is not undone, not even where one is killed meanwhile. Nobody is kept out of it for
+/// longer than a few seconds.
 pub(crate) fn begin_writing(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
     let deadline = Instant::now() + patience;
-    let reader = open_untrusted(path, patience)?;
+    let reader = open_bounded(path, patience, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let writer = open_writer(path, patience)?;
     loop {
-        match begin(&reader, &writer).map_err(|error| trouble(&error)) {
+        match begin(&reader, &writer, deadline.saturating_duration_since(Instant::now())) {
             Err(Trouble::Locked) if Instant::now() < deadline => std::thread::sleep(PAUSE),
             begun => break begun?,
         }
     }
-    writer.busy_timeout(patience).map_err(|error| trouble(&error))?;
+    writer.busy_timeout(patience.min(LONGEST_HOLD)).map_err(|error| trouble(&error))?;
     Ok(writer)
 }
 
-/// Begins a transaction of `writer`, at once or not at all.
-fn begin(reader: &Connection, writer: &Connection) -> rusqlite::Result<()> {
+/// Begins a transaction of `writer`, at once or not at all, when `reader` could read.
+fn begin(reader: &Connection, writer: &Connection, patience: Duration) -> Result<(), Trouble> {
+    let failed = |error| trouble(&error);
+    reader.busy_timeout(patience).map_err(failed)?;
     // SQLite undoes with the first lock that it gets, unless somebody reads.
-    let read = reader.unchecked_transaction()?;
-    read.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
-    writer.busy_timeout(Duration::ZERO)?;
-    writer.execute_batch("BEGIN IMMEDIATE")
+    let read = reader.unchecked_transaction().map_err(failed)?;
+    check_schema(&read)?;
+    writer.busy_timeout(Duration::ZERO).map_err(failed)?;
+    writer.execute_batch("BEGIN IMMEDIATE").map_err(failed)
+}
+
+/// Whether its tables can be used without that anything is computed.
+fn check_schema(connection: &Connection) -> Result<(), Trouble> {
+    let is_plain = || -> rusqlite::Result<bool> {
+        let mut statement = connection.prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if !text_of(row, 0)?.is_some_and(|sql| schema::is_plain(&sql)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    if is_plain().map_err(|error| trouble(&error))? {
+        return Ok(());
+    }
+    let why = "has a table, check or index in which something is computed, which no host has: left alone";
+    Err(Trouble::Unusable(why.to_owned()))
 }
 
 /// Opens the database at `path` (without links in it) for writing. With the first lock that it gets SQLite undoes what a
@@ -117,12 +142,9 @@ fn bounded(path: &Path, patience: Duration, flags: OpenFlags, longest: Duration)
     ] {
         connection.set_db_config(option, false)?;
     }
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_TEXT)?;
+    let longest_text = if flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) { LONGEST_READ } else { LONGEST_WRITTEN };
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, longest_text)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1)?;
-    for (name, arguments) in SLOW {
-        // Without the mark that a schema may call it, none can.
-        connection.create_scalar_function(name, arguments, FunctionFlags::SQLITE_UTF8, |_| Ok(Null))?;
-    }
     let deadline = Instant::now() + longest + patience;
     connection.progress_handler(BETWEEN_LOOKS, Some(move || Instant::now() > deadline))?;
     Ok(connection)

@@ -3,6 +3,9 @@
 
 mod access;
 mod guest;
+mod schema;
 
 pub(crate) use access::{Reader, beside};
-pub(crate) use guest::{Trouble, begin_writing, is_of_statement, open_untrusted, roll_back, text_of, trouble};
+pub(crate) use guest::{
+    LONGEST_HOLD, Trouble, begin_writing, is_of_statement, open_untrusted, roll_back, text_of, trouble,
+};

@@ -8,7 +8,7 @@ use crate::queues::inbound::{self, Change};
 use crate::queues::memory::Remembered;
 use crate::queues::outbound::Clearing;
 use crate::queues::session::{INBOUND, OUTBOUND, SessionFolder};
-use crate::sqlite::Trouble;
+use crate::sqlite::{LONGEST_HOLD, Trouble};
 
 use super::applied::{Outcome, SessionEnd};
 use super::apply::FRESH;
@@ -178,7 +178,9 @@ impl Work<'_, '_> {
         }
         let scene = self.scene;
         let path = self.folder.database(INBOUND);
-        match scene.patiently(|patience| inbound::change(&path, patience, &changes, scene.rules().now)) {
+        // While claims are being removed, a container that has just started waits for that.
+        let most = if claims_of(steps, outcomes).is_some() { LONGEST_HOLD } else { Duration::MAX };
+        match scene.patiently(|patience| inbound::change(&path, patience.min(most), &changes, scene.rules().now)) {
             Ok(made) => {
                 for (place, made) in places.into_iter().zip(made) {
                     let changed = || Outcome::Changed("it changed meanwhile".to_owned());

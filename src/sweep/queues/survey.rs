@@ -51,6 +51,9 @@ pub(crate) struct Scene<'s> {
 /// How many locked databases one run waits for: the rest is told as locked at once, and looked at by the next.
 const WAITS: u32 = 6;
 
+/// What takes so long was kept waiting.
+const NOTICEABLE: Duration = Duration::from_millis(50);
+
 /// All containers, or why nobody knows them.
 type Listing = Result<Vec<Container>, String>;
 
@@ -293,7 +296,7 @@ impl<'s> Scene<'s> {
         let begun = Instant::now();
         let done = work(patience);
         let took = begun.elapsed();
-        if took >= patience {
+        if took >= patience.min(NOTICEABLE) {
             self.patience.set(self.patience.get().saturating_sub(took));
         }
         done
