@@ -150,6 +150,7 @@ impl Voice {
         }
     }
 }
+
 /// Hears whoever says something within this time; whether anybody did.
 fn hear(voices: &mut [Voice], within: Duration) -> bool {
     let mut open: Vec<&mut Voice> = voices.iter_mut().filter(|voice| voice.pipe.is_some()).collect();

@@ -136,10 +136,15 @@ impl Lock {
 pub(crate) fn lock_folder(path: &Path, policy: LockPolicy<'_>) -> Result<Option<File>, LockError> {
     let started = Instant::now();
     let folder = File::open(path).map_err(FileError::io(path, "open"))?;
+    let mut said = false;
     loop {
         match folder.try_lock() {
             Ok(()) => return Ok(Some(folder)),
             Err(TryLockError::WouldBlock) if started.elapsed() < policy.wait.unwrap_or_default() => {
+                if !said && started.elapsed() >= SAY_SO_AFTER {
+                    said = true;
+                    (policy.on_wait)(None);
+                }
                 std::thread::sleep(POLL);
             }
             Err(TryLockError::WouldBlock) => return Err(LockError::Held { path: path.to_owned(), holder: None }),

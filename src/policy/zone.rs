@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{
     DateTime, Datelike as _, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone,
@@ -13,6 +14,8 @@ use chrono::{
 use jiff::tz::{self, AmbiguousOffset, TimeZoneDatabase};
 
 static UTC: tz::TimeZone = tz::TimeZone::UTC;
+/// The zones that were named up to now.
+static KNOWN: Mutex<Vec<&'static tz::TimeZone>> = Mutex::new(Vec::new());
 
 /// A time zone.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,8 +42,15 @@ impl Tz {
             return Some(Self::UTC);
         }
         let zone = TimeZoneDatabase::bundled().get(name).ok()?;
-        // A run names few zones, and needs them until it ends.
-        Some(Self(Box::leak(Box::new(zone))))
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = known.iter().find(|known| known.iana_name() == zone.iana_name());
+        let same = same.copied().unwrap_or_else(|| {
+            // A run names few zones, and needs them until it ends.
+            let zone: &'static tz::TimeZone = Box::leak(Box::new(zone));
+            known.push(zone);
+            zone
+        });
+        Some(Self(same))
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -159,6 +169,7 @@ mod tests {
             assert_eq!(named(name).name(), name);
             assert_eq!(named(&name.to_lowercase()), named(name));
             assert_eq!(name.parse(), Ok(named(name)));
+            assert!(std::ptr::eq(named(name).0, named(name).0), "each is kept once");
         }
         assert_eq!("europe/madrid".parse::<Tz>(), Err(UnknownZone));
         for name in ["", "nowhere", "Europe", "../Europe/Madrid", "CET-1CEST", ":Europe/Madrid"] {

@@ -86,13 +86,11 @@ impl Engine {
         }
     }
 
-    /// Whether it has each user's containers apart, as podman does by whatever name it is called, and Apple's. One that does
-    /// not say what it is may.
+    /// Whether it may have each user's containers apart, as podman does by whatever name it is called, nerdctl and Apple's do:
+    /// only docker itself has not.
     pub(super) fn is_of_each_user(&self) -> bool {
         match self.dialect {
-            Dialect::Docker => {
-                self.ask(&["--version"]).map_or(true, |version| version.to_ascii_lowercase().contains("podman"))
-            }
+            Dialect::Docker => !self.ask(&["--version"]).is_ok_and(|version| version.starts_with("Docker version")),
             Dialect::Apple => true,
         }
     }

@@ -433,6 +433,7 @@ fn podman_by_whatever_name_has_each_users_containers_apart() {
     assert_eq!(told("docker", &version("Docker version 27.3.1, build ce12230")), None);
     assert_eq!(told("docker", &version("podman version 4.3.1")), Some("docker".to_owned()));
     assert_eq!(told("podman", &version("podman version 4.3.1")), Some("podman".to_owned()));
+    assert_eq!(told("docker", &version("nerdctl version 2.0.2")), Some("docker".to_owned()));
     assert_eq!(told("docker", "exit 1"), Some("docker".to_owned()), "it may be");
     assert_eq!(told("container", ""), Some("container".to_owned()));
 }
