@@ -9,7 +9,7 @@ use super::{first_of, proc_of, roots, scene};
 use crate::commands::{UsageError, tell_when_quiet};
 use crate::context::Context;
 use crate::exit::ExitStatus;
-use crate::output::queues::{InstallationView, SweepView};
+use crate::output::queues::{InstallationView, SweepView, problems_of};
 use crate::schedule::runs::QueueTotals;
 use crate::sweep::queues::applied::Applied;
 use crate::sweep::queues::plan::{Action, Plan};
@@ -136,7 +136,7 @@ impl Run {
 impl Tick {
     fn problems(&self) -> Vec<String> {
         match &self.done {
-            Ok((plan, applied)) => SweepView::problems_of(plan, applied.as_ref()),
+            Ok((plan, applied)) => problems_of(plan, applied.as_ref()),
             Err(error) => vec![format!("{}: {error:#}", self.folder.display())],
         }
     }

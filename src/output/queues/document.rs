@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::InstallationView;
 use super::lines::text_of;
 use super::parts::{End, Session, Told, word_of};
-use super::sweep::SweepView;
+use super::problems::problems_of;
 use super::tally::Tally;
 use crate::policy::queue::{Judgement, Thresholds};
 use crate::policy::timestamp::Timestamp;
@@ -80,7 +80,7 @@ fn head(view: &InstallationView<'_>) -> Map<String, Value> {
                 "error": null,
                 "host": {"state": plan.host.name(), "reason": plan.host.reason()},
                 "runtime": runtime(plan),
-                "problems": SweepView::problems_of(plan, view.applied),
+                "problems": problems_of(plan, view.applied),
                 "notes": plan.notes,
             }),
         ),

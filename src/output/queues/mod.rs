@@ -4,6 +4,7 @@ mod containers;
 mod document;
 mod lines;
 mod parts;
+mod problems;
 mod status;
 mod step;
 mod sweep;
@@ -17,6 +18,7 @@ use crate::sweep::queues::applied::Applied;
 use crate::sweep::queues::plan::Plan;
 
 pub(crate) use containers::ContainersView;
+pub(crate) use problems::problems_of;
 pub(crate) use status::StatusView;
 pub(crate) use sweep::SweepView;
 

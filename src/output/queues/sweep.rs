@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::InstallationView;
 use super::document::{Extent, installation};
-use super::lines::{count, of_session, write_all, write_not_woken, write_notes, write_strays};
+use super::lines::{count, write_all, write_not_woken, write_notes, write_strays};
 use super::parts::Told;
+use super::problems::problems_of;
 use super::step::write_step;
 use super::tally::Tally;
 use crate::output::View;
@@ -17,8 +18,6 @@ use crate::output::escape::Escaped;
 use crate::output::style::{Style, Tone};
 use crate::output::wrapped::write_wrapped;
 use crate::policy::timestamp::Timestamp;
-use crate::sweep::queues::applied::{Applied, Outcome};
-use crate::sweep::queues::plan::Plan;
 
 /// What a sweep did or would do.
 pub(crate) struct SweepView<'v> {
@@ -28,33 +27,6 @@ pub(crate) struct SweepView<'v> {
 }
 
 impl SweepView<'_> {
-    /// What could not be looked at or done.
-    pub(crate) fn problems_of(plan: &Plan, applied: Option<&Applied>) -> Vec<String> {
-        if applied.is_none() {
-            return plan.all_problems();
-        }
-        // The clock says nothing of what went wrong.
-        let told = Told { plan, applied, now: DateTime::UNIX_EPOCH };
-        let unknown = plan.runtime.as_ref().err();
-        let late = applied.iter().flat_map(|applied| &applied.problems);
-        let mut problems: Vec<String> = unknown.into_iter().chain(&plan.problems).chain(late).cloned().collect();
-        for session in told.sessions() {
-            problems.extend(session.problem().map(|problem| of_session(session, problem)));
-            let steps = session.steps().into_iter().filter(|(_, end)| end.is_trouble());
-            problems.extend(steps.filter_map(|(step, end)| {
-                let what = step.action.message().map(|message| format!(" of message {message}")).unwrap_or_default();
-                Some(of_session(session, &format!("{}{what}: {}", step.action.name().replace('_', " "), end.why()?)))
-            }));
-        }
-        for (item, end) in told.orphans() {
-            // An orphan that was left since nobody knows any more whether it is one is told of nowhere else.
-            let is_trouble = end.is_trouble() || end.outcome().is_some_and(|end| matches!(end, Outcome::Left(_)));
-            let why = end.why().filter(|_| is_trouble);
-            problems.extend(why.map(|why| format!("orphan {}: stop: {why}", super::lines::name_of(&item.container))));
-        }
-        problems
-    }
-
     /// The same in few lines, among other areas.
     pub(crate) fn brief(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         writeln!(out, "{}", style.paint(Tone::Heading, "queues"))?;
@@ -99,7 +71,7 @@ impl SweepView<'_> {
         };
         let left = if is_left { 0 } else { tally.left };
         let words = tally.in_words(would);
-        let is_well = left == 0 && Self::problems_of(told.plan, told.applied).is_empty();
+        let is_well = left == 0 && problems_of(told.plan, told.applied).is_empty();
         let (tone, words) = match words {
             Some(words) => (Tone::Change, words),
             None if is_well => (Tone::Good, "nothing to do".to_owned()),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::made_up::{LONG_ID, container, every_step, item, later, now, plan, session, step};
-use super::{ContainersView, InstallationView, StatusView, SweepView};
+use super::{ContainersView, InstallationView, StatusView, SweepView, problems_of};
 use crate::output::View;
 use crate::output::style::Style;
 use crate::policy::queue::Judgement;
@@ -319,7 +319,7 @@ fn what_came_of_it_takes_the_place_of_what_was_planned() {
     });
     applied.problems.push("something else".to_owned());
     assert_eq!(
-        SweepView::problems_of(&plan, Some(&applied)),
+        problems_of(&plan, Some(&applied)),
         ["something else", "session sess-a: inbound.db is locked", "session sess-a: wake: the gateway is gone"]
     );
     let document = document_of(&sweep(false, &plan, Some(&applied)));
