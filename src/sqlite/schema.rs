@@ -5,13 +5,18 @@
 use std::iter::Peekable;
 use std::str::Bytes;
 
-/// What a statement consists of, as far as it matters here. Texts, quoted names and comments are left out.
+/// What a statement consists of, as far as it matters here. Comments are left out.
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
     /// A keyword, name or number, in lower case.
     Word(String),
+    /// A text, or a name in quotes.
+    Quoted,
     Sign(u8),
 }
+
+/// What may stand before a bracket that is no function's.
+const BEFORE_BRACKETS: [&str; 6] = ["and", "check", "in", "is", "not", "or"];
 
 /// Whether what this statement of a schema makes can be used without that anything is computed. Views and triggers count as
 /// such: they are switched off.
@@ -24,11 +29,12 @@ pub(super) fn is_plain(sql: &str) -> bool {
     let kind = (1..4).map(word).find(|word| !matches!(*word, "temp" | "temporary" | "unique"));
     match kind {
         Some("view" | "trigger") => true,
+        // What looks like one call are the columns behind the table's name.
         Some("index") => computes_nothing(&tokens, 1),
         Some("table") => tokens.iter().enumerate().all(|(at, _)| match word(at) {
             // Only of a computed column: what a table was made of is not kept.
             "as" => false,
-            "check" => computes_nothing(group(&tokens[at + 1..]), 1),
+            "check" => computes_nothing(group(&tokens[at + 1..]), 0),
             _ => true,
         }),
         // Virtual tables, and whatever else there may be.
@@ -36,14 +42,20 @@ pub(super) fn is_plain(sql: &str) -> bool {
     }
 }
 
-/// Whether there are no more than so many brackets, of which a function has a pair, and no operator that works on texts.
-fn computes_nothing(tokens: &[Token], brackets: usize) -> bool {
-    let is_operator = |token: &Token| match token {
-        Token::Word(word) => matches!(word.as_str(), "like" | "glob" | "regexp" | "match"),
+/// Whether no more than so many functions are called, nothing is looked up, and no operator works on texts.
+fn computes_nothing(tokens: &[Token], calls: usize) -> bool {
+    let works = |token: &Token| match token {
+        Token::Word(word) => matches!(word.as_str(), "like" | "glob" | "regexp" | "match" | "select"),
         Token::Sign(sign) => matches!(sign, b'|' | b'-'),
+        Token::Quoted => false,
     };
-    let opened = tokens.iter().filter(|token| **token == Token::Sign(b'(')).count();
-    opened <= brackets && !tokens.iter().any(is_operator)
+    let is_call = |pair: &&[Token]| match &pair[0] {
+        _ if pair[1] != Token::Sign(b'(') => false,
+        Token::Word(word) => !BEFORE_BRACKETS.contains(&word.as_str()),
+        Token::Quoted => true,
+        Token::Sign(_) => false,
+    };
+    tokens.windows(2).filter(is_call).count() <= calls && !tokens.iter().any(works)
 }
 
 /// What is in the bracket with which these begin.
@@ -66,8 +78,14 @@ fn tokens(sql: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'\'' | b'"' | b'`' => skip_quoted(&mut bytes, byte),
-            b'[' => _ = bytes.by_ref().find(|byte| *byte == b']'),
+            b'\'' | b'"' | b'`' => {
+                skip_quoted(&mut bytes, byte);
+                tokens.push(Token::Quoted);
+            }
+            b'[' => {
+                bytes.by_ref().find(|byte| *byte == b']');
+                tokens.push(Token::Quoted);
+            }
             b'-' if bytes.peek() == Some(&b'-') => _ = bytes.by_ref().find(|byte| *byte == b'\n'),
             b'/' if bytes.peek() == Some(&b'*') => skip_comment(&mut bytes),
             byte if is_of_word(byte) => {
@@ -117,7 +135,9 @@ mod tests {
             "CREATE TABLE a (\n  b TEXT, -- 'as (' of what it is used as (check it)\n  c TEXT /* as (b) */ DEFAULT 'as (b)'\n)",
             "CREATE TABLE container_state (id INTEGER PRIMARY KEY CHECK (id = 1), [as] TEXT, `check` TEXT)",
             "CREATE TABLE a (b VARCHAR(20), c TEXT REFERENCES d(e), f TEXT DEFAULT (datetime('now')), PRIMARY KEY (b, c))",
+            "CREATE TABLE a (b TEXT CHECK (b IN ('c', 'd')), e CHECK (e IS NULL OR (e > 0 AND NOT (e = 7))))",
             "CREATE INDEX idx ON messages_in(series_id)",
+            "CREATE INDEX idx ON \"messages_in\" (series_id)",
             "CREATE UNIQUE INDEX idx ON messages_in(seq, id DESC) WHERE \"trigger\" = 1",
             "CREATE TABLE a (asset TEXT, checked TEXT, \"it\"\"s as (b)\" TEXT)",
             "CREATE VIEW v AS SELECT instr(a, b) FROM t",
@@ -141,6 +161,8 @@ mod tests {
             "CREATE TABLE a (b CHECK (b -> '$' = 'x'))",
             "CREATE TABLE a (b CHECK (b LIKE '%a%a'))",
             "CREATE TABLE a (b CHECK (\"instr\"(b, b)))",
+            "CREATE TABLE a (b CHECK (b IN (hex(b))))",
+            "CREATE TABLE a (b CHECK (NOT [instr] (b, b)))",
             "CREATE TABLE a (b CHECK (b > 0), c CHECK (abs(b)))",
             "CREATE INDEX i ON a (hex(b))",
             "CREATE INDEX i ON a (b) WHERE unhex(b, c)",
