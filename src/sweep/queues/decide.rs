@@ -153,9 +153,11 @@ impl<'d> Decision<'d> {
     /// Messages that will never be due, and what has no name to be called by.
     fn tell_unreadable(&mut self) {
         let claims = self.facts.outbound.as_ref().map_or(0, |outbound| outbound.nameless);
-        for (number, what) in [(self.facts.inbound.nameless, "messages"), (claims, "claims")] {
-            if number > 0 {
-                self.notes.push(format!("{number} {what} have an id that is no text: left alone"));
+        for (number, what) in [(self.facts.inbound.nameless, "message"), (claims, "claim")] {
+            match number {
+                0 => {}
+                1 => self.notes.push(format!("1 {what} has an id that is no text: left alone")),
+                _ => self.notes.push(format!("{number} {what}s have an id that is no text: left alone")),
             }
         }
         let pending = self.facts.inbound.messages.iter().filter(|message| message.state == State::Pending);

@@ -134,6 +134,20 @@ fn claim(message: &str, seconds: i64) -> Claim {
     Claim { message: message.to_owned(), since: Some(since), since_text: since.to_rfc3339() }
 }
 
+#[test]
+fn what_has_no_name_is_counted_and_told() {
+    let told = |messages, claims| {
+        let mut facts = hold(Vec::new(), Vec::new(), &[]);
+        facts.inbound.nameless = messages;
+        facts.outbound.as_mut().unwrap().nameless = claims;
+        let signs = Signs { liveness: &Liveness::Unknown, heartbeat: None, claimed: None, woken: None };
+        decide(&facts, signs, &BTreeMap::new(), &rules(false)).notes
+    };
+    assert_eq!(told(0, 0), [""; 0]);
+    let notes = ["1 message has an id that is no text: left alone", "2 claims have an id that is no text: left alone"];
+    assert_eq!(told(1, 2), notes);
+}
+
 fn undated(message: &str) -> Claim {
     Claim { since: None, since_text: "soon".to_owned(), ..claim(message, 0) }
 }
