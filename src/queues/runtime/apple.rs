@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::container::{Container, State};
 use super::engine::Engine;
-use super::workspace::{WORKSPACE, resolve};
+use super::workspace::WORKSPACE;
 
 /// All containers of `engine`, or the one with this id.
 pub(super) fn list(engine: &Engine, only: Option<&str>) -> Result<Vec<Container>, String> {
@@ -104,27 +104,20 @@ impl Listed {
             Some(Status::Object { state, started_date }) => (state, started_date),
             None => (None, None),
         };
-        let mut labels = match labels {
+        let labels = match labels {
             Some(Labels::Object(labels)) => labels,
             Some(Labels::Array(labels)) => labels.into_iter().map(|label| (label.key, label.value)).collect(),
             None => HashMap::new(),
         };
-        let mut label = |name: &str| labels.remove(name);
         let workspace =
             mounts.unwrap_or_default().into_iter().find(|mount| mount.destination.as_deref() == Some(WORKSPACE));
         let id = of_configuration.or(self.id)?;
         Some(Container {
             // Here a container's name is its id.
             name: id.clone(),
-            id,
             state: State::of(word.as_deref()),
             started: later.or(self.started_date).and_then(|date| date.time()),
-            install: label("nanoclaw-install"),
-            group: label("nanoclaw-group"),
-            session: label("nanoclaw-session"),
-            role: label("nanoclaw-role"),
-            workspace: workspace.and_then(|mount| mount.source).map(|source| resolve(&source)),
-            runtime: runtime.to_owned(),
+            ..Container::told(id, labels, workspace.and_then(|mount| mount.source), runtime)
         })
     }
 }

@@ -1,8 +1,11 @@
 //! One container as its runtime tells of it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+
+use super::workspace::resolve;
 
 /// One container as its runtime tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,25 @@ pub(crate) struct Container {
     pub(crate) workspace: Option<PathBuf>,
     /// The runtime that told of it, as [`super::Runtimes`] calls it.
     pub(crate) runtime: String,
+}
+
+impl Container {
+    /// A container with these labels and this mount's source at `/workspace`, of which nothing more is told.
+    pub(super) fn told(id: String, mut labels: HashMap<String, String>, source: Option<String>, runtime: &str) -> Self {
+        let mut label = |name: &str| labels.remove(name);
+        Self {
+            id,
+            name: String::new(),
+            state: State::of(None),
+            started: None,
+            install: label("nanoclaw-install"),
+            group: label("nanoclaw-group"),
+            session: label("nanoclaw-session"),
+            role: label("nanoclaw-role"),
+            workspace: source.map(|source| resolve(&source)),
+            runtime: runtime.to_owned(),
+        }
+    }
 }
 
 /// Whether anything may run in a container, with the runtime's word for it.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::container::{Container, State, is_id};
 use super::engine::Engine;
-use super::workspace::{WORKSPACE, resolve};
+use super::workspace::WORKSPACE;
 
 /// How many containers one `inspect` tells of: a command line has its limits.
 const AT_ONCE: usize = 200;
@@ -94,21 +94,14 @@ impl Inspected {
             State::Ended(word) if condition.and_then(|condition| condition.running) == Some(true) => State::Alive(word),
             state => state,
         };
-        let mut labels = self.config.and_then(|config| config.labels).unwrap_or_default();
-        let mut label = |name: &str| labels.remove(name);
+        let labels = self.config.and_then(|config| config.labels).unwrap_or_default();
         let mounts = self.mounts.unwrap_or_default();
         let workspace = mounts.into_iter().find(|mount| mount.destination.as_deref() == Some(WORKSPACE));
         Container {
             started: started(condition.and_then(|condition| condition.started_at.as_deref()), self.created.as_deref()),
             name: self.name.unwrap_or_default().trim_start_matches('/').to_owned(),
-            id: self.id,
             state,
-            install: label("nanoclaw-install"),
-            group: label("nanoclaw-group"),
-            session: label("nanoclaw-session"),
-            role: label("nanoclaw-role"),
-            workspace: workspace.and_then(|mount| mount.source).map(|source| resolve(&source)),
-            runtime: runtime.to_owned(),
+            ..Container::told(self.id, labels, workspace.and_then(|mount| mount.source), runtime)
         }
     }
 }
