@@ -87,9 +87,8 @@ pub(super) fn write_strays(out: &mut dyn Write, style: Style, told: Told<'_>) ->
 
 /// What could not be looked at, and what was seen and is left alone. What became of a step stands at the step.
 pub(super) fn write_notes(out: &mut dyn Write, style: Style, told: Told<'_>) -> io::Result<()> {
-    let late = told.applied.map(|applied| &applied.problems[..]).unwrap_or_default();
-    for problem in told.plan.problems.iter().chain(&told.plan.notes).chain(late) {
-        write_note(out, style, problem)?;
+    for text in told.plan.problems.iter().chain(&told.plan.notes) {
+        write_note(out, style, text)?;
     }
     for session in told.sessions() {
         let texts = session.problem().into_iter().chain(session.notes().iter().map(String::as_str));

@@ -15,8 +15,7 @@ pub(crate) fn problems_of(plan: &Plan, applied: Option<&Applied>) -> Vec<String>
     // The clock says nothing of what went wrong.
     let told = Told { plan, applied, now: DateTime::UNIX_EPOCH };
     let unknown = plan.runtime.as_ref().err();
-    let late = applied.iter().flat_map(|applied| &applied.problems);
-    let mut problems: Vec<String> = unknown.into_iter().chain(&plan.problems).chain(late).cloned().collect();
+    let mut problems: Vec<String> = unknown.into_iter().chain(&plan.problems).cloned().collect();
     for session in told.sessions() {
         problems.extend(session.problem().map(|problem| of_session(session, problem)));
         let steps = session.steps().into_iter().filter(|(_, end)| end.is_trouble());

@@ -306,7 +306,7 @@ fn an_installation_that_cannot_be_looked_at_does_not_hide_the_next() {
 #[test]
 fn what_came_of_it_takes_the_place_of_what_was_planned() {
     let late = SessionItem { steps: vec![every_step()[0].clone()], ..session("sess-a") };
-    let plan = plan(vec![late]);
+    let mut plan = plan(vec![late]);
     let mut applied = Applied::default();
     applied.sessions.push(SessionEnd {
         steps: vec![
@@ -317,7 +317,7 @@ fn what_came_of_it_takes_the_place_of_what_was_planned() {
         problem: Some("inbound.db is locked".to_owned()),
         notes: Vec::new(),
     });
-    applied.problems.push("something else".to_owned());
+    plan.problems.push("something else".to_owned());
     assert_eq!(
         problems_of(&plan, Some(&applied)),
         ["something else", "session sess-a: inbound.db is locked", "session sess-a: wake: the gateway is gone"]

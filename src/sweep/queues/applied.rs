@@ -9,8 +9,6 @@ pub(crate) struct Applied {
     pub(crate) sessions: Vec<SessionEnd>,
     /// Beside the plan's orphans, in their order.
     pub(crate) orphans: Vec<Outcome>,
-    /// What went wrong besides.
-    pub(crate) problems: Vec<String>,
 }
 
 /// What became of one session.

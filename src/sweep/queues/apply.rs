@@ -26,7 +26,7 @@ impl Scene<'_> {
         for (item, end) in plan.sessions.iter().zip(&mut sessions) {
             self.wake_where_planned(item, end, memory);
         }
-        Applied { sessions, orphans, problems: Vec::new() }
+        Applied { sessions, orphans }
     }
 
     fn stop_orphans(&self, plan: &Plan) -> Vec<Outcome> {

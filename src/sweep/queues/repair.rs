@@ -183,10 +183,9 @@ impl Work<'_, '_> {
         match scene.patiently(|patience| inbound::change(&path, patience.min(most), &changes, scene.rules().now)) {
             Ok(made) => {
                 for (place, made) in places.into_iter().zip(made) {
-                    let changed = || Outcome::Changed("it changed meanwhile".to_owned());
                     outcomes[place] = Some(match made {
                         Ok(true) => Outcome::Done,
-                        Ok(false) => changed(),
+                        Ok(false) => Outcome::Changed("it changed meanwhile".to_owned()),
                         Err(trouble) => failed(INBOUND, &trouble),
                     });
                 }
