@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -110,13 +110,13 @@ impl Prepared {
             self.sync()?;
         }
         let real = snapshot.real_path();
-        let started = Instant::now();
+        let mut patience = Patience::default();
         loop {
             if !snapshot.looks_unchanged() {
                 return Ok(Replaced::Changed);
             }
-            let Some(guard) = Guard::take(snapshot, started.elapsed()) else {
-                std::thread::sleep(PAUSE);
+            let Some(guard) = Guard::take(snapshot, patience.spent) else {
+                patience.pause();
                 continue;
             };
             watch(Step::Guarded);
@@ -126,7 +126,7 @@ impl Prepared {
             watch(Step::Compared);
             if guard.somebody_waits() {
                 drop(guard);
-                std::thread::sleep(PAUSE);
+                patience.pause();
                 continue;
             }
             let doubt = Lease::take(self.temporary.file(), Kind::Write).ok();
@@ -176,7 +176,7 @@ impl Prepared {
                 return Ok(Replaced::Changed);
             }
             drop(guard);
-            std::thread::sleep(PAUSE);
+            patience.pause();
         }
     }
 
@@ -251,6 +251,20 @@ fn wait(time: Duration) {
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     std::thread::sleep(time);
+}
+
+/// How long a lease was waited for: by pauses, not by the clock. A run that was stopped, or waited for its disk, in the
+/// middle of a replacement has waited for nobody, and whoever it made wait may need a moment to go on.
+#[derive(Debug, Default)]
+struct Patience {
+    spent: Duration,
+}
+
+impl Patience {
+    fn pause(&mut self) {
+        std::thread::sleep(PAUSE);
+        self.spent += PAUSE;
+    }
 }
 
 /// What shows that another program comes near the file.

@@ -352,6 +352,8 @@ fn a_change_in_the_very_moment_of_the_replacement_is_not_lost() {
             if in_place {
                 // The kernel lets it in when the replacement is over.
                 let mut file = File::options().write(true).open(world.map_path()).unwrap();
+                // On a busy machine time passes before it writes.
+                std::thread::sleep(Duration::from_millis(100));
                 file.write_all(changed.as_bytes()).unwrap();
             } else {
                 write_map(&world.map_path(), &changed, false);
