@@ -12,7 +12,8 @@
 //! | `registry` | numbered sessions: registry, heartbeats, which terminal is which session |
 //! | `providers` | the CLIs as data: where sessions are, when they were used, what shows that one is live |
 //! | `processes` | what sessions leave behind: the process table, who holds a process, the records that hooks keep, ending by pidfd |
-//! | `queues` | what an agent host's installation keeps: the zone its recurrence is in |
+//! | `queues` | what an agent host's installation keeps: its queues, containers, and the sessions it goes on with |
+//! | `artifacts` | what sessions leave on the disk: kinds as a table, one walk over a home, the archive |
 //! | `policy` | pure decisions and their thresholds |
 //! | `config` | settings with their origins |
 //! | `schedule` | when runs happen and what they came to |
@@ -22,7 +23,7 @@
 //! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
 //!
 //! Left uses right, never back: commands → doctor → sweep → `session_map`, registry, providers, processes, schedule,
-//! queues → policy, json, filesystem.
+//! queues, artifacts → policy, json, filesystem.
 //! Everybody may start `threads`.
 
 #![cfg_attr(
@@ -31,6 +32,7 @@
 )]
 
 mod allocator;
+mod artifacts;
 mod children;
 mod commands;
 mod config;

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::cli::Audit;
 use super::map::{with_mappings, with_plan};
 use super::registry::CleanUp;
-use super::{processes, queues};
+use super::{artifacts, processes, queues};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::audit::{AuditView, ProviderView};
@@ -39,17 +39,37 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
     };
     let in_queues = ticked.as_ref().map(|run| run.view(context));
     let of_queues = queues_error.as_ref().map(|error| format!("{error:#}"));
+    let (tidied, artifacts_error) = match artifacts::CleanUp::where_enabled(context, None) {
+        Ok(tidied) => (tidied, None),
+        Err(error) => (None, Some(error)),
+    };
+    let on_disk = tidied.as_ref().map(|run| run.view(context));
+    let of_disk = artifacts_error.as_ref().map(|error| format!("{error:#}"));
     let map_text = map.path().to_string_lossy().into_owned();
     let show = |providers, prune: Option<PruneView<'_>>, map_error| {
         let (map, registry, processes) = (map_text.clone(), registry.as_ref(), processes.as_ref());
-        let (now, queues, queues_error) = (context.now, in_queues.as_ref(), of_queues.clone());
-        let view = AuditView { now, map, providers, prune, map_error, registry, processes, queues, queues_error };
+        let (queues, queues_error) = (in_queues.as_ref(), of_queues.clone());
+        let (now, artifacts, artifacts_error) = (context.now, on_disk.as_ref(), of_disk.clone());
+        let view = AuditView {
+            now,
+            map,
+            providers,
+            prune,
+            map_error,
+            registry,
+            processes,
+            queues,
+            queues_error,
+            artifacts,
+            artifacts_error,
+        };
         context.output.show(&view)?;
         let in_map = view.prune.as_ref().map(PruneView::problems).unwrap_or_default();
         let in_registry = registry.map(CleanupView::problems).unwrap_or_default();
         let of_processes = looked.as_ref().map(processes::CleanUp::problems).unwrap_or_default();
         let of_queues = ticked.as_ref().map(queues::CleanUp::problems).unwrap_or_default();
-        let areas = [&in_map, &in_registry, &of_processes, &of_queues].into_iter().flatten();
+        let on_disk = tidied.as_ref().map(artifacts::CleanUp::problems).unwrap_or_default();
+        let areas = [&in_map, &in_registry, &of_processes, &of_queues, &on_disk].into_iter().flatten();
         let problems: Vec<&String> = problems_of(&view.providers).chain(areas).collect();
         super::tell_when_quiet(context.output, problems.iter().copied());
         Ok(if problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial })
@@ -63,7 +83,7 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
         })
     });
     // One area does not hide the others.
-    let other_error = first_of(first_of(registry_error, processes_error), queues_error);
+    let other_error = first_of(first_of(first_of(registry_error, processes_error), queues_error), artifacts_error);
     match (audited, other_error) {
         (Ok(_), Some(error)) => Err(error),
         (Err(first), second) => {

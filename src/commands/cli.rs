@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use super::{processes, queues, registry};
+use super::{artifacts, processes, queues, registry};
 use crate::config::Override;
 use crate::context::Given;
 use crate::policy::choices::{ActivitySource, MissingPolicy};
@@ -69,6 +69,8 @@ pub(super) enum Command {
     Processes(processes::arguments::Processes),
     /// Keep an agent host's queues going: stuck messages, dead and orphaned containers
     Queues(queues::arguments::Queues),
+    /// Show what sessions leave on the disk, prune it by kind, put archived transcripts back
+    Artifacts(artifacts::arguments::Artifacts),
     /// Show when it runs, what the last run came to and who holds the lock, read-only
     Status,
     /// Find out what is wrong with this installation and what to do about it, read-only
@@ -354,6 +356,7 @@ impl Cli {
             Command::Registry(registry) => registry.overrides(&mut overrides),
             Command::Processes(processes) => processes.overrides(&mut overrides),
             Command::Queues(queues) => queues.overrides(&mut overrides),
+            Command::Artifacts(artifacts) => artifacts.overrides(&mut overrides),
             Command::Resolve(resolve) => resolve.map.overrides(&mut overrides),
             Command::Record(record) => {
                 record.map.overrides(&mut overrides);
@@ -383,7 +386,7 @@ impl Cli {
 }
 
 impl MapArgs {
-    fn overrides(&self, overrides: &mut Vec<Override>) {
+    pub(super) fn overrides(&self, overrides: &mut Vec<Override>) {
         if let Some(dir) = &self.dir {
             overrides.push(Override::text("map.dir", dir.to_string_lossy(), "--dir"));
         }

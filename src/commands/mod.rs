@@ -1,5 +1,6 @@
 //! The command line: one file per command, each handing a view to `output` and returning an exit status.
 
+mod artifacts;
 mod ask;
 mod audit;
 mod cli;
@@ -81,6 +82,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Audit(arguments) => audit::run(&context, &arguments),
         Command::Registry(arguments) => registry::run(&context, &arguments),
         Command::Queues(arguments) => queues::run(&context, &arguments),
+        Command::Artifacts(arguments) => artifacts::run(&context, &arguments),
         Command::Completions(_)
         | Command::Man(_)
         | Command::Config(_)

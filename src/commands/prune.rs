@@ -87,6 +87,7 @@ pub(super) fn prune(
                 registry: None,
                 processes: None,
                 queues: None,
+                artifacts: None,
                 problems,
                 failure,
             })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::exit::ExitStatus;
-use crate::schedule::runs::{ProcessTotals, QueueTotals, RegistryTotals, Run, RunLog, StartedBy};
+use crate::schedule::runs::{ArtifactTotals, ProcessTotals, QueueTotals, RegistryTotals, Run, RunLog, StartedBy};
 use crate::sweep::plan::Totals;
 
 /// What a run came to.
@@ -17,6 +17,7 @@ pub(super) struct Outcome {
     pub(super) registry: Option<RegistryTotals>,
     pub(super) processes: Option<ProcessTotals>,
     pub(super) queues: Option<QueueTotals>,
+    pub(super) artifacts: Option<ArtifactTotals>,
     /// What could not be looked at or done.
     pub(super) problems: Vec<String>,
     /// What stopped it half-way.
@@ -33,6 +34,7 @@ impl Outcome {
             registry: None,
             processes: None,
             queues: None,
+            artifacts: None,
             problems: Vec::new(),
             failure: None,
         }
@@ -82,6 +84,7 @@ pub(super) fn log_run(
         registry: outcome.and_then(|outcome| outcome.registry),
         processes: outcome.and_then(|outcome| outcome.processes),
         queues: outcome.and_then(|outcome| outcome.queues),
+        artifacts: outcome.and_then(|outcome| outcome.artifacts),
         error,
     };
     // The work is done; that its line is missing must not turn it into a failure.

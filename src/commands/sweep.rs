@@ -8,7 +8,7 @@ use super::cli::Sweep;
 use super::prune::{Task, prune};
 use super::registry::CleanUp;
 use super::run_log::{Outcome, log_run};
-use super::{processes, queues};
+use super::{artifacts, processes, queues};
 use crate::config::{Dirs, Environment, Problems};
 use crate::context::{Context, Given, clock};
 use crate::exit::ExitStatus;
@@ -38,6 +38,8 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     let left_behind = swept.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
     let ticked = queues::CleanUp::where_configured(context, (!task.dry_run).then_some(task.program));
     let in_queues = ticked.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
+    let tidied = artifacts::CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
+    let on_disk = tidied.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
     let view = || SweepView {
         dry_run: task.dry_run,
         now: context.now,
@@ -50,11 +52,13 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
         processes_error: swept.as_ref().err().map(|error| format!("{error:#}")),
         queues: in_queues.as_ref(),
         queues_error: ticked.as_ref().err().map(|error| format!("{error:#}")),
+        artifacts: on_disk.as_ref(),
+        artifacts_error: tidied.as_ref().err().map(|error| format!("{error:#}")),
     };
     let outcome = prune(context, &task, |prune| Ok(context.output.show(&SweepView { prune, ..view() })?));
     let mut outcome = outcome.unwrap_or_else(|failure| {
         // One area does not hide what became of the other.
-        if (registry.is_some() || left_behind.is_some() || in_queues.is_some())
+        if (registry.is_some() || left_behind.is_some() || in_queues.is_some() || on_disk.is_some())
             && let Err(error) = context.output.show(&SweepView { map_error: Some(format!("{failure:#}")), ..view() })
         {
             log::error!("{error}");
@@ -68,6 +72,9 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     outcome.processes = swept.map(|run| run.totals());
     let ticked = outcome.take_in(context, &task, ticked, |run| (run.status(), run.has_work(), run.problems()));
     outcome.queues = ticked.map(|run| run.totals());
+    let of_disk = tidied.as_ref().ok().and_then(Option::as_ref).map(artifacts::CleanUp::totals);
+    outcome.take_in(context, &task, tidied, |run| (run.status(), run.has_work(), run.problems()));
+    outcome.artifacts = of_disk;
     if !task.dry_run {
         log_run(&context.dirs.state, arguments.started_by, context.started, begun.elapsed(), Ok(&outcome));
     }

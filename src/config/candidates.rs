@@ -11,6 +11,8 @@ use super::origin::Origin;
 use super::problem::Problem;
 use super::resolve::{Override, Value};
 use super::setting::{Setting, Settings, Store};
+use crate::policy::byte_size::InvalidSize;
+use crate::policy::duration::InvalidDuration;
 
 /// What gives values besides the files.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +107,16 @@ fn store(
             store(settings, &text).map_err(|reason| format!("{:?}: {reason}", without_secrets(&text)))?;
             Ok(text)
         }
+        (Store::Retention(kind), RawValue::Text(text)) => {
+            let limit = text.parse().map_err(|invalid: InvalidDuration| wrong(&text, &invalid.reason()))?;
+            settings.artifacts.kinds[*kind].retention = limit;
+            Ok(text)
+        }
+        (Store::MaxSize(kind), RawValue::Text(text)) => {
+            let size = text.parse().map_err(|invalid: InvalidSize| wrong(&text, &invalid.reason()))?;
+            settings.artifacts.kinds[*kind].max_size = size;
+            Ok(text)
+        }
         (Store::Path(store), RawValue::Text(text)) => {
             let in_file = matches!(origin, Origin::File(_));
             let path = match origin {
@@ -148,10 +160,12 @@ fn store(
             store(settings, flag);
             Ok(text)
         }
-        (Store::Text(_) | Store::Number(_) | Store::Path(_) | Store::Flag(_), RawValue::List(_)) => {
-            Err("must be one value, not a list".to_owned())
-        }
+        (_, RawValue::List(_)) => Err("must be one value, not a list".to_owned()),
     }
+}
+
+fn wrong(text: &str, reason: &dyn std::fmt::Display) -> String {
+    format!("{text:?}: {reason}")
 }
 
 /// The elements of a list; in one text they stand between commas.

@@ -10,7 +10,7 @@ const PAGE: &str = include_str!("../../docs/configuration.md");
 
 fn settings_table() -> String {
     let mut table = "| key | environment | default | meaning |\n| --- | --- | --- | --- |\n".to_owned();
-    for setting in &SETTINGS {
+    for setting in SETTINGS.iter() {
         let variables: Vec<String> = setting.variables().map(|variable| format!("`{variable}`")).collect();
         let default = if setting.default.is_empty() { "(empty)".to_owned() } else { format!("`{}`", setting.default) };
         let _ = writeln!(table, "| `{}` | {} | {default} | {} |", setting.key, variables.join(", "), setting.doc);

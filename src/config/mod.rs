@@ -9,6 +9,7 @@
 //!
 //! Nothing here prints, and the process environment is read in one place ([`Environment::of_process`]).
 
+mod artifact_values;
 mod candidates;
 mod dirs;
 #[cfg(test)]

@@ -13,9 +13,9 @@ use super::provider_values::{
     provider_name, query, variable,
 };
 use super::section::{Section, Source};
+use crate::policy::path_pattern::PathPattern;
 use crate::policy::process_pattern::ProgramPattern;
 use crate::providers::builtin;
-use crate::providers::pattern::PathPattern;
 use crate::providers::row::{Database, LiveRule, Provider, WorkingFolder};
 
 /// A checked row; what it does not say is `None`.

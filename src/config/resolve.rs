@@ -135,7 +135,7 @@ fn resolve(
     let sources = Sources { dirs, environment, janitor: &janitor.values, flags };
     let of_files: Vec<_> =
         files.iter().flat_map(|file| file.values.iter().map(|value| (file.path.as_path(), value))).collect();
-    for setting in &SETTINGS {
+    for setting in SETTINGS.iter() {
         let value = sources.store(&mut config.settings, setting, of_files.iter().copied(), &mut problems);
         config.values.extend(value);
     }

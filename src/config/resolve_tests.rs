@@ -250,7 +250,7 @@ fn a_named_file_is_read_instead_of_the_others() {
 
 #[test]
 fn every_example_and_every_default_is_right() {
-    for setting in &SETTINGS {
+    for setting in SETTINGS.iter() {
         let row = if setting.is_of_row() { "[[queues]]\nroot = \"/r\"\n" } else { "" };
         let heading = Some(setting.heading()).filter(|heading| !row.starts_with(heading)).unwrap_or_default();
         let world = World::new().user(&format!("{row}{heading}\n{}\n", setting.example_line()));

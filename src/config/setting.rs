@@ -1,12 +1,16 @@
 //! What can be set: one table for the files, the environment, `config show` and the documentation.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anstream::ColorChoice;
 
+use super::artifact_values::{keep_last, root_folders};
 use super::queue_values::{busy, runtime, tries, wake_command, zone};
+use crate::artifacts::kinds::{KINDS, Kind};
 use crate::policy::bridge_url::BridgeUrl;
+use crate::policy::byte_size::Budget;
 use crate::policy::choices::{ActivitySource, CleanupMode, MissingPolicy, RuntimeChoice};
 use crate::policy::duration::{InvalidDuration, Limit, parse_duration, parse_wait};
 use crate::policy::queue::Thresholds;
@@ -39,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) processes: ProcessesSettings,
     /// Queues of an installation that no file names: what all of them have in common.
     pub(crate) queues: QueueSettings,
+    /// What sessions leave on the disk.
+    pub(crate) artifacts: ArtifactsSettings,
     /// When output is coloured.
     pub(crate) color: ColorChoice,
     /// Every provider: the built-in ones, changed by and followed by the rows of the files.
@@ -155,6 +161,30 @@ impl QueueSettings {
     }
 }
 
+/// What sessions leave on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ArtifactsSettings {
+    /// Whether `sweep` and `audit` look at it.
+    pub(crate) enabled: bool,
+    /// How many of the newest transcripts of each project always stay.
+    pub(crate) keep_last: usize,
+    /// How old the entries of the archive get.
+    pub(crate) archive_retention: Limit,
+    /// Installations of an agent host besides those of `[[queues]]`.
+    pub(crate) roots: Vec<PathBuf>,
+    /// One for each of [`KINDS`].
+    pub(crate) kinds: Vec<KindLimits>,
+}
+
+/// How much of one kind of artifact is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KindLimits {
+    /// How old it gets.
+    pub(crate) retention: Limit,
+    /// How much of it there may be in one home.
+    pub(crate) max_size: Budget,
+}
+
 /// The command that wakes a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WakeSettings {
@@ -166,7 +196,7 @@ pub(crate) struct WakeSettings {
 
 /// One setting. `section.name` in its key is `name` under `[section]` in a file, and `name` in each `[[queues]]` row
 /// where that is the section; `queues.wake.name` is `name` in the row's table `wake`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
     /// For instance `map.idle`.
     pub(crate) key: &'static str,
@@ -183,7 +213,7 @@ pub(crate) struct Setting {
 }
 
 /// The type of a setting, with the function that checks a value and puts it into [`Settings`].
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Store {
     /// One text; the function says what is wrong with it.
     Text(fn(&mut Settings, &str) -> Result<(), String>),
@@ -197,10 +227,39 @@ pub(super) enum Store {
     Arguments(fn(&mut Settings, Vec<String>) -> Result<(), String>),
     /// `true` or `false`.
     Flag(fn(&mut Settings, bool)),
+    /// How old artifacts of this row of [`KINDS`] get.
+    Retention(usize),
+    /// How much of them there may be.
+    MaxSize(usize),
 }
 
 /// All settings, in the order in which they are shown.
-pub(crate) static SETTINGS: [Setting; 44] = [
+pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let mut settings = Vec::with_capacity(ROWS.len() + 2 * KINDS.len());
+    for row in &ROWS {
+        settings.push(*row);
+        if row.key == LAST_BEFORE_KINDS {
+            settings.extend(KINDS.iter().enumerate().flat_map(|(index, kind)| of_kind(index, kind)));
+        }
+    }
+    settings
+});
+
+/// The rows of [`KINDS`] have their settings behind this one's.
+const LAST_BEFORE_KINDS: &str = "artifacts.roots";
+
+/// The two settings that every kind of artifact has.
+fn of_kind(index: usize, kind: &Kind) -> [Setting; 2] {
+    let row = |key, default, example, doc, store| Setting { key, other_variable: None, default, example, doc, store };
+    let retention = Store::Retention(index);
+    [
+        row(kind.retention_key, kind.retention, "30d", kind.retention_doc, retention),
+        row(kind.max_size_key, "unlimited", "10gb", kind.max_size_doc, Store::MaxSize(index)),
+    ]
+}
+
+/// The settings that have a row each.
+static ROWS: [Setting; 48] = [
     Setting {
         key: "map.dir",
         other_variable: Some("CLAUDE_SESSION_DIR"),
@@ -592,6 +651,38 @@ pub(crate) static SETTINGS: [Setting; 44] = [
         store: Store::Text(|settings, text| duration(text).map(|limit| settings.queues.wake.limit = limit)),
     },
     Setting {
+        key: "artifacts.enabled",
+        other_variable: None,
+        default: "false",
+        example: "true",
+        doc: "Whether `sweep` and `audit` look at what sessions left on the disk, and `sweep` prunes it.",
+        store: Store::Flag(|settings, enabled| settings.artifacts.enabled = enabled),
+    },
+    Setting {
+        key: "artifacts.keep_last",
+        other_variable: None,
+        default: "10",
+        example: "10",
+        doc: "How many of the newest transcripts of each project always stay, from 1 to 100000.",
+        store: Store::Number(|settings, text| keep_last(text).map(|number| settings.artifacts.keep_last = number)),
+    },
+    Setting {
+        key: "artifacts.archive_retention",
+        other_variable: None,
+        default: "never",
+        example: "365d",
+        doc: "How long archived transcripts are kept; `never` removes none.",
+        store: Store::Text(|settings, text| limit(text).map(|limit| settings.artifacts.archive_retention = limit)),
+    },
+    Setting {
+        key: "artifacts.roots",
+        other_variable: None,
+        default: "",
+        example: "/srv/nanoclaw",
+        doc: "Installations of an agent host besides those of `[[queues]]` (absolute folders).",
+        store: Store::List(|settings, list| root_folders(list).map(|roots| settings.artifacts.roots = roots)),
+    },
+    Setting {
         key: "output.color",
         other_variable: None,
         default: "auto",
@@ -681,6 +772,13 @@ impl Settings {
                 take_over: false,
                 wake: WakeSettings { command: Vec::new(), limit: Duration::ZERO },
             },
+            artifacts: ArtifactsSettings {
+                enabled: false,
+                keep_last: usize::MAX,
+                archive_retention: Limit::Never,
+                roots: Vec::new(),
+                kinds: vec![KindLimits { retention: Limit::Never, max_size: Budget::Unlimited }; KINDS.len()],
+            },
             color: ColorChoice::Never,
             providers,
         }
@@ -723,7 +821,9 @@ impl Setting {
     pub(super) fn example_line(&self) -> String {
         let name = self.name();
         match self.store {
-            Store::Text(_) | Store::Path(_) => format!("{name} = {:?}", self.example),
+            Store::Text(_) | Store::Path(_) | Store::Retention(_) | Store::MaxSize(_) => {
+                format!("{name} = {:?}", self.example)
+            }
             Store::Flag(_) | Store::Number(_) => format!("{name} = {}", self.example),
             Store::List(_) | Store::Arguments(_) => {
                 format!("{name} = {:?}", self.example.split(',').collect::<Vec<_>>())
@@ -758,14 +858,17 @@ mod tests {
 
     #[test]
     fn every_row_is_well_formed() {
-        for setting in &SETTINGS {
+        for setting in SETTINGS.iter() {
             assert_eq!(format!("{}.{}", setting.table(), setting.name()), setting.key);
             assert!(setting.key.split('.').all(|part| !part.is_empty()), "{}", setting.key);
-            // Only rows have tables of their own.
-            let nested = setting.table() != setting.section();
-            assert!(!nested || setting.is_of_row() && setting.table().matches('.').count() == 1, "{}", setting.key);
+            // Only rows and kinds of artifacts have tables of their own.
+            let nested = setting.table().matches('.').count();
+            let is_of_kind = matches!(setting.store, Store::Retention(_) | Store::MaxSize(_));
+            let expected = if is_of_kind { 2 } else { usize::from(setting.is_of_row()) };
+            assert!(nested == 0 || nested == expected, "{}", setting.key);
             assert!(setting.doc.ends_with('.') && !setting.doc.contains(['|', '\n']), "{}", setting.doc);
             assert_eq!(SETTINGS.iter().filter(|other| other.key == setting.key).count(), 1);
         }
+        assert_eq!(SETTINGS.len(), ROWS.len() + 2 * KINDS.len());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use toml_edit::{Array, DocumentMut, Item, Table, value};
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 
 use super::dirs::Dirs;
 use super::file::{ConfigFile, text_of};
@@ -92,13 +92,16 @@ fn with_setting(
     let Some(section) = document.get_mut(setting.section()).and_then(Item::as_table_like_mut) else {
         return Err(refused("its section is no table".to_owned(), "correct the file first").into());
     };
-    match (section.get_mut(setting.name()), new) {
+    let Some(table) = table_in(section, setting) else {
+        return Err(refused("its table is none".to_owned(), "correct the file first").into());
+    };
+    match (table.get_mut(setting.name()), new) {
         // In the old one's place, with the comment that stands behind it.
         (Some(Item::Value(old)), Item::Value(mut new)) => {
             *new.decor_mut() = old.decor().clone();
             *old = new;
         }
-        (_, new) => drop(section.insert(setting.name(), new)),
+        (_, new) => drop(table.insert(setting.name(), new)),
     }
     let mut changed = document.to_string();
     if text.contains("\r\n") && text.matches('\n').count() == text.matches("\r\n").count() {
@@ -107,6 +110,16 @@ fn with_setting(
     }
     Problems::none_or(objections(dirs, path, &changed, builtin::rows()), ())?;
     Ok((changed != text).then_some(changed))
+}
+
+/// The table below the section that holds a setting, made where it is not there.
+fn table_in<'t>(section: &'t mut dyn TableLike, setting: &Setting) -> Option<&'t mut dyn TableLike> {
+    let mut table = section;
+    let below = setting.table().strip_prefix(setting.section()).unwrap_or_default();
+    for name in below.split('.').filter(|name| !name.is_empty()) {
+        table = table.entry(name).or_insert(Item::Table(Table::new())).as_table_like_mut()?;
+    }
+    Some(table)
 }
 
 #[cfg(test)]

@@ -34,6 +34,29 @@ pub(crate) fn create(path: &Path, parts: &[&[u8]], mode: u32) -> Result<Created,
     Ok(Created::Done)
 }
 
+/// Creates the file at `path` durably, with the content that `fill` writes into it, unless there is one. What fails leaves no
+/// trace; what a killed run leaves is found under `temporary_for`. Hold the lock: one run at a time may do this.
+///
+/// # Errors
+/// What `fill` says, or that the file could not be made.
+pub(crate) fn create_filled<E: From<FileError>>(
+    path: &Path,
+    temporary_for: &OsStr,
+    mode: u32,
+    fill: impl FnOnce(&File) -> Result<(), E>,
+) -> Result<Created, E> {
+    let (folder, temporary) = prepare(path, temporary_for, &[], mode)?;
+    fill(temporary.file())?;
+    temporary.file().sync_all().map_err(FileError::io(path, "flush"))?;
+    match rename_new(temporary.folder(), temporary.name(), path.file_name().unwrap_or_default()) {
+        Ok(()) => temporary.set_disposable(None),
+        Err(Errno::EXIST) => return Ok(Created::AlreadyThere),
+        Err(error) => return Err(FileError::io(path, "create")(error).into()),
+    }
+    folder.sync_all().map_err(FileError::io(path, "flush the folder of"))?;
+    Ok(Created::Done)
+}
+
 /// Writes the whole file at `path` durably, replacing what is there. For files that no other program writes, and one
 /// run at a time. A symlink at the path is replaced, not followed.
 pub(crate) fn write_own(path: &Path, parts: &[&[u8]], mode: u32) -> Result<(), FileError> {

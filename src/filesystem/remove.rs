@@ -31,6 +31,15 @@ pub(crate) fn remove_unchanged(folder: BorrowedFd<'_>, name: &CStr, stamp: FileS
     }
 }
 
+/// Removes a folder if nothing is in it; says whether it did.
+pub(crate) fn remove_empty_folder(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<bool> {
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd as _;

@@ -48,6 +48,72 @@ pub(crate) fn file_stamp(at: BorrowedFd<'_>, name: &CStr) -> Result<Option<FileS
     }))
 }
 
+/// What is known of a file or folder without opening it; of a link, that it is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) stamp: FileStamp,
+    pub(crate) kind: FileType,
+    /// Bytes that it takes on its disk.
+    pub(crate) disk: u64,
+    /// How many names it has.
+    pub(crate) links: u32,
+    /// Its file system.
+    pub(crate) device: u64,
+    /// Permission bits.
+    pub(crate) mode: u32,
+    pub(crate) owner: u32,
+    pub(crate) group: u32,
+}
+
+impl Seen {
+    /// What tells it from every other file of the machine.
+    pub(crate) const fn identity(&self) -> (u64, u64) {
+        (self.device, self.stamp.inode)
+    }
+}
+
+/// Looks at `name`, links not followed.
+pub(crate) fn look(at: BorrowedFd<'_>, name: &CStr) -> Result<Seen> {
+    look_closely(at, name).map(|(seen, _)| seen)
+}
+
+/// The same with when it was read last, nanoseconds since 1970.
+pub(crate) fn look_closely(at: BorrowedFd<'_>, name: &CStr) -> Result<(Seen, i64)> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(at, name, flags, StatxFlags::BASIC_STATS)?;
+    let mode = u32::from(stat.stx_mode);
+    let seen = Seen {
+        stamp: FileStamp {
+            modified: nanoseconds(stat.stx_mtime),
+            changed: nanoseconds(stat.stx_ctime),
+            inode: stat.stx_ino,
+            size: stat.stx_size,
+        },
+        kind: FileType::from_raw_mode(mode),
+        disk: stat.stx_blocks.saturating_mul(512),
+        links: stat.stx_nlink,
+        device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        mode: mode & 0o7777,
+        owner: stat.stx_uid,
+        group: stat.stx_gid,
+    };
+    Ok((seen, nanoseconds(stat.stx_atime)))
+}
+
+/// Opens the folder that `path` leads to from `at`, component by component; nothing where one of them is a link, or no
+/// folder, or not there.
+pub(crate) fn open_folder_without_links(at: BorrowedFd<'_>, path: &std::path::Path) -> Result<Option<OwnedFd>> {
+    let mut folder = rustix::io::fcntl_dupfd_cloexec(at, 0)?;
+    for component in path.components() {
+        let std::path::Component::Normal(name) = component else { return Ok(None) };
+        match open_real_folder(folder.as_fd(), name)? {
+            Some(next) => folder = next,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(folder))
+}
+
 fn nanoseconds(time: rustix::fs::StatxTimestamp) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(time.tv_nsec))
 }

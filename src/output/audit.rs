@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::View;
 use super::age::Age;
+use super::artifacts;
 use super::bytes::Bytes;
 use super::escape::Escaped;
 use super::processes::CleanView;
@@ -14,7 +15,7 @@ use super::prune::PruneView;
 use super::queues;
 use super::registry::CleanupView;
 use super::style::{Style, Tone};
-use super::sweep::write_areas;
+use super::sweep::Areas;
 use crate::policy::timestamp::Timestamp;
 use crate::providers::inventory::Inventory;
 
@@ -34,6 +35,10 @@ pub(crate) struct AuditView<'v> {
     pub(crate) queues: Option<&'v queues::SweepView<'v>>,
     /// Why queues could not be looked at.
     pub(crate) queues_error: Option<String>,
+    /// Nothing where they are not enabled.
+    pub(crate) artifacts: Option<&'v artifacts::PruneView<'v>>,
+    /// Why artifacts could not be looked at.
+    pub(crate) artifacts_error: Option<String>,
 }
 
 /// One provider's store.
@@ -57,6 +62,13 @@ impl ProviderView {
 
     fn oldest(&self) -> Option<Timestamp> {
         self.inventory.sessions.last().map(|session| Timestamp(session.modified))
+    }
+}
+
+impl AuditView<'_> {
+    fn areas(&self) -> Areas<'_> {
+        let Self { registry, processes, queues, artifacts, .. } = *self;
+        Areas { registry, processes, queues, artifacts }
     }
 }
 
@@ -114,13 +126,13 @@ impl View for AuditView<'_> {
                 prune.text(out, style, verbose)?;
             }
         }
-        write_areas(out, style, verbose, (self.registry, self.processes, self.queues))
+        self.areas().write(out, style, verbose)
     }
 }
 
 impl Serialize for AuditView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Audit", 11)?;
+        let mut document = serializer.serialize_struct("Audit", 13)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "audit")?;
         document.serialize_field("now", &Timestamp(self.now))?;
@@ -132,6 +144,8 @@ impl Serialize for AuditView<'_> {
         document.serialize_field("processes", &self.processes)?;
         document.serialize_field("queues", &self.queues.map(queues::SweepView::documents))?;
         document.serialize_field("queues_error", &self.queues_error)?;
+        document.serialize_field("artifacts", &self.artifacts)?;
+        document.serialize_field("artifacts_error", &self.artifacts_error)?;
         document.end()
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::View;
 use super::age::Age;
+use super::bytes::Bytes;
 use super::escape::Escaped;
 use super::style::{Style, Tone};
 use crate::exit::ExitStatus;
@@ -114,6 +115,9 @@ impl StatusView<'_> {
             let QueueTotals { sessions, retried, failed, stopped, .. } = queues;
             write!(out, "; queues of {sessions} sessions: {stopped} stopped, {retried} retried, {failed} failed")?;
         }
+        if let Some(artifacts) = run.artifacts {
+            write!(out, "; {} removed from the disk, {} freed", artifacts.removed, Bytes(artifacts.freed))?;
+        }
         writeln!(out, ", in {} ms", run.took_ms)?;
         match &run.error {
             Some(error) => writeln!(out, "          {}", Escaped(error)),
@@ -216,6 +220,7 @@ impl Serialize for StatusView<'_> {
                 "registry": run.registry,
                 "processes": run.processes,
                 "queues": run.queues,
+                "artifacts": run.artifacts,
                 "error": run.error,
             })
         });

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::View;
+use super::artifacts;
 use super::escape::Escaped;
 use super::processes::CleanView;
 use super::prune::PruneView;
@@ -36,6 +37,19 @@ pub(crate) struct SweepView<'v> {
     pub(crate) queues: Option<&'v queues::SweepView<'v>>,
     /// Why queues could not be swept.
     pub(crate) queues_error: Option<String>,
+    /// Nothing where they are not enabled.
+    pub(crate) artifacts: Option<&'v artifacts::PruneView<'v>>,
+    /// Why artifacts could not be swept.
+    pub(crate) artifacts_error: Option<String>,
+}
+
+/// The areas beside the map; one that is not enabled has none.
+#[derive(Clone, Copy)]
+pub(super) struct Areas<'v> {
+    pub(super) registry: Option<&'v CleanupView<'v>>,
+    pub(super) processes: Option<&'v CleanView<'v>>,
+    pub(super) queues: Option<&'v queues::SweepView<'v>>,
+    pub(super) artifacts: Option<&'v artifacts::PruneView<'v>>,
 }
 
 impl View for SweepView<'_> {
@@ -49,35 +63,37 @@ impl View for SweepView<'_> {
             (None, Some(_)) => writeln!(out, " was not swept")?,
             (None, None) => writeln!(out, " is not there: nothing to do")?,
         }
-        write_areas(out, style, verbose, (self.registry, self.processes, self.queues))
+        let Self { registry, processes, queues, artifacts, .. } = *self;
+        Areas { registry, processes, queues, artifacts }.write(out, style, verbose)
     }
 }
 
-/// The areas beside the map, each in brief and after an empty line; one that is not enabled has none.
-pub(super) fn write_areas(
-    out: &mut dyn Write,
-    style: Style,
-    verbose: u8,
-    (registry, processes, queues): (Option<&CleanupView<'_>>, Option<&CleanView<'_>>, Option<&queues::SweepView<'_>>),
-) -> io::Result<()> {
-    if let Some(registry) = registry {
-        writeln!(out)?;
-        registry.brief(out, style, verbose)?;
+impl Areas<'_> {
+    /// Each in brief and after an empty line.
+    pub(super) fn write(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        if let Some(registry) = self.registry {
+            writeln!(out)?;
+            registry.brief(out, style, verbose)?;
+        }
+        if let Some(processes) = self.processes {
+            writeln!(out)?;
+            processes.brief(out, style, verbose)?;
+        }
+        if let Some(queues) = self.queues {
+            writeln!(out)?;
+            queues.brief(out, style, verbose)?;
+        }
+        if let Some(artifacts) = self.artifacts {
+            writeln!(out)?;
+            artifacts.brief(out, style, verbose)?;
+        }
+        Ok(())
     }
-    if let Some(processes) = processes {
-        writeln!(out)?;
-        processes.brief(out, style, verbose)?;
-    }
-    if let Some(queues) = queues {
-        writeln!(out)?;
-        queues.brief(out, style, verbose)?;
-    }
-    Ok(())
 }
 
 impl Serialize for SweepView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Sweep", 13)?;
+        let mut document = serializer.serialize_struct("Sweep", 15)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "sweep")?;
         document.serialize_field("dry_run", &self.dry_run)?;
@@ -91,6 +107,8 @@ impl Serialize for SweepView<'_> {
         document.serialize_field("processes_error", &self.processes_error)?;
         document.serialize_field("queues", &self.queues.map(queues::SweepView::documents))?;
         document.serialize_field("queues_error", &self.queues_error)?;
+        document.serialize_field("artifacts", &self.artifacts)?;
+        document.serialize_field("artifacts_error", &self.artifacts_error)?;
         document.end()
     }
 }

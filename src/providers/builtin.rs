@@ -9,8 +9,8 @@
 
 use super::builtin_processes as processes;
 use super::own_cleanup::OwnCleanup;
-use super::pattern::PathPattern;
 use super::row::{Database, Hazard, Home, LiveRule, Provider, WorkingFolder};
+use crate::policy::path_pattern::PathPattern;
 
 /// Every built-in row.
 pub(crate) fn rows() -> Vec<Provider> {

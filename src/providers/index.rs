@@ -22,11 +22,11 @@ use std::thread::ScopedJoinHandle;
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::pattern::Folder;
 use super::query::{Beginnings, Query};
 use super::scan::{Hit, HitKind, Scanner};
 use super::tree::Tree;
 use crate::filesystem::walk;
+use crate::policy::path_pattern::Folder;
 use crate::threads::{spawn_beside, useful};
 
 /// A second thread costs more than it saves before this many folder entries were seen…

@@ -12,10 +12,10 @@ use rustix::io::Errno;
 use walkdir::WalkDir;
 
 use super::first_records::{Head, field_at_head};
-use super::pattern::{NamePattern, PathPattern};
 use super::row::Provider;
 use super::{SessionId, database};
 use crate::filesystem::walk;
+use crate::policy::path_pattern::{NamePattern, PathPattern};
 
 /// What one provider's store holds.
 #[derive(Debug, Default)]

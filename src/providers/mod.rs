@@ -15,7 +15,6 @@ pub(crate) mod inventory;
 pub(crate) mod last_record;
 pub(crate) mod live;
 pub(crate) mod own_cleanup;
-pub(crate) mod pattern;
 pub(crate) mod query;
 mod record_time;
 pub(crate) mod retention;

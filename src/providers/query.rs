@@ -12,9 +12,9 @@ use hashbrown::hash_table::Entry;
 use rustc_hash::FxHasher;
 
 use super::SessionId;
-use super::pattern::NamePattern;
 use super::row::Provider;
 use super::{Located, tree::Tree};
+use crate::policy::path_pattern::NamePattern;
 
 /// What to look for in one provider's store.
 #[derive(Debug)]

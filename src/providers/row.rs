@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::own_cleanup::OwnCleanup;
-use super::pattern::PathPattern;
+use crate::policy::path_pattern::PathPattern;
 use crate::policy::process_pattern::ProgramPattern;
 
 /// One AI coding CLI.

@@ -1,8 +1,8 @@
 //! A provider's patterns as one tree of folders, so that each folder is opened and listed once however many patterns
 //! lead through it.
 
-use super::pattern::{Folder, NamePattern, PathPattern};
 use super::row::Provider;
+use crate::policy::path_pattern::{Folder, NamePattern, PathPattern};
 
 /// One kind of folder in the store.
 #[derive(Debug, Default)]
@@ -80,21 +80,5 @@ impl Node {
     /// Whether every session has exactly one possible name here, so that asking for it can replace listing.
     pub(super) fn can_be_probed(&self) -> bool {
         self.children.is_empty() && self.names.iter().all(|rule| rule.name.is_exact())
-    }
-}
-
-impl Folder {
-    pub(super) const fn is_literal(&self) -> bool {
-        matches!(self, Self::Literal(_))
-    }
-
-    /// Whether the name is part of a date.
-    pub(super) const fn is_dated(&self) -> bool {
-        matches!(self, Self::Year | Self::Month | Self::Day)
-    }
-
-    /// The name itself, when there is only one.
-    pub(super) fn literal(&self) -> &str {
-        if let Self::Literal(name) = self { name } else { "" }
     }
 }

@@ -13,6 +13,7 @@
 pub(crate) mod central;
 pub(crate) mod clocks;
 pub(crate) mod containers;
+pub(crate) mod continuations;
 pub(crate) mod host;
 pub(crate) mod inbound;
 pub(crate) mod installation;

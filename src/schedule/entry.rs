@@ -216,6 +216,7 @@ mod tests {
             registry: None,
             processes: None,
             queues: None,
+            artifacts: None,
             error: None,
         };
         let runs = [run(5, StartedBy::Timer, 4), run(7, StartedBy::Cron, 0), run(9, StartedBy::Hand, 0)];

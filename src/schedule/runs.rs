@@ -1,7 +1,7 @@
 //! The run log: one line for each run of `sweep` that was no rehearsal, in the state folder. A `prune` by hand is not in it:
 //! one that has nothing to remove writes nothing at all.
 //!
-//! `runs.jsonl` is put aside as `runs.old.jsonl` when it has grown to 256 KiB, in place of the one before: together they
+//! `runs.jsonl` is put aside as `runs.old.jsonl` when it has grown to 384 KiB, in place of the one before: together they
 //! hold the last thousand runs or more.
 
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ use crate::sweep::plan::Totals;
 
 const FILE: &str = "runs.jsonl";
 const OLD_FILE: &str = "runs.old.jsonl";
-const LARGEST: u64 = 256 * 1024;
+const LARGEST: u64 = 384 * 1024;
 
 /// Who started a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -55,6 +55,9 @@ pub(crate) struct Run {
     /// What became of queues, where an installation is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) queues: Option<QueueTotals>,
+    /// What became of what sessions left on the disk, where it was swept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) artifacts: Option<ArtifactTotals>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
@@ -90,6 +93,20 @@ pub(crate) struct QueueTotals {
     pub(crate) recurred: usize,
     pub(crate) woken: usize,
     /// What was refused, failed, or was not come to.
+    pub(crate) left: usize,
+}
+
+/// What a prune of artifacts did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ArtifactTotals {
+    pub(crate) removed: usize,
+    /// Bytes that the disk has back.
+    pub(crate) freed: u64,
+    /// Bytes that the archive takes more.
+    pub(crate) archived: u64,
+    /// What is past its limit and claimed by somebody.
+    pub(crate) kept: usize,
+    /// What was to go, and changed, was refused or failed.
     pub(crate) left: usize,
 }
 
@@ -156,7 +173,7 @@ impl RunLog {
 
 #[cfg(test)]
 mod tests {
-    use super::{QueueTotals, RegistryTotals, Run, RunLog, StartedBy};
+    use super::{ArtifactTotals, QueueTotals, RegistryTotals, Run, RunLog, StartedBy};
     use crate::sweep::plan::Totals;
 
     fn run(second: i64) -> Run {
@@ -170,6 +187,7 @@ mod tests {
             registry: Some(RegistryTotals { sessions: 13, marked_inactive: 10, beats_pruned: 0 }),
             processes: None,
             queues: Some(QueueTotals { sessions: 3, retried: 1, ..QueueTotals::default() }),
+            artifacts: Some(ArtifactTotals { removed: 2, freed: 8192, ..ArtifactTotals::default() }),
             error: None,
         }
     }
@@ -196,6 +214,6 @@ mod tests {
         assert_eq!(runs.last(), Some(&run(4_999)));
         let size: u64 =
             fs_err::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-        assert!(size < 2 * 257 * 1024, "{size}");
+        assert!(size < 2 * 385 * 1024, "{size}");
     }
 }

@@ -4,6 +4,7 @@
 //! applies.
 
 pub(crate) mod apply;
+pub(crate) mod artifacts;
 pub(crate) mod content;
 pub(crate) mod evidence;
 mod parallel;

@@ -92,7 +92,7 @@ pub(crate) fn on_terminal(command: &Command) -> Option<Command> {
 
 /// Where a program is; nothing (said loudly) where it is not installed.
 #[track_caller]
-fn installed(program: &str) -> Option<PathBuf> {
+pub(crate) fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
     if found.is_none() {

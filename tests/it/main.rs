@@ -10,6 +10,8 @@
     reason = "tests write, remove and wait as they like in their own temporary world"
 )]
 
+mod artifacts_prune;
+mod artifacts_world;
 mod bad_input;
 mod beside_others;
 mod bridge;

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::super::pattern::{Folder, NamePattern, PathPattern};
+use crate::policy::path_pattern::{Folder, NamePattern, PathPattern};
 use crate::policy::session_id::SessionId;
 
 /// The longest id that is looked for where a name does not tell where the id begins.

@@ -218,7 +218,7 @@ fn only_files_that_are_called_like_a_process_are_opened() {
     world.process(77, 500);
     world.add("sessions/77.json", &record(77, ",\"procStart\":\"500\""));
     assert_eq!(world.named("claude").len(), 1);
-    let everything = LiveRule::Records(super::super::pattern::PathPattern::parse("sessions/*").unwrap());
+    let everything = LiveRule::Records(crate::policy::path_pattern::PathPattern::parse("sessions/*").unwrap());
     let provider = Provider { live: vec![everything], ..builtin::row("test") };
     let named = NamedProcesses::gather(&provider, world.folder.path(), &world.proc());
     assert_eq!((named.processes.len(), named.errors), (1, Vec::new()));

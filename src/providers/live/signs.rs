@@ -9,12 +9,12 @@ use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 use rustix::fs::CWD;
 
-use super::super::pattern::PathPattern;
 use super::super::row::{LiveRule, Provider};
 use super::super::transcript::open_at;
 use super::entries::{Entry, entries, first_number, is_named_by_pid};
 use super::record::{DaemonRecord, Host, LiveRecord, Roster, START_TOLERANCE};
 use crate::filesystem::proc::{FileOnDevice, Proc};
+use crate::policy::path_pattern::PathPattern;
 
 /// Longest record that is read.
 const LONGEST_RECORD: u64 = 1 << 20;

@@ -1,7 +1,7 @@
 use super::super::builtin;
-use super::super::pattern::PathPattern;
 use super::super::row::LiveRule;
 use super::*;
+use crate::policy::path_pattern::PathPattern;
 
 use std::fs::{self, File};
 use std::io;

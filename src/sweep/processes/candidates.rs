@@ -16,14 +16,14 @@ use crate::providers::row::Part;
 
 /// What a process looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Likeness {
+pub(in crate::sweep) struct Likeness {
     /// The provider's place.
-    pub(super) provider: usize,
+    pub(in crate::sweep) provider: usize,
     pub(super) part: Part,
 }
 
 /// Tells processes by their command lines, each read once.
-pub(super) struct Programs<'p> {
+pub(in crate::sweep) struct Programs<'p> {
     proc: &'p Proc,
     /// Every pattern once, in the order in which they decide: providers have many in common.
     patterns: Vec<(Likeness, &'p ProgramPattern)>,
@@ -33,7 +33,7 @@ pub(super) struct Programs<'p> {
 }
 
 impl<'p> Programs<'p> {
-    pub(super) fn new(proc: &'p Proc, catalogue: &'p Catalogue) -> Self {
+    pub(in crate::sweep) fn new(proc: &'p Proc, catalogue: &'p Catalogue) -> Self {
         let rows = catalogue.iter().enumerate();
         let all = rows.flat_map(|(provider, row)| {
             let patterns = row.provider.processes.patterns();
@@ -45,7 +45,7 @@ impl<'p> Programs<'p> {
     }
 
     /// What a process looks like that is a CLI itself.
-    pub(super) fn cli(&self, process: &Stat) -> Option<Likeness> {
+    pub(in crate::sweep) fn cli(&self, process: &Stat) -> Option<Likeness> {
         let likeness = self.may_be_cli(process).then(|| self.likeness(process)).flatten()?;
         (likeness.part == Part::Cli).then_some(likeness)
     }

@@ -4,7 +4,7 @@
 //! and makes the `plan`, `apply` ends what was left behind and removes the records that are over. Nominating never decides.
 
 pub(crate) mod apply;
-mod candidates;
+pub(in crate::sweep) mod candidates;
 mod facts;
 mod nearest;
 pub(crate) mod plan;

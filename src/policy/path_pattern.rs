@@ -1,4 +1,4 @@
-//! Where a session's files lie, as a pattern relative to the provider's home.
+//! Where files lie, as a pattern relative to a home: of sessions, by their ids, and of artifacts.
 //!
 //! A pattern is a relative path. A component is a literal, a glob (`*`, `?`, `[…]`), one of `{year}`, `{month}`, `{day}`
 //! (digits; a UUIDv7 id tells which days can hold it), or the one component that holds the id: `{id}` for the whole id,
@@ -121,6 +121,20 @@ impl Folder {
             ),
             _ => Self::Literal(component.to_owned()),
         })
+    }
+
+    pub(crate) const fn is_literal(&self) -> bool {
+        matches!(self, Self::Literal(_))
+    }
+
+    /// Whether the name is part of a date.
+    pub(crate) const fn is_dated(&self) -> bool {
+        matches!(self, Self::Year | Self::Month | Self::Day)
+    }
+
+    /// The name itself, when there is only one.
+    pub(crate) fn literal(&self) -> &str {
+        if let Self::Literal(name) = self { name } else { "" }
     }
 
     /// Whether a folder entry of this name belongs here. Names that are not UTF-8 match only `*`.

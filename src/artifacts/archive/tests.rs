@@ -1,0 +1,194 @@
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use super::*;
+use crate::filesystem::walk;
+use crate::policy::session_id::SessionId;
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+const ID: &str = "0856b851-1111-4222-8333-0123456789ab";
+
+impl World {
+    fn new() -> Self {
+        let world = Self { folder: tempfile::tempdir().unwrap() };
+        for (path, text) in [("p/x.jsonl", "a line\n".repeat(9_000)), ("p/x/t/1.txt", String::new())] {
+            let path = world.home().join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(&path, text).unwrap();
+            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).unwrap();
+            filetime::set_file_times(
+                &path,
+                filetime::FileTime::from_unix_time(5, 7),
+                filetime::FileTime::from_unix_time(9, 11),
+            )
+            .unwrap();
+        }
+        world
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    fn root(&self) -> OwnedFd {
+        walk::open_folder_path(&self.home()).unwrap()
+    }
+
+    fn archive(&self) -> Archive {
+        Archive::below(&self.folder.path().join("state"))
+    }
+
+    fn manifest(&self) -> Manifest {
+        let file = |path: &str| {
+            let metadata = fs_err::metadata(self.home().join(path)).unwrap();
+            let attributes = crate::filesystem::Attributes {
+                mode: metadata.mode() & 0o7777,
+                owner: metadata.uid(),
+                group: metadata.gid(),
+                modified: 9_000_000_011,
+                accessed: 5_000_000_007,
+            };
+            Archived::new(path.into(), metadata.len(), attributes)
+        };
+        let folders = vec![file("p/x"), file("p/x/t")];
+        let files = vec![file("p/x.jsonl"), file("p/x/t/1.txt")];
+        let id = SessionId::new(ID).unwrap();
+        Manifest::new(id, "claude", &self.home(), DateTime::UNIX_EPOCH, files, folders)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let Ok(listing) = fs_err::read_dir(self.archive().folder()) else { return Vec::new() };
+        listing.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+#[test]
+fn what_was_archived_comes_back_to_the_byte_and_the_nanosecond() {
+    let world = World::new();
+    let before = fs_err::read(world.home().join("p/x.jsonl")).unwrap();
+    let disk = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    assert!(disk > 0 && disk < 60_000, "{disk}");
+    fs_err::remove_dir_all(world.home().join("p")).unwrap();
+    let (entries, problems) = world.archive().entries().unwrap();
+    assert_eq!((entries.len(), problems), (1, Vec::new()));
+    let restored = restore(&world.archive(), &entries[0]).unwrap();
+    assert_eq!((restored.files.len(), restored.were_there.len()), (2, 0));
+    for (path, size) in [("p/x.jsonl", before.len() as u64), ("p/x/t/1.txt", 0)] {
+        let metadata = fs_err::metadata(world.home().join(path)).unwrap();
+        let times = (metadata.mtime(), metadata.mtime_nsec(), metadata.atime(), metadata.atime_nsec());
+        assert_eq!((times, metadata.len(), metadata.mode() & 0o7777), ((9, 11, 5, 7), size, 0o604), "{path}");
+    }
+    assert_eq!(fs_err::metadata(world.home().join("p/x")).unwrap().mtime(), 9);
+    assert_eq!(fs_err::read(world.home().join("p/x.jsonl")).unwrap(), before);
+    assert_eq!(restore(&world.archive(), &entries[0]).unwrap().were_there.len(), 2);
+    // Another conversation goes on under this name: it stays, and so does everything else.
+    fs_err::write(world.home().join("p/x.jsonl"), "newer").unwrap();
+    fs_err::remove_file(world.home().join("p/x/t/1.txt")).unwrap();
+    let why = restore(&world.archive(), &entries[0]).unwrap_err().to_string();
+    assert!(why.contains("p/x.jsonl back: something else is there"), "{why}");
+    assert!(!world.home().join("p/x/t/1.txt").exists());
+    world.archive().note_restored(&entries[0], DateTime::UNIX_EPOCH).unwrap();
+    let (entries, _) = world.archive().entries().unwrap();
+    assert_eq!(entries[0].manifest.restored_at, Some(DateTime::UNIX_EPOCH));
+    world.archive().remove(&entries[0]).unwrap();
+    assert_eq!(world.names(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_is_not_what_was_planned_leaves_no_entry() {
+    let world = World::new();
+    let manifest = world.manifest();
+    let path = world.home().join("p/x.jsonl");
+    let whole = fs_err::read(&path).unwrap();
+    fs_err::write(&path, &whole[1..]).unwrap();
+    let why = world.archive().add(&manifest, world.root().as_fd()).unwrap_err();
+    assert!(matches!(&why, ArchiveError::Changed(name) if name == "p/x.jsonl"), "{why}");
+    fs_err::remove_file(&path).unwrap();
+    fs_err::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
+    assert!(world.archive().add(&manifest, world.root().as_fd()).is_err());
+    fs_err::rename(world.home().join("p"), world.home().join("q")).unwrap();
+    fs_err::os::unix::fs::symlink("q", world.home().join("p")).unwrap();
+    assert!(matches!(world.archive().add(&manifest, world.root().as_fd()), Err(ArchiveError::Changed(_))));
+    assert_eq!(world.names(), Vec::<String>::new());
+}
+
+#[test]
+fn what_does_not_come_out_again_is_no_archive() {
+    let world = World::new();
+    let manifest = world.manifest();
+    let files = &manifest.files;
+    let made = |change: &dyn Fn(&mut Vec<u8>)| {
+        let file = tempfile::tempfile().unwrap();
+        write::write(&file, world.root().as_fd(), files).unwrap();
+        let mut bytes = Vec::new();
+        std::io::Seek::rewind(&mut &file).unwrap();
+        std::io::Read::read_to_end(&mut &file, &mut bytes).unwrap();
+        change(&mut bytes);
+        let changed = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut &changed, &bytes).unwrap();
+        write::verify(&changed, world.root().as_fd(), files, &|_| true)
+    };
+    made(&|_| {}).unwrap();
+    assert!(made(&|bytes| bytes.truncate(bytes.len() / 2)).is_err());
+    let middle = |bytes: &mut Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    };
+    assert!(made(&middle).is_err());
+    // Whole, but of other content, of fewer files, of more.
+    let file = tempfile::tempfile().unwrap();
+    write::write(&file, world.root().as_fd(), files).unwrap();
+    let wrong = |files: &[Archived]| write::verify(&file, world.root().as_fd(), files, &|_| true).unwrap_err();
+    assert!(matches!(wrong(&files[..1]), ArchiveError::Unfaithful(_)));
+    assert!(matches!(wrong(&[&files[..], &files[..1]].concat()), ArchiveError::Unfaithful(_)));
+    let path = world.home().join("p/x.jsonl");
+    let mut text = fs_err::read(&path).unwrap();
+    text[70_000 % 60_000] = b'#';
+    fs_err::write(&path, text).unwrap();
+    assert!(matches!(wrong(files), ArchiveError::Unfaithful(name) if name == "p/x.jsonl"));
+}
+
+#[test]
+fn what_a_killed_run_left_goes_and_what_is_whole_stays() {
+    let world = World::new();
+    world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    let folder = world.archive().folder().to_owned();
+    for name in [".entry.session-sweep-999999999.tmp", "19700101T000000.001Z-b.tar.zst"] {
+        fs_err::write(folder.join(name), "half").unwrap();
+    }
+    assert_eq!(world.archive().tidy().unwrap(), 2);
+    assert_eq!(world.names().len(), 2);
+    assert_eq!(world.archive().tidy().unwrap(), 0);
+    assert_eq!(Archive::below(Path::new("/nonexistent")).tidy().unwrap(), 0);
+}
+
+#[test]
+fn what_is_left_of_a_session_that_was_archived_whole_is_known() {
+    let world = World::new();
+    let whole = world.manifest();
+    let holds = |manifest: &Manifest| world.archive().holds(manifest, world.root().as_fd()).unwrap();
+    assert!(!holds(&whole));
+    world.archive().add(&whole, world.root().as_fd()).unwrap();
+    assert!(holds(&whole));
+    // A run was killed when it had removed the first file.
+    let mut rest = whole.clone();
+    rest.files.remove(0);
+    fs_err::remove_file(world.home().join("p/x.jsonl")).unwrap();
+    assert!(holds(&rest) && !holds(&whole));
+    // What the session got since is in no entry.
+    let mut more = rest.clone();
+    more.files[0].size += 1;
+    assert!(!holds(&more));
+    let mut other = rest.clone();
+    "b".clone_into(&mut other.session);
+    assert!(!holds(&other));
+    // And an entry that does not come out whole holds nothing.
+    let content = fs_err::read_dir(world.archive().folder()).unwrap().map(|entry| entry.unwrap().path());
+    let content = content.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "zst")).unwrap();
+    let bytes = fs_err::read(&content).unwrap();
+    fs_err::write(&content, &bytes[..bytes.len() - 9]).unwrap();
+    assert!(!holds(&rest));
+}

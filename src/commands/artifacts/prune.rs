@@ -1,0 +1,182 @@
+//! `session-sweep artifacts prune`: remove what is past its limit.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::arguments::Prune;
+use crate::artifacts::archive::Archive;
+use crate::commands::ask::{agrees, say, somebody_is_there};
+use crate::commands::map::with_mappings;
+use crate::commands::{UsageError, tell_when_quiet};
+use crate::context::Context;
+use crate::exit::ExitStatus;
+use crate::filesystem::proc::Proc;
+use crate::output::artifacts::PruneView;
+use crate::output::progress::with_spinner;
+use crate::schedule::runs::ArtifactTotals;
+use crate::session_map::SessionMap;
+use crate::sweep::artifacts::apply::{Applied, Remover};
+use crate::sweep::artifacts::claims::Speakers;
+use crate::sweep::artifacts::homes::homes;
+use crate::sweep::artifacts::migrated;
+use crate::sweep::artifacts::plan::{Plan, Terms};
+
+const PROGRAM: &str = "session-sweep artifacts prune";
+
+/// What is asked for.
+struct Order {
+    map: SessionMap,
+    roots: Vec<PathBuf>,
+    kinds: Vec<usize>,
+    may_take_most: bool,
+    migrate_v1: bool,
+}
+
+pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
+    let order = Order {
+        map: arguments.map.map(context),
+        roots: super::roots(context, &arguments.look.root),
+        kinds: arguments.kind.clone(),
+        may_take_most: arguments.yes_most,
+        migrate_v1: arguments.migrate_v1,
+    };
+    if !arguments.dry_run {
+        refuse_rehearsal(context)?;
+    }
+    // One that would only show waits for nobody.
+    let _lock = (!arguments.dry_run).then(|| super::lock(context, PROGRAM)).transpose()?;
+    let mut run = Run::plan(context, &order)?;
+    if !arguments.dry_run {
+        if run.has_work() && run.plan.held.is_none() && !arguments.yes && !run.is_agreed(context)? {
+            say("Nothing was removed.");
+            return Ok(ExitStatus::Done);
+        }
+        run.apply(context);
+    }
+    context.output.show(&run.view(context))?;
+    tell_when_quiet(context.output, run.problems().iter());
+    let has_work = arguments.dry_run && arguments.exit_code && run.has_work();
+    Ok(run.status().and(if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done }))
+}
+
+/// What is old at another time may be young now: nothing is removed by what will be.
+fn refuse_rehearsal(context: &Context) -> Result<(), UsageError> {
+    if context.now == context.started {
+        return Ok(());
+    }
+    Err(UsageError("--at rehearses another time, at which nothing can be removed: add --dry-run".to_owned()))
+}
+
+/// A prune, done or only planned.
+pub(in crate::commands) struct Run<'c> {
+    plan: Plan<'c>,
+    applied: Option<Applied>,
+}
+
+impl<'c> Run<'c> {
+    /// For `sweep` and `audit`: nothing where artifacts are not enabled. Where there is a `program` to name in the lock, it
+    /// does what it planned.
+    pub(in crate::commands) fn where_enabled(context: &'c Context, program: Option<&str>) -> Result<Option<Self>> {
+        if !context.config.settings.artifacts.enabled {
+            return Ok(None);
+        }
+        if program.is_some() {
+            refuse_rehearsal(context)?;
+        }
+        let _lock = program.map(|program| super::lock(context, program)).transpose()?;
+        let roots = super::roots(context, &[]);
+        let order = Order { map: context.map(None), roots, kinds: Vec::new(), may_take_most: false, migrate_v1: false };
+        let mut run = Self::plan(context, &order)?;
+        if program.is_some() {
+            run.apply(context);
+        }
+        Ok(Some(run))
+    }
+
+    fn plan(context: &'c Context, order: &Order) -> Result<Self> {
+        let (homes, mut problems) = homes(&context.catalogue, &order.roots)?;
+        let proc = proc_of(context);
+        let (_, archived) = super::archive(context, &mut problems);
+        let terms = Terms {
+            settings: &context.config.settings.artifacts,
+            kinds: order.kinds.clone(),
+            may_take_most: order.may_take_most,
+            now: context.now,
+        };
+        let plan = with_spinner(context.output.quiet, "looking at files", || {
+            if order.migrate_v1 {
+                return migrated::plan(homes, &order.roots);
+            }
+            let (mapped, restorable) = named_by_map(context, &order.map)?;
+            let speakers = Speakers::gather((&context.catalogue, &proc), mapped, restorable, &archived);
+            Ok(Plan::make(homes, &speakers, (&archived, &proc), &terms))
+        });
+        let mut plan = plan?;
+        plan.problems.splice(0..0, problems);
+        Ok(Self { plan, applied: None })
+    }
+
+    /// Shows what would be done, and asks.
+    fn is_agreed(&self, context: &Context) -> Result<bool> {
+        if !somebody_is_there() {
+            let why =
+                "nobody is there to be asked; add --yes to do it without asking, or --dry-run to see what it would be";
+            return Err(UsageError(why.to_owned()).into());
+        }
+        self.view(context).question(&mut std::io::stderr(), context.output.style, context.output.verbose)?;
+        agrees("Remove them?")
+    }
+
+    fn apply(&mut self, context: &Context) {
+        let archive = Archive::below(&context.dirs.state);
+        let proc = proc_of(context);
+        let remover = Remover { archive: &archive, proc: &proc, now: context.now };
+        self.applied = Some(with_spinner(context.output.quiet, "removing", || remover.apply(&self.plan)));
+    }
+
+    /// Whether something is to be done.
+    pub(in crate::commands) fn has_work(&self) -> bool {
+        self.plan.has_work()
+    }
+
+    /// How a run of this alone ends.
+    pub(in crate::commands) fn status(&self) -> ExitStatus {
+        if self.problems().is_empty() { ExitStatus::Done } else { ExitStatus::Partial }
+    }
+
+    /// What could not be looked at or done.
+    pub(in crate::commands) fn problems(&self) -> Vec<String> {
+        PruneView::problems_of(&self.plan, self.applied.as_ref())
+    }
+
+    /// For the run log.
+    pub(in crate::commands) fn totals(&self) -> ArtifactTotals {
+        let applied = self.applied.as_ref();
+        ArtifactTotals {
+            removed: applied.map_or(0, Applied::removed),
+            freed: applied.map_or(0, |applied| applied.freed),
+            archived: applied.map_or(0, |applied| applied.archived),
+            kept: self.plan.kept().count(),
+            left: applied.map_or(0, Applied::left),
+        }
+    }
+
+    pub(in crate::commands) fn view(&self, context: &'c Context) -> PruneView<'_> {
+        PruneView { now: context.now, dirs: &context.dirs, plan: &self.plan, applied: self.applied.as_ref() }
+    }
+}
+
+fn proc_of(context: &Context) -> Proc {
+    Proc::new(context.config.settings.processes.root.join("proc"))
+}
+
+/// The sessions that the bridge's map leads to, and those that it can lead to again.
+fn named_by_map(context: &Context, map: &SessionMap) -> Result<(Vec<String>, Vec<String>)> {
+    let mapped = with_mappings(context, map, |kept, _| {
+        let entries = kept.iter().flat_map(|kept| &kept.document.entries);
+        Ok(entries.map(|entry| entry.session.to_string()).collect())
+    })?;
+    let graves = map.tombstones().all()?;
+    Ok((mapped, graves.into_iter().map(|grave| grave.session).collect()))
+}

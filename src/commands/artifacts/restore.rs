@@ -1,0 +1,80 @@
+//! `session-sweep artifacts restore`: put an archived session back, or list the archive.
+
+use anyhow::{Result, bail};
+use chrono::DateTime;
+
+use super::arguments::Restore;
+use crate::artifacts::archive::{Entry, restore};
+use crate::commands::{UsageError, tell_when_quiet};
+use crate::context::Context;
+use crate::exit::ExitStatus;
+use crate::output::artifacts::{ArchiveView, ListView, RestoredView};
+use crate::output::escape::Escaped;
+use crate::providers::own_cleanup::{self, Period};
+
+const PROGRAM: &str = "session-sweep artifacts restore";
+
+pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> {
+    let mut problems = Vec::new();
+    let Some(id) = &arguments.id else {
+        let (archive, entries) = super::archive(context, &mut problems);
+        let archive = ArchiveView::new(&archive, &entries);
+        context.output.show(&ListView {
+            now: context.now,
+            dirs: &context.dirs,
+            archive,
+            entries: &entries,
+            problems: &problems,
+        })?;
+        tell_when_quiet(context.output, problems.iter());
+        return Ok(if problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial });
+    };
+    let _lock = super::lock(context, PROGRAM)?;
+    let (archive, entries) = super::archive(context, &mut problems);
+    let entry = meant(&entries, id)?;
+    let restored = restore(&archive, entry)?;
+    // It is there; that it may be pruned again sooner is said.
+    if let Err(error) = archive.note_restored(entry, context.now) {
+        log::warn!("{error}");
+    }
+    if let Some(warning) = endangered(context, entry) {
+        log::warn!("{}", Escaped(&warning));
+    }
+    context.output.show(&RestoredView { dirs: &context.dirs, entry, restored: &restored })?;
+    Ok(ExitStatus::Done)
+}
+
+/// What to say where the CLI itself would delete what was put back: it goes by the time that it has again.
+fn endangered(context: &Context, entry: &Entry) -> Option<String> {
+    let manifest = &entry.manifest;
+    let (row, _) = context.catalogue.get(context.catalogue.named(&manifest.provider)?);
+    let variable = |name: &str| context.environment.get(name).map(ToOwned::to_owned);
+    let period = own_cleanup::period(row, &manifest.home, &variable)?;
+    let Period::After { age, .. } = &period else { return None };
+    let modified = manifest.files.iter().map(|file| file.attributes().modified).max()?;
+    let end = DateTime::from_timestamp_nanos(modified).checked_add_signed(*age)?;
+    let (provider, remedy) = (&manifest.provider, period.remedy());
+    (end <= context.now).then(|| {
+        format!("{provider} may delete it itself with its next clean-up, as it is that old: go on with it before, or {remedy}")
+    })
+}
+
+/// The newest entry of the session whose id is or begins with `id`, or the entry of that name.
+fn meant<'e>(entries: &'e [Entry], id: &str) -> Result<&'e Entry> {
+    let is_named = |entry: &&Entry| entry.name == id || entry.manifest.session == id;
+    if let Some(entry) = entries.iter().find(is_named) {
+        return Ok(entry);
+    }
+    let begins = |entry: &&Entry| !id.is_empty() && entry.manifest.session.starts_with(id);
+    let mut sessions: Vec<&str> = entries.iter().filter(begins).map(|entry| entry.manifest.session.as_str()).collect();
+    sessions.sort_unstable();
+    sessions.dedup();
+    // The newest stands first.
+    match (&sessions[..], entries.iter().find(begins)) {
+        ([_], Some(entry)) => Ok(entry),
+        ([], _) | (_, None) => {
+            bail!("no session {id:?} is in the archive; `session-sweep artifacts restore` lists what is")
+        }
+        _ => Err(UsageError(format!("{id:?} is the beginning of several: {}", sessions.join(", "))).into()),
+    }
+}

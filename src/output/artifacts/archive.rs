@@ -1,0 +1,163 @@
+//! What is in the archive, and what was put back.
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, Utc};
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+use serde_json::{Value, json};
+
+use super::{age, count, short, write_problems};
+use crate::artifacts::archive::{Archive, Entry, Restored};
+use crate::config::Dirs;
+use crate::output::View;
+use crate::output::bytes::Bytes;
+use crate::output::escape::Escaped;
+use crate::output::style::{Style, Tone};
+use crate::policy::timestamp::Timestamp;
+
+/// The archive in brief.
+pub(crate) struct ArchiveView<'v> {
+    folder: &'v std::path::Path,
+    entries: usize,
+    disk: u64,
+}
+
+impl<'v> ArchiveView<'v> {
+    pub(crate) fn new(archive: &'v Archive, entries: &[Entry]) -> Self {
+        let disk = entries.iter().map(|entry| entry.disk).sum();
+        Self { folder: archive.folder(), entries: entries.len(), disk }
+    }
+
+    /// A line for people; none where nothing is in it.
+    pub(super) fn line(&self, out: &mut dyn Write, style: Style, dirs: &Dirs) -> io::Result<()> {
+        if self.entries == 0 {
+            return Ok(());
+        }
+        let heading = style.paint(Tone::Heading, format!("archive  {}", short(dirs, self.folder)));
+        writeln!(out, "{heading}  {} in {}", count(self.entries as u64, "session"), Bytes(self.disk))
+    }
+
+    pub(super) fn document(&self) -> Value {
+        json!({ "folder": self.folder.to_string_lossy(), "sessions": self.entries, "disk_bytes": self.disk })
+    }
+}
+
+/// Every entry of the archive.
+pub(crate) struct ListView<'v> {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) dirs: &'v Dirs,
+    pub(crate) archive: ArchiveView<'v>,
+    pub(crate) entries: &'v [Entry],
+    pub(crate) problems: &'v [String],
+}
+
+/// Where the transcript of an entry was.
+fn transcript(entry: &Entry) -> std::path::PathBuf {
+    let manifest = &entry.manifest;
+    manifest.files.first().map_or_else(|| manifest.home.clone(), |file| manifest.home.join(&file.path))
+}
+
+impl View for ListView<'_> {
+    fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        if self.entries.is_empty() {
+            writeln!(out, "nothing is in the archive {}", short(self.dirs, self.archive.folder))?;
+        } else {
+            let heading = format!("{:<36}  {:<8}  {:>8}  {:>8}  NOTE", "SESSION", "PROVIDER", "SIZE", "ARCHIVED");
+            writeln!(out, "{}", style.paint(Tone::Heading, heading))?;
+        }
+        for entry in self.entries {
+            let manifest = &entry.manifest;
+            let note = manifest.restored_at.map_or_else(String::new, |_| "put back".to_owned());
+            let line = format!(
+                "{:<36}  {:<8}  {:>8}  {:>8}  {note}",
+                Escaped(&manifest.session),
+                Escaped(&manifest.provider),
+                Bytes(manifest.bytes()).to_string(),
+                age(Some(manifest.archived_at), self.now),
+            );
+            writeln!(out, "{}", line.trim_end())?;
+            if verbose > 0 {
+                writeln!(out, "  {}", style.paint(Tone::Quiet, short(self.dirs, &transcript(entry))))?;
+            }
+        }
+        self.archive.line(out, style, self.dirs)?;
+        write_problems(out, style, self.problems)
+    }
+}
+
+fn document(entry: &Entry) -> Value {
+    let manifest = &entry.manifest;
+    json!({
+        "entry": entry.name,
+        "session": manifest.session,
+        "provider": manifest.provider,
+        "home": manifest.home.to_string_lossy(),
+        "archived_at": Timestamp(manifest.archived_at),
+        "restored_at": manifest.restored_at.map(Timestamp),
+        "bytes": manifest.bytes(),
+        "disk_bytes": entry.disk,
+        "files": manifest.files.iter().map(|file| file.path.to_string_lossy()).collect::<Vec<_>>(),
+    })
+}
+
+impl Serialize for ListView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut view = serializer.serialize_struct("List", 6)?;
+        view.serialize_field("schema", &1)?;
+        view.serialize_field("command", "artifacts restore")?;
+        view.serialize_field("now", &Timestamp(self.now))?;
+        view.serialize_field("archive", &self.archive.document())?;
+        view.serialize_field("entries", &self.entries.iter().map(document).collect::<Vec<_>>())?;
+        view.serialize_field("problems", self.problems)?;
+        view.end()
+    }
+}
+
+/// A session that was put back.
+pub(crate) struct RestoredView<'v> {
+    pub(crate) dirs: &'v Dirs,
+    pub(crate) entry: &'v Entry,
+    pub(crate) restored: &'v Restored,
+}
+
+impl View for RestoredView<'_> {
+    fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        let (manifest, restored) = (&self.entry.manifest, self.restored);
+        let there = match restored.were_there.len() {
+            0 => String::new(),
+            number => format!(", {number} were there"),
+        };
+        let (word, tone) =
+            if restored.files.is_empty() { ("was there", Tone::Good) } else { ("put back", Tone::Change) };
+        writeln!(
+            out,
+            "{} session {}: {}, {}{there}",
+            style.paint(tone, word),
+            Escaped(&manifest.session),
+            count(restored.files.len() as u64, "file"),
+            Bytes(restored.bytes),
+        )?;
+        writeln!(out, "{}", short(self.dirs, &transcript(self.entry)))?;
+        let listed = manifest.files.iter().skip(1).filter(|_| verbose > 0);
+        for file in listed {
+            writeln!(out, "{}", short(self.dirs, &manifest.home.join(&file.path)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for RestoredView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let texts = |paths: &[std::path::PathBuf]| -> Vec<String> {
+            paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+        };
+        let mut view = serializer.serialize_struct("Restored", 6)?;
+        view.serialize_field("schema", &1)?;
+        view.serialize_field("command", "artifacts restore")?;
+        view.serialize_field("entry", &document(self.entry))?;
+        view.serialize_field("restored", &texts(&self.restored.files))?;
+        view.serialize_field("were_there", &texts(&self.restored.were_there))?;
+        view.serialize_field("bytes", &self.restored.bytes)?;
+        view.end()
+    }
+}

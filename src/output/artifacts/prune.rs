@@ -1,0 +1,252 @@
+//! What a prune did or would do.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use chrono::{DateTime, Utc};
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+use serde_json::{Value, json};
+
+use super::{age, count, short, write_problems};
+use crate::config::Dirs;
+use crate::output::View;
+use crate::output::bytes::Bytes;
+use crate::output::escape::Escaped;
+use crate::output::style::{Style, Tone};
+use crate::policy::artifact::{Cause, Claim, Reason, Verdict};
+use crate::policy::timestamp::Timestamp;
+use crate::sweep::artifacts::apply::{Applied, Outcome};
+use crate::sweep::artifacts::plan::{HomePlan, Item, Plan, words_of};
+
+/// What a prune did or would do.
+pub(crate) struct PruneView<'v> {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) dirs: &'v Dirs,
+    pub(crate) plan: &'v Plan<'v>,
+    /// Nothing in a dry run.
+    pub(crate) applied: Option<&'v Applied>,
+}
+
+/// What the lines of one kind begin with: provider, kind and what is done.
+type Heading<'g> = (String, &'g str, &'g str);
+/// The lines of one kind, by their reasons.
+type Lines<'g> = (Tone, BTreeMap<String, Group<'g>>);
+
+/// Items that one line tells of.
+#[derive(Default)]
+struct Group<'g> {
+    items: Vec<(&'g HomePlan<'g>, &'g Item)>,
+    disk: u64,
+}
+
+impl PruneView<'_> {
+    /// What could not be looked at or done.
+    pub(crate) fn problems_of(plan: &Plan<'_>, applied: Option<&Applied>) -> Vec<String> {
+        let mut problems = plan.problems.clone();
+        if let Some((removed, of)) = plan.held {
+            problems.push(format!(
+                "{removed} of {of} transcripts would go, which is more than half: nothing was removed; where that is meant, run \
+                 `session-sweep artifacts prune --yes-most`"
+            ));
+        }
+        let Some(applied) = applied else { return problems };
+        problems.extend(applied.problems.iter().cloned());
+        problems.extend(plan.removed().zip(&applied.outcomes).filter_map(|((home, item), outcome)| {
+            let path = home.path(item);
+            let why = match outcome {
+                Outcome::Removed => return None,
+                Outcome::NotTried if plan.held.is_some() => return None,
+                Outcome::Changed => "changed meanwhile, and stays",
+                Outcome::Opened => "its session was opened meanwhile, and stays",
+                Outcome::NotTried => "stays: the run ended before it",
+                Outcome::Failed(why) => why,
+            };
+            Some(format!("{}: {why}", path.display()))
+        }));
+        problems
+    }
+
+    /// What is asked about.
+    pub(crate) fn question(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        self.groups(out, style, verbose)
+    }
+
+    /// The same in few lines, among other areas.
+    pub(crate) fn brief(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        writeln!(out, "{}", style.paint(Tone::Heading, "artifacts"))?;
+        self.text(out, style, verbose)
+    }
+
+    fn verb(&self, item: &Item, outcome: Option<&Outcome>) -> (&'static str, Tone) {
+        match (&item.verdict, outcome, item.is_archived()) {
+            (Verdict::Keep(_), ..) => ("keep", Tone::Quiet),
+            _ if self.plan.held.is_some() => ("held", Tone::Attention),
+            (_, Some(Outcome::Removed), true) => ("archived", Tone::Change),
+            (_, Some(Outcome::Removed), false) => ("removed", Tone::Change),
+            (_, Some(_), _) => ("stays", Tone::Attention),
+            (_, None, true) => ("archive", Tone::Change),
+            (_, None, false) => ("remove", Tone::Change),
+        }
+    }
+
+    fn groups(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        let mut groups: BTreeMap<Heading<'_>, Lines<'_>> = BTreeMap::new();
+        let outcomes = |index: usize| self.applied.and_then(|applied| applied.outcomes.get(index));
+        let removed = self.plan.removed().enumerate().map(|(index, (home, item))| (home, item, outcomes(index)));
+        for (home, item, outcome) in removed.chain(self.plan.kept().map(|(home, item)| (home, item, None))) {
+            let (verb, tone) = self.verb(item, outcome);
+            let kind = kind_of(home, item);
+            let key = (home.home.provider.clone(), kind, verb);
+            let (_, whys) = groups.entry(key).or_insert_with(|| (tone, BTreeMap::new()));
+            let group = whys.entry(why(&item.verdict)).or_default();
+            group.disk += item.unit.sums.disk;
+            group.items.push((home, item));
+        }
+        if !groups.is_empty() {
+            let heading =
+                format!("{:<9} {:<16} {:>6}  {:>8}  {:<8}  WHY", "PROVIDER", "KIND", "ITEMS", "SIZE", "ACTION");
+            writeln!(out, "{}", style.paint(Tone::Heading, heading))?;
+        }
+        for ((provider, kind, verb), (tone, whys)) in &groups {
+            for (why, group) in whys {
+                let verb = style.paint(*tone, verb);
+                let (items, disk) = (group.items.len(), Bytes(group.disk).to_string());
+                let provider = Escaped(provider);
+                writeln!(out, "{provider:<9} {kind:<16} {items:>6}  {disk:>8}  {verb:<8}  {}", Escaped(why))?;
+                for (home, item) in group.items.iter().filter(|_| verbose > 0) {
+                    let path = short(self.dirs, &home.path(item));
+                    let last = age(item.last_activity, self.now);
+                    let size = Bytes(item.unit.sums.disk).to_string();
+                    writeln!(out, "  {last:>6}  {size:>8}  {}", style.paint(Tone::Quiet, path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn summary(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+        let planned: u64 = self.plan.removed().map(|(_, item)| item.unit.sums.disk).sum();
+        let total = self.plan.removed().count();
+        let archived = self.plan.removed().filter(|(_, item)| item.is_archived()).count();
+        let kept = self.plan.kept().count();
+        let (text, tone) = match (self.applied, self.plan.held) {
+            (_, Some(_)) => ("nothing is removed: held".to_owned(), Tone::Attention),
+            (None, None) if total == 0 => ("nothing to remove".to_owned(), Tone::Good),
+            (None, None) => {
+                let first = if archived > 0 { format!(", {archived} of them archived first") } else { String::new() };
+                (format!("{} ({}) would be removed{first}", count(total as u64, "item"), Bytes(planned)), Tone::Change)
+            }
+            (Some(applied), None) if applied.outcomes.is_empty() => ("nothing to remove".to_owned(), Tone::Good),
+            (Some(applied), None) => {
+                let archive = match applied.archived {
+                    0 => String::new(),
+                    disk => format!(", the archive takes {} more", Bytes(disk)),
+                };
+                let removed = count(applied.removed() as u64, "item");
+                (format!("{removed} removed, {} freed{archive}", Bytes(applied.freed)), Tone::Change)
+            }
+        };
+        let kept = if kept > 0 { format!("; {kept} past their limits kept") } else { String::new() };
+        let forgotten = match (self.applied, self.plan.forgotten.len()) {
+            (_, 0) => String::new(),
+            (None, number) => format!("; {} of the archive would go", count(number as u64, "session")),
+            (Some(applied), _) => format!("; {} of the archive went", count(applied.forgotten as u64, "session")),
+        };
+        writeln!(out, "{}{kept}{forgotten}", style.paint(tone, text))
+    }
+}
+
+fn kind_of(home: &HomePlan<'_>, item: &Item) -> &'static str {
+    match item.verdict {
+        Verdict::Remove(Cause::Duplicate) => "migrated",
+        _ => home.kind(item.unit.kind).map_or("transcripts", |kind| kind.name),
+    }
+}
+
+fn why(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Remove(cause) => words_of(*cause),
+        Verdict::Keep(Reason::Claimed(claim)) => words_of_claim(claim),
+        Verdict::Keep(Reason::Future) => "its time lies in the future".to_owned(),
+        Verdict::Keep(Reason::Unknown(why)) => why.clone(),
+        Verdict::Keep(Reason::Young) => "not past its limit".to_owned(),
+    }
+}
+
+fn words_of_claim(claim: &Claim) -> String {
+    match claim {
+        Claim::Live { pid } => format!("process {pid} has it open"),
+        Claim::MayBeLive(why) => format!("it may be open: {why}"),
+        Claim::Running { pid } => format!("process {pid} runs and does not say which session it has open"),
+        Claim::Mapped => "a bridge's map leads to it".to_owned(),
+        Claim::Restorable => "its pruned mapping can still be put back".to_owned(),
+        Claim::Continued { group } => format!("agent group {group} goes on with it"),
+        Claim::Newest { of } => format!("one of the newest {of} of its project"),
+        Claim::PutBack { at } => format!("put back from the archive {}", at.format("%Y-%m-%d")),
+    }
+}
+
+impl View for PruneView<'_> {
+    fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        self.groups(out, style, verbose)?;
+        self.summary(out, style)?;
+        write_problems(out, style, &Self::problems_of(self.plan, self.applied))
+    }
+}
+
+fn document(home: &HomePlan<'_>, item: &Item, outcome: Option<&Outcome>) -> Value {
+    let action = match (&item.verdict, item.is_archived()) {
+        (Verdict::Keep(_), _) => "keep",
+        (Verdict::Remove(_), true) => "archive",
+        (Verdict::Remove(_), false) => "remove",
+    };
+    let outcome = outcome.map(|outcome| match outcome {
+        Outcome::Removed => "removed",
+        Outcome::Changed => "changed",
+        Outcome::Opened => "opened",
+        Outcome::Failed(_) => "failed",
+        Outcome::NotTried => "not tried",
+    });
+    json!({
+        "provider": home.home.provider,
+        "kind": kind_of(home, item),
+        "path": home.path(item).to_string_lossy(),
+        "session": item.unit.session,
+        "files": item.unit.sums.files,
+        "bytes": item.unit.sums.bytes,
+        "disk_bytes": item.unit.sums.disk,
+        "last_activity": item.last_activity.map(Timestamp),
+        "action": action,
+        "reason": why(&item.verdict),
+        "copy": item.twin.as_ref().map(|twin| twin.path.to_string_lossy()),
+        "outcome": outcome,
+    })
+}
+
+impl Serialize for PruneView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let outcome = |index: usize| self.applied.and_then(|applied| applied.outcomes.get(index));
+        let removed = self.plan.removed().enumerate().map(|(index, (home, item))| document(home, item, outcome(index)));
+        let kept = self.plan.kept().map(|(home, item)| document(home, item, None));
+        let mut view = serializer.serialize_struct("Prune", 9)?;
+        view.serialize_field("schema", &1)?;
+        view.serialize_field("command", "artifacts prune")?;
+        view.serialize_field("dry_run", &self.applied.is_none())?;
+        view.serialize_field("now", &Timestamp(self.now))?;
+        view.serialize_field("held", &self.plan.held.map(|(removed, of)| json!({ "removed": removed, "of": of })))?;
+        view.serialize_field("items", &removed.chain(kept).collect::<Vec<_>>())?;
+        let applied = self.applied.map(|applied| {
+            json!({
+                "removed": applied.removed(),
+                "left": applied.left(),
+                "freed_bytes": applied.freed,
+                "archived_bytes": applied.archived,
+                "forgotten": applied.forgotten,
+            })
+        });
+        view.serialize_field("applied", &applied)?;
+        view.serialize_field("forgotten", &self.plan.forgotten.iter().map(|entry| &entry.name).collect::<Vec<_>>())?;
+        view.serialize_field("problems", &Self::problems_of(self.plan, self.applied))?;
+        view.end()
+    }
+}

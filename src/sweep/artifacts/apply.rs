@@ -1,0 +1,372 @@
+//! Does what a plan says: archives sessions, then removes, each after another look at what it acts on.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
+use rustix::fs::FileType;
+
+use super::claims::is_open_now;
+use super::homes::Home;
+use super::plan::{HomePlan, Item, Plan, Twin};
+use crate::artifacts::archive::{Archive, ArchiveError, Archived, Manifest};
+use crate::artifacts::rules::Part;
+use crate::artifacts::survey::{Piece, Sums};
+use crate::filesystem::proc::Proc;
+use crate::filesystem::walk::{self, Lister, Seen};
+use crate::filesystem::{Attributes, remove_empty_folder, remove_unchanged};
+use crate::policy::session_id::SessionId;
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    /// One for each item that was to go, in the plan's order.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// What the disk has back. A file counts when its last name is gone.
+    pub(crate) freed: u64,
+    /// What the archive takes more.
+    pub(crate) archived: u64,
+    /// How many entries of the archive went.
+    pub(crate) forgotten: usize,
+    /// What went wrong beside the items.
+    pub(crate) problems: Vec<String>,
+}
+
+impl Applied {
+    /// How many items went.
+    pub(crate) fn removed(&self) -> usize {
+        self.outcomes.iter().filter(|outcome| **outcome == Outcome::Removed).count()
+    }
+
+    /// How many that were to go stayed.
+    pub(crate) fn left(&self) -> usize {
+        self.outcomes.len() - self.removed()
+    }
+}
+
+/// What became of one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Removed,
+    /// It is not what the plan saw any more, and stays.
+    Changed,
+    /// Somebody has its session open by now: it stays.
+    Opened,
+    /// It could not be archived or removed: why. What is not removed is as it was.
+    Failed(String),
+    /// The run ended before it.
+    NotTried,
+}
+
+/// One file that is to go.
+struct Going {
+    /// Relative to the home.
+    path: PathBuf,
+    /// It is a transcript: by it a session is known.
+    is_transcript: bool,
+    seen: Seen,
+    accessed: i64,
+}
+
+/// All that an item consists of.
+#[derive(Default)]
+struct Parts {
+    files: Vec<Going>,
+    /// Those above before those below.
+    folders: Vec<Going>,
+}
+
+/// What a run that removes works with.
+pub(crate) struct Remover<'r> {
+    pub(crate) archive: &'r Archive,
+    pub(crate) proc: &'r Proc,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Remover<'_> {
+    /// Does what `plan` says. Hold the lock.
+    pub(crate) fn apply(&self, plan: &Plan<'_>) -> Applied {
+        let mut applied = Applied::default();
+        if plan.held.is_some() {
+            applied.outcomes = plan.removed().map(|_| Outcome::NotTried).collect();
+            return applied;
+        }
+        if let Err(error) = self.archive.tidy() {
+            applied.problems.push(format!("{}: {error}", self.archive.folder().display()));
+        }
+        let mut links = FxHashMap::default();
+        for home in &plan.homes {
+            self.apply_home(home, &mut links, &mut applied);
+        }
+        for entry in &plan.forgotten {
+            match self.archive.remove(entry) {
+                Ok(()) => {
+                    applied.forgotten += 1;
+                    applied.freed += entry.disk;
+                }
+                Err(error) => applied.problems.push(error.to_string()),
+            }
+        }
+        applied
+    }
+
+    fn apply_home(&self, planned: &HomePlan<'_>, links: &mut FxHashMap<(u64, u64), u32>, applied: &mut Applied) {
+        let going: Vec<&Item> = planned.items.iter().filter(|item| item.goes()).collect();
+        if going.is_empty() {
+            return;
+        }
+        let home = &planned.home;
+        let folder = match walk::open_folder_path(&home.folder) {
+            Ok(folder) => folder,
+            Err(error) => {
+                let why = format!("{}: {error}", home.folder.display());
+                applied.outcomes.extend(going.iter().map(|_| Outcome::Failed(why.clone())));
+                return;
+            }
+        };
+        let mut is_full = false;
+        for item in going {
+            let outcome = if is_full && item.is_archived() {
+                Outcome::NotTried
+            } else {
+                self.apply_item(home, folder.as_fd(), item, links, applied).unwrap_or_else(|failure| {
+                    is_full |= failure.is_disk_full;
+                    failure.outcome
+                })
+            };
+            applied.outcomes.push(outcome);
+        }
+    }
+
+    fn apply_item(
+        &self,
+        home: &Home<'_>,
+        folder: BorrowedFd<'_>,
+        item: &Item,
+        links: &mut FxHashMap<(u64, u64), u32>,
+        applied: &mut Applied,
+    ) -> Result<Outcome, Failure> {
+        let Some(parts) = Parts::of(folder, &item.unit.pieces)? else { return Ok(Outcome::Changed) };
+        if parts.trace() != item.unit.sums.trace {
+            return Ok(Outcome::Changed);
+        }
+        let sessions = item.unit.sessions();
+        let is_open = || is_open_now(home, &sessions, self.proc).map_err(Failure::of);
+        let mut archived = None;
+        if let Some(session) = item.unit.session.as_deref() {
+            if is_open()? {
+                return Ok(Outcome::Opened);
+            }
+            let manifest = self.manifest(home, session, &parts)?;
+            let is_there = self.archive.holds(&manifest, folder).unwrap_or_default();
+            match if is_there { Ok(None) } else { self.archive.add(&manifest, folder).map(Some) } {
+                Ok(disk) => archived = disk.map(|disk| (manifest, disk)),
+                Err(ArchiveError::Changed(_)) => return Ok(Outcome::Changed),
+                Err(error) => {
+                    return Err(Failure {
+                        is_disk_full: error.is_disk_full(),
+                        outcome: Outcome::Failed(format!("{error}; nothing of it was removed")),
+                    });
+                }
+            }
+        }
+        // To archive takes its time.
+        let has_twin = item.twin.as_ref().is_none_or(Twin::is_unchanged);
+        let stays = if item.twin.is_none() && is_open()? {
+            Some(Outcome::Opened)
+        } else if has_twin && parts.are_unchanged(folder)? {
+            None
+        } else {
+            Some(Outcome::Changed)
+        };
+        if let Some(outcome) = stays {
+            if let Some((manifest, _)) = archived {
+                self.archive.discard(&manifest).map_err(Failure::of)?;
+            }
+            return Ok(outcome);
+        }
+        applied.archived += archived.map_or(0, |(_, disk)| disk);
+        parts.remove(folder, links, &mut applied.freed)
+    }
+
+    fn manifest(&self, home: &Home<'_>, session: &str, parts: &Parts) -> Result<Manifest, Failure> {
+        let id = SessionId::new(session).map_err(Failure::of)?;
+        let archived = |going: &Going| {
+            let seen = &going.seen;
+            let attributes = Attributes {
+                mode: seen.mode,
+                owner: seen.owner,
+                group: seen.group,
+                modified: seen.stamp.modified,
+                accessed: going.accessed,
+            };
+            Archived::new(going.path.clone(), seen.stamp.size, attributes)
+        };
+        if let Some(going) = parts.files.iter().chain(&parts.folders).find(|going| going.path.to_str().is_none()) {
+            let why = format!("{} is no text, which the archive's manifest cannot name", going.path.display());
+            return Err(Failure::of(why));
+        }
+        let files = parts.files.iter().map(archived).collect();
+        let folders = parts.folders.iter().map(archived).collect();
+        Ok(Manifest::new(id, &home.provider, &home.folder, self.now, files, folders))
+    }
+}
+
+/// Why an item was not removed.
+struct Failure {
+    outcome: Outcome,
+    is_disk_full: bool,
+}
+
+impl Failure {
+    fn of(why: impl std::fmt::Display) -> Self {
+        Self { outcome: Outcome::Failed(why.to_string()), is_disk_full: false }
+    }
+}
+
+impl From<rustix::io::Errno> for Failure {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::of(error)
+    }
+}
+
+impl Parts {
+    /// Looks at all that `pieces` consist of now; nothing where one of them is gone, is reached by a link, or holds something
+    /// that is no file.
+    fn of(home: BorrowedFd<'_>, pieces: &[Piece]) -> rustix::io::Result<Option<Self>> {
+        let mut parts = Self::default();
+        for piece in pieces {
+            let Some((folder, name)) = parent_of(home, &piece.path)? else { return Ok(None) };
+            let Some(going) = look(folder.as_fd(), &name, piece.path.clone())? else { return Ok(None) };
+            let expected = if piece.is_folder { FileType::Directory } else { FileType::RegularFile };
+            if going.seen.kind != expected {
+                return Ok(None);
+            }
+            if !piece.is_folder {
+                parts.files.push(Going { is_transcript: piece.part == Some(Part::Transcript), ..going });
+            } else if !parts.add_folder(folder.as_fd(), &name, going)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(parts))
+    }
+
+    /// Adds a folder with all that is in it; false where something in it is neither a file nor a folder.
+    fn add_folder(&mut self, parent: BorrowedFd<'_>, name: &CString, going: Going) -> rustix::io::Result<bool> {
+        let Some(folder) = walk::open_real_folder(parent, name)? else { return Ok(false) };
+        let path = going.path.clone();
+        self.folders.push(going);
+        let mut names = Vec::new();
+        Lister::new().list(folder.as_fd(), |name, _| names.push(name.to_owned()))?;
+        names.sort();
+        for name in names {
+            let Some(going) = look(folder.as_fd(), &name, path.join(OsStr::from_bytes(name.to_bytes())))? else {
+                return Ok(false);
+            };
+            match going.seen.kind {
+                FileType::RegularFile => self.files.push(going),
+                FileType::Directory if self.add_folder(folder.as_fd(), &name, going)? => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// What shows that a file came, went or changed since the survey.
+    fn trace(&self) -> u64 {
+        let mut sums = Sums::default();
+        self.files.iter().for_each(|going| sums.add(&going.seen, true));
+        sums.trace
+    }
+
+    /// Whether every file is as it was.
+    fn are_unchanged(&self, home: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+        for going in &self.files {
+            let Some((folder, name)) = parent_of(home, &going.path)? else { return Ok(false) };
+            if walk::file_stamp(folder.as_fd(), &name) != Ok(Some(going.seen.stamp)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes the files and the folders, as far as these are empty. Transcripts last: by them the run after one that was killed
+    /// here finds the rest.
+    fn remove(
+        &self,
+        home: BorrowedFd<'_>,
+        links: &mut FxHashMap<(u64, u64), u32>,
+        freed: &mut u64,
+    ) -> Result<Outcome, Failure> {
+        let mut removed = 0;
+        let (last, first): (Vec<&Going>, Vec<&Going>) = self.files.iter().partition(|going| going.is_transcript);
+        for going in first {
+            if let Some(outcome) = Self::remove_file(home, going, &mut removed, links, freed)? {
+                return Ok(outcome);
+            }
+        }
+        for going in self.folders.iter().rev() {
+            if let Some((folder, name)) = parent_of(home, &going.path)? {
+                remove_empty_folder(folder.as_fd(), &name)?;
+            }
+        }
+        for going in last {
+            if let Some(outcome) = Self::remove_file(home, going, &mut removed, links, freed)? {
+                return Ok(outcome);
+            }
+        }
+        Ok(Outcome::Removed)
+    }
+
+    /// Removes one file; yields how the item ends where it ends with this one.
+    fn remove_file(
+        home: BorrowedFd<'_>,
+        going: &Going,
+        removed: &mut usize,
+        links: &mut FxHashMap<(u64, u64), u32>,
+        freed: &mut u64,
+    ) -> Result<Option<Outcome>, Failure> {
+        let at = |error: rustix::io::Errno| Failure::of(format!("{}: {error}", going.path.display()));
+        let place = parent_of(home, &going.path).map_err(at)?;
+        let is_gone = match &place {
+            Some((folder, name)) => remove_unchanged(folder.as_fd(), name, going.seen.stamp).map_err(at)?,
+            None => false,
+        };
+        if !is_gone && *removed == 0 {
+            return Ok(Some(Outcome::Changed));
+        }
+        if !is_gone {
+            return Err(Failure::of(format!("{} changed, and stays; the rest was removed", going.path.display())));
+        }
+        *removed += 1;
+        *freed += going.freed(links);
+        Ok(None)
+    }
+}
+
+impl Going {
+    /// What the disk has back when this name is gone: nothing while the file has another one.
+    fn freed(&self, links: &mut FxHashMap<(u64, u64), u32>) -> u64 {
+        let gone = links.entry(self.seen.identity()).or_default();
+        *gone += 1;
+        if *gone >= self.seen.links { self.seen.disk } else { 0 }
+    }
+}
+
+/// The folder that holds `path`, without a link on the way, and the name in it.
+fn parent_of(home: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<Option<(OwnedFd, CString)>> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let Ok(name) = CString::new(name.as_bytes()) else { return Ok(None) };
+    Ok(walk::open_folder_without_links(home, parent)?.map(|folder| (folder, name)))
+}
+
+fn look(folder: BorrowedFd<'_>, name: &CString, path: PathBuf) -> rustix::io::Result<Option<Going>> {
+    match walk::look_closely(folder, name) {
+        Ok((seen, accessed)) => Ok(Some(Going { path, is_transcript: false, seen, accessed })),
+        Err(error) if walk::means_absent(error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,135 @@
+//! Decides about everything in one home.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rustc_hash::FxHashSet;
+
+use super::claims::{Claims, Open, Speakers};
+use super::homes::Home;
+use super::plan::{Item, Terms};
+use super::units::Unit;
+use crate::artifacts::survey::Tally;
+use crate::config::setting::KindLimits;
+use crate::filesystem::proc::Proc;
+use crate::policy::artifact::{Claim, Facts, Reason, Verdict, evicted, is_within};
+use crate::policy::byte_size::Budget;
+
+/// Decides about the units of one home.
+pub(super) struct Judge<'j, 'c> {
+    pub(super) home: &'j Home<'c>,
+    pub(super) terms: &'j Terms<'j>,
+    /// One per kind of the home's rules, as are the tallies.
+    pub(super) limits: &'j [KindLimits],
+    pub(super) tallies: &'j [Tally],
+}
+
+impl Judge<'_, '_> {
+    /// What goes, and what is past its limit and stays.
+    pub(super) fn items(
+        &self,
+        mut all: Vec<Unit>,
+        speakers: &Speakers<'_>,
+        proc: &Proc,
+        problems: &mut Vec<String>,
+    ) -> Vec<Item> {
+        // The oldest first: so they are shown, and so they go where there is too much.
+        all.sort_by(|one, other| (one.sums.newest, one.path()).cmp(&(other.sums.newest, other.path())));
+        let candidates: Vec<&Unit> = all.iter().filter(|unit| self.may_go(unit)).collect();
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        let claims = speakers.of(self.home);
+        let open = Open::look(self.home, &candidates, proc);
+        problems.extend(claims.trouble.iter().map(|why| format!("{}: {why}", self.home.folder.display())));
+        problems.extend(open.trouble.iter().cloned());
+        let newest = self.newest_of_projects(&all);
+        let facts_of = |unit: &Unit| self.facts(unit, &claims, &open, &newest);
+        let mut items = Vec::new();
+        for kind in 0..self.limits.len() {
+            let of_kind: Vec<&Unit> = all.iter().filter(|unit| unit.kind == kind).collect();
+            self.decide(kind, &of_kind, &facts_of, &mut items);
+        }
+        items
+    }
+
+    /// Decides about all units of one kind, the oldest first.
+    fn decide(&self, kind: usize, of_kind: &[&Unit], facts_of: &dyn Fn(&Unit) -> Facts, items: &mut Vec<Item>) {
+        let (limits, now) = (self.limits[kind], self.terms.now);
+        let mut left = self.tallies[kind].sums.disk;
+        let mut decided: Vec<Option<Item>> = of_kind.iter().map(|_| None).collect();
+        for (unit, item) in of_kind.iter().zip(&mut decided).filter(|(unit, _)| self.is_old(unit)) {
+            let facts = facts_of(unit);
+            let verdict = facts.by_age(limits.retention, now);
+            left -= if matches!(verdict, Verdict::Remove(_)) { unit.sums.disk.min(left) } else { 0 };
+            if verdict != Verdict::Keep(Reason::Young) {
+                let last_activity = facts.last_activity();
+                *item = Some(Item { unit: (*unit).clone(), last_activity, verdict, twin: None });
+            }
+        }
+        if let Budget::AtMost(most) = limits.max_size {
+            let goes = |item: &Option<Item>| item.as_ref().is_some_and(Item::goes);
+            let sizes: Vec<u64> =
+                of_kind.iter().zip(&decided).map(|(unit, item)| if goes(item) { 0 } else { unit.sums.disk }).collect();
+            evicted(sizes, left, most, |index| {
+                let unit = of_kind[index];
+                let facts = facts_of(unit);
+                let verdict = facts.by_size(most, now);
+                let may_go = matches!(verdict, Verdict::Remove(_));
+                if verdict != Verdict::Keep(Reason::Young) {
+                    let last_activity = facts.last_activity();
+                    decided[index] = Some(Item { unit: unit.clone(), last_activity, verdict, twin: None });
+                }
+                may_go
+            });
+        }
+        items.extend(decided.into_iter().flatten());
+    }
+
+    /// Whether it would go if nobody spoke for it: then it is worth a closer look.
+    fn may_go(&self, unit: &Unit) -> bool {
+        self.is_old(unit)
+            || self.limits[unit.kind].max_size.bytes().is_some_and(|most| self.tallies[unit.kind].sums.disk > most)
+    }
+
+    fn is_old(&self, unit: &Unit) -> bool {
+        let facts = Facts { modified: unit.modified(), recorded: Ok(None), doubt: None, claims: Vec::new() };
+        let verdict = facts.by_age(self.limits[unit.kind].retention, self.terms.now);
+        verdict != Verdict::Keep(Reason::Young)
+    }
+
+    fn facts(&self, unit: &Unit, claims: &Claims<'_>, open: &Open, newest: &FxHashSet<&str>) -> Facts {
+        let mut doubt = claims.trouble.clone().or_else(|| open.trouble.clone());
+        if unit.is_incomplete() {
+            doubt = Some("it holds something that is no file, or cannot be read".to_owned());
+        }
+        let parent = unit.parent(self.home).unwrap_or_else(|why| {
+            doubt.get_or_insert(why);
+            None
+        });
+        let mut speaking = claims.on(unit, parent.as_deref(), open);
+        if let Some(session) = unit.session.as_deref() {
+            if newest.contains(session) {
+                speaking.push(Claim::Newest { of: self.terms.settings.keep_last });
+            }
+            let limit = self.limits[unit.kind].retention.duration();
+            let put_back = claims.put_back(session);
+            if let Some(at) = put_back.filter(|at| limit.is_none_or(|limit| is_within(*at, limit, self.terms.now))) {
+                speaking.push(Claim::PutBack { at });
+            }
+        }
+        let recorded = if unit.session.is_some() { unit.recorded(self.home) } else { Ok(None) };
+        Facts { modified: unit.modified(), recorded, doubt, claims: speaking }
+    }
+
+    /// The sessions that stay because they are the newest of their projects.
+    fn newest_of_projects<'u>(&self, units: &'u [Unit]) -> FxHashSet<&'u str> {
+        let mut projects: BTreeMap<Option<PathBuf>, Vec<&Unit>> = BTreeMap::new();
+        // The oldest first, as they are sorted.
+        for unit in units.iter().filter(|unit| unit.session.is_some()) {
+            projects.entry(unit.project(self.home)).or_default().push(unit);
+        }
+        let newest = projects.values().flat_map(|units| units.iter().rev().take(self.terms.settings.keep_last));
+        newest.filter_map(|unit| unit.session.as_deref()).collect()
+    }
+}

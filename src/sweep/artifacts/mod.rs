@@ -1,0 +1,15 @@
+//! What sessions left on the disk: which homes there are (`homes`), what goes at once (`units`), who speaks for it (`claims`),
+//! what becomes of it (`plan`, by `judge`), and what became of it (`apply`); `outlook` tells what the CLIs will delete themselves.
+
+pub(crate) mod apply;
+pub(crate) mod claims;
+pub(crate) mod homes;
+mod judge;
+pub(crate) mod migrated;
+pub(crate) mod outlook;
+pub(crate) mod plan;
+pub(crate) mod report;
+pub(crate) mod units;
+
+#[cfg(test)]
+mod tests;

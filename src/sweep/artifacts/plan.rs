@@ -1,0 +1,195 @@
+//! What is to become of what sessions left, as a value.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::claims::Speakers;
+use super::homes::{Home, Whose};
+use super::judge::Judge;
+use super::units::{Unit, units};
+use crate::artifacts::archive::Entry;
+use crate::artifacts::kinds::{Grain, KINDS, Kind};
+use crate::artifacts::survey::{Question, Survey};
+use crate::config::setting::{ArtifactsSettings, KindLimits};
+use crate::filesystem::proc::Proc;
+use crate::filesystem::walk::FileStamp;
+use crate::policy::artifact::{Cause, Verdict, is_held, is_within};
+use crate::policy::byte_size::Budget;
+use crate::policy::duration::Limit;
+
+/// What becomes of everything.
+#[derive(Debug)]
+pub(crate) struct Plan<'c> {
+    pub(crate) homes: Vec<HomePlan<'c>>,
+    /// Entries of the archive that are too old.
+    pub(crate) forgotten: Vec<Entry>,
+    /// A run that would remove so many of so many transcripts, and is not told that it may, does nothing.
+    pub(crate) held: Option<(usize, usize)>,
+    /// What could not be looked at.
+    pub(crate) problems: Vec<String>,
+}
+
+/// What becomes of what is in one home.
+#[derive(Debug)]
+pub(crate) struct HomePlan<'c> {
+    pub(crate) home: Home<'c>,
+    /// What goes, and what is past its limit and stays.
+    pub(crate) items: Vec<Item>,
+}
+
+/// One thing that goes or stays.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) unit: Unit,
+    pub(crate) last_activity: Option<DateTime<Utc>>,
+    pub(crate) verdict: Verdict,
+    /// The copy that it goes for, where it goes for that.
+    pub(crate) twin: Option<Twin>,
+}
+
+/// A file that holds all that another one does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Twin {
+    pub(crate) path: PathBuf,
+    pub(super) stamp: FileStamp,
+}
+
+/// What a plan is made by.
+pub(crate) struct Terms<'t> {
+    pub(crate) settings: &'t ArtifactsSettings,
+    /// The kinds to look at, by their rows; empty: all.
+    pub(crate) kinds: Vec<usize>,
+    /// Whether more than half of all transcripts may go.
+    pub(crate) may_take_most: bool,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Terms<'_> {
+    fn limits(&self, row: Option<usize>) -> KindLimits {
+        let none = KindLimits { retention: Limit::Never, max_size: Budget::Unlimited };
+        let is_wanted = |row: &usize| self.kinds.is_empty() || self.kinds.contains(row);
+        row.filter(is_wanted).map_or(none, |row| self.settings.kinds[row])
+    }
+
+    /// What was last changed before this is past its limit.
+    fn overdue_before(&self, row: Option<usize>) -> Option<i64> {
+        let limit = self.limits(row).retention.duration()?;
+        let before = self.now.checked_sub_signed(TimeDelta::from_std(limit).ok()?)?;
+        before.timestamp_nanos_opt()
+    }
+}
+
+impl<'c> Plan<'c> {
+    /// Looks at all `homes` and decides; reads only.
+    pub(crate) fn make(
+        homes: Vec<Home<'c>>,
+        speakers: &Speakers<'_>,
+        (archive, proc): (&[Entry], &Proc),
+        terms: &Terms<'_>,
+    ) -> Self {
+        let mut plan = Self { homes: Vec::new(), forgotten: Vec::new(), held: None, problems: Vec::new() };
+        let mut transcripts = 0;
+        for home in homes {
+            let (planned, seen) = HomePlan::make(home, speakers, proc, terms, &mut plan.problems);
+            transcripts += seen;
+            plan.homes.push(planned);
+        }
+        let removed = plan.removed().filter(|(_, item)| item.unit.session.is_some()).count();
+        if !terms.may_take_most && is_held(removed, transcripts) {
+            plan.held = Some((removed, transcripts));
+        }
+        if let Limit::After(limit) = terms.settings.archive_retention
+            && terms.kinds.is_empty()
+        {
+            let is_old = |entry: &&Entry| {
+                let manifest = &entry.manifest;
+                let last = manifest.restored_at.unwrap_or(manifest.archived_at).max(manifest.archived_at);
+                !is_within(last, limit, terms.now)
+            };
+            plan.forgotten = archive.iter().filter(is_old).cloned().collect();
+        }
+        plan
+    }
+
+    /// What goes.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = (&HomePlan<'c>, &Item)> {
+        self.homes.iter().flat_map(|home| home.items.iter().filter(|item| item.goes()).map(move |item| (home, item)))
+    }
+
+    /// What is past its limit and stays all the same.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (&HomePlan<'c>, &Item)> {
+        self.homes.iter().flat_map(|home| home.items.iter().filter(|item| !item.goes()).map(move |item| (home, item)))
+    }
+
+    /// Whether there is something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        self.held.is_some() || !self.forgotten.is_empty() || self.removed().next().is_some()
+    }
+}
+
+impl Item {
+    pub(crate) const fn goes(&self) -> bool {
+        matches!(self.verdict, Verdict::Remove(_))
+    }
+
+    /// Whether it goes into the archive first.
+    pub(crate) const fn is_archived(&self) -> bool {
+        self.unit.session.is_some()
+    }
+}
+
+impl<'c> HomePlan<'c> {
+    /// Decides about one home; says how many transcripts there are in it.
+    fn make(
+        home: Home<'c>,
+        speakers: &Speakers<'_>,
+        proc: &Proc,
+        terms: &Terms<'_>,
+        problems: &mut Vec<String>,
+    ) -> (Self, usize) {
+        let rows: Vec<Option<usize>> = home.rules.kinds.iter().map(|kind| kind.row).collect();
+        let limits: Vec<KindLimits> = rows.iter().map(|row| terms.limits(*row)).collect();
+        let is_limited = |limits: &KindLimits| limits.retention != Limit::Never || limits.max_size != Budget::Unlimited;
+        let wanted: Vec<bool> = limits.iter().map(is_limited).collect();
+        let questions: Vec<Question> = rows
+            .iter()
+            .zip(&wanted)
+            .map(|(row, listed)| Question { listed: *listed, overdue_before: terms.overdue_before(*row) })
+            .collect();
+        let Survey { tallies, pieces, problems: unseen, .. } = Survey::of(&home.folder, &home.rules, &questions);
+        problems.extend(unseen);
+        let transcripts: usize = {
+            let sessions = home.rules.kinds.iter().zip(&tallies).filter(|(kind, _)| kind.grain == Grain::Session);
+            sessions.map(|(_, tally)| usize::try_from(tally.items).unwrap_or(usize::MAX)).sum()
+        };
+        let judge = Judge { home: &home, terms, limits: &limits, tallies: &tallies };
+        let items = judge.items(units(&home, pieces, &wanted), speakers, proc, problems);
+        (Self { home, items }, transcripts)
+    }
+
+    /// The row of a kind of this home.
+    pub(crate) fn kind(&self, index: usize) -> Option<&'static Kind> {
+        self.home.rules.kinds[index].row.map(|row| &KINDS[row])
+    }
+
+    /// Where an item is.
+    pub(crate) fn path(&self, item: &Item) -> PathBuf {
+        self.home.folder.join(item.unit.path())
+    }
+}
+
+/// Whose home it is, for people.
+pub(crate) fn label<'h>(home: &'h Home<'_>) -> &'h Path {
+    let is_of_host = home.whose == Whose::Host;
+    if is_of_host { home.folder.parent().unwrap_or(&home.folder) } else { &home.folder }
+}
+
+/// How a cause reads in a table.
+pub(crate) fn words_of(cause: Cause) -> String {
+    match cause {
+        Cause::Age(limit) => format!("older than {}", Limit::After(limit)),
+        Cause::Size(most) => format!("more than {}", Budget::AtMost(most)),
+        Cause::Duplicate => "there is a whole copy".to_owned(),
+    }
+}

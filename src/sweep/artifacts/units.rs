@@ -1,0 +1,234 @@
+//! What goes at once: a file, a folder, or a session with all that belongs to it.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
+
+use super::homes::Home;
+use crate::artifacts::kinds::Grain;
+use crate::artifacts::rules::Part;
+use crate::artifacts::survey::{Piece, Sums};
+use crate::filesystem::walk;
+use crate::policy::path_pattern::Folder;
+use crate::policy::session_id::SessionId;
+use crate::providers::Provider;
+use crate::providers::first_records::{Head, field_at_head, working_folder};
+use crate::providers::last_record::last_record_time;
+
+/// Something that goes at once or stays.
+#[derive(Debug, Clone)]
+pub(crate) struct Unit {
+    /// Index in the rules' kinds.
+    pub(crate) kind: usize,
+    /// The session that it is; nothing for what is none.
+    pub(crate) session: Option<String>,
+    /// Its parts: of a session the transcripts first.
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) sums: Sums,
+}
+
+impl Unit {
+    /// When any of its files was changed last.
+    pub(crate) fn modified(&self) -> Option<DateTime<Utc>> {
+        self.sums.newest.map(DateTime::from_timestamp_nanos)
+    }
+
+    /// Where it is, for people: of a session its transcript.
+    pub(crate) fn path(&self) -> &Path {
+        self.pieces.first().map_or(Path::new(""), |piece| &piece.path)
+    }
+
+    /// Whether not all of it could be looked at.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.is_incomplete)
+    }
+
+    /// Every session that it names: its own, or the UUIDs in its path.
+    pub(crate) fn sessions(&self) -> Vec<String> {
+        match &self.session {
+            Some(session) => vec![session.clone()],
+            None => uuids_in(self.path()),
+        }
+    }
+
+    fn transcripts(&self) -> impl Iterator<Item = &Piece> {
+        self.pieces.iter().filter(|piece| piece.part == Some(Part::Transcript))
+    }
+
+    /// The files of its transcripts.
+    pub(crate) fn records<'u>(&'u self, home: &'u Home<'_>) -> impl Iterator<Item = PathBuf> + 'u {
+        let row = home.row;
+        self.transcripts().map(move |piece| home.folder.join(record_of(piece, row)))
+    }
+
+    /// The last activity that its transcripts record.
+    ///
+    /// # Errors
+    /// One of them cannot be read, or has nothing that tells.
+    pub(crate) fn recorded(&self, home: &Home<'_>) -> Result<Option<DateTime<Utc>>, String> {
+        let mut newest = None;
+        for path in self.records(home) {
+            let last = last_record_time(&path).map_err(|error| format!("{error:#}"))?;
+            if last.time.is_none() && (last.gave_up || last.records_skipped > 0) {
+                return Err(format!("{}: none of its records has a time that can be read", path.display()));
+            }
+            newest = newest.max(last.time);
+        }
+        Ok(newest)
+    }
+
+    /// The session that it is a sub-agent of, where the transcript says so.
+    ///
+    /// # Errors
+    /// That cannot be read.
+    pub(crate) fn parent(&self, home: &Home<'_>) -> Result<Option<String>, String> {
+        let Some(row) = home.row.filter(|row| !row.subagent_field.is_empty()) else { return Ok(None) };
+        for path in self.records(home) {
+            match field_in(&path, &row.subagent_field) {
+                Head::Found(parent) => return Ok(Some(parent)),
+                Head::Absent => {}
+                // What begins with no such record is no sub-agent's.
+                Head::Unreadable(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
+                Head::Unreadable(error) => return Err(format!("{}: {error}", path.display())),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The project that it was for: the folder of its transcript where each project has one, else where it worked.
+    pub(crate) fn project(&self, home: &Home<'_>) -> Option<PathBuf> {
+        let row = home.row?;
+        let has_folders = |folder: &Folder| matches!(folder, Folder::Any | Folder::Affixes(..) | Folder::Glob(_));
+        if row.transcripts.iter().any(|pattern| pattern.folders.iter().any(has_folders)) {
+            return self.path().parent().map(Path::to_owned);
+        }
+        self.records(home).find_map(|path| working_folder(&row.working_folder, &path).ok().flatten())
+    }
+}
+
+/// What belongs together of the pieces of a home: those kinds whose place in `wanted` is true.
+pub(crate) fn units(home: &Home<'_>, pieces: Vec<Piece>, wanted: &[bool]) -> Vec<Unit> {
+    let mut units = Vec::new();
+    let mut sessions: BTreeMap<String, Unit> = BTreeMap::new();
+    let mut beside = Vec::new();
+    for piece in pieces.into_iter().filter(|piece| wanted[piece.kind]) {
+        if home.rules.kinds[piece.kind].grain != Grain::Session {
+            units.push(Unit { kind: piece.kind, session: None, sums: piece.sums, pieces: vec![piece] });
+            continue;
+        }
+        if piece.part != Some(Part::Transcript) {
+            beside.push(piece);
+            continue;
+        }
+        // A transcript of nobody stays.
+        let Some(id) = session_of(home, &piece) else { continue };
+        let unit = || Unit { kind: piece.kind, session: Some(id.clone()), sums: Sums::default(), pieces: Vec::new() };
+        let unit = sessions.entry(id.clone()).or_insert_with(unit);
+        unit.sums.join(&piece.sums);
+        unit.pieces.push(piece);
+    }
+    // The newest copy first.
+    for unit in sessions.values_mut() {
+        unit.pieces.sort_by_key(|piece| std::cmp::Reverse(piece.sums.newest));
+    }
+    let mut parents = FxHashMap::default();
+    for piece in beside {
+        let id = match (&piece.id, piece.part) {
+            (Some((id, false)), Some(Part::Companion)) => Some(id.clone()),
+            (_, Some(Part::Loose)) => parent_in(home, &piece, &mut parents),
+            _ => None,
+        };
+        if let Some(unit) = id.and_then(|id| sessions.get_mut(&id)) {
+            unit.sums.join(&piece.sums);
+            unit.pieces.push(piece);
+        }
+    }
+    units.extend(sessions.into_values());
+    units
+}
+
+/// The id of a transcript's session: from its name, or from inside where the name holds only its beginning.
+fn session_of(home: &Home<'_>, piece: &Piece) -> Option<String> {
+    let (id, is_shortened) = piece.id.clone()?;
+    let id = match (is_shortened, home.row) {
+        (false, _) => id,
+        (true, Some(row)) => match field_in(&home.folder.join(record_of(piece, home.row)), &row.id_field) {
+            Head::Found(inside) if inside.starts_with(&id) => inside,
+            _ => return None,
+        },
+        (true, None) => return None,
+    };
+    SessionId::new(&id).is_ok().then_some(id)
+}
+
+/// The session of a sub-agent's transcript whose name does not tell.
+fn parent_in(home: &Home<'_>, piece: &Piece, known: &mut FxHashMap<PathBuf, Option<String>>) -> Option<String> {
+    let row = home.row?;
+    let read = || match field_in(&home.folder.join(&piece.path), &row.id_field) {
+        Head::Found(parent) => Some(parent),
+        Head::Absent | Head::Unreadable(_) => None,
+    };
+    known.entry(piece.path.clone()).or_insert_with(read).clone()
+}
+
+/// The file with the records of a transcript, which may be a folder.
+fn record_of(piece: &Piece, row: Option<&Provider>) -> PathBuf {
+    let tail = |folder: &Folder| folder.is_literal().then(|| folder.literal().to_owned());
+    let below = row.and_then(|row| row.transcripts.iter().find(|pattern| !pattern.tail.is_empty()));
+    match below.filter(|_| piece.is_folder) {
+        Some(pattern) => piece.path.join(pattern.tail.iter().filter_map(tail).collect::<PathBuf>()),
+        None => piece.path.clone(),
+    }
+}
+
+fn field_in(path: &Path, field: &[String]) -> Head {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Head::Absent };
+    match (walk::open_folder_path(parent), CString::new(name.as_bytes())) {
+        (Ok(folder), Ok(name)) => field_at_head(folder.as_fd(), &name, field),
+        (Err(error), _) => Head::Unreadable(error.into()),
+        (_, Err(error)) => Head::Unreadable(error.into()),
+    }
+}
+
+/// Every UUID in the names of a path.
+fn uuids_in(path: &Path) -> Vec<String> {
+    const LENGTH: usize = 36;
+    let mut found = Vec::new();
+    for component in path.components() {
+        let Component::Normal(name) = component else { continue };
+        let bytes = name.as_bytes();
+        let mut at = 0;
+        while at + LENGTH <= bytes.len() {
+            let text = std::str::from_utf8(&bytes[at..at + LENGTH]).ok();
+            match text.filter(|text| SessionId::new(text).is_ok_and(SessionId::is_uuid)) {
+                Some(id) => {
+                    found.push(id.to_owned());
+                    at += LENGTH;
+                }
+                None => at += 1,
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_every_session_that_it_has_a_uuid_of() {
+        let (one, other) = ("0856b851-1111-4222-8333-0123456789ab", "01a1f848-9752-7c50-b5ba-bc312216b249");
+        let path = format!("todos/{one}-agent-{other}.json");
+        assert_eq!(uuids_in(Path::new(&path)), [one, other]);
+        assert_eq!(uuids_in(Path::new(&format!("{one}/1p.{other}"))), [one, other]);
+        assert_eq!(uuids_in(Path::new("debug/latest")), Vec::<String>::new());
+        // One digit less is another name, not a part of it.
+        assert_eq!(uuids_in(Path::new(&one[1..])), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,276 @@
+//! `artifacts prune` and `restore`: what goes, what stays, and that what was archived comes back.
+
+use serde_json::json;
+
+use crate::artifacts_world::{Disk, contents, id};
+use crate::killing::{is_changing, kill_everywhere};
+use crate::machine::strace;
+use crate::world::Ran;
+
+const PRUNE: [&str; 3] = ["artifacts", "prune", "--yes"];
+const TRANSCRIPTS: &str = "[artifacts.claude.transcripts]\nretention = \"30d\"\n";
+
+/// Old sessions of Claude Code with all that belongs to one, and young ones enough that the old ones are not most.
+fn sessions() -> Disk {
+    let disk = Disk::new();
+    disk.configure(&format!("[artifacts]\nkeep_last = 1\n{TRANSCRIPTS}"));
+    disk.claude(1, 100);
+    let of = |name: &str| format!(".claude/projects/-work/{}/{name}", id(1));
+    disk.file(&of("tool-results/a b.txt"), "result\n".repeat(3_000), 101);
+    disk.file(&of("subagents/agent-1.jsonl"), disk.line(1, 102), 102);
+    (5..8).for_each(|number| drop(disk.claude(number, 1)));
+    disk
+}
+
+#[test]
+fn what_is_archived_comes_back_to_the_byte_and_the_nanosecond() {
+    let disk = sessions();
+    let odd = filetime::FileTime::from_unix_time(1_600_000_000, 123_456_789);
+    let transcript = disk.home().join(format!(".claude/projects/-work/{}.jsonl", id(1)));
+    filetime::set_file_mtime(&transcript, odd).unwrap();
+    let projects = disk.home().join(".claude/projects");
+    let before = contents(&projects);
+    let ran = disk.run(&PRUNE).ends_with(0);
+    assert!(ran.stdout.contains("1 item removed"), "{ran:?}");
+    assert_eq!(contents(&projects).len(), 3);
+    assert!(!disk.home().join(format!(".claude/projects/-work/{}", id(1))).exists());
+    let list = disk.json(&["artifacts", "restore"]);
+    assert_eq!(list["entries"][0]["session"], json!(id(1)));
+    let ran = disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
+    assert!(ran.stdout.contains("put back session"), "{ran:?}");
+    // The CLI's own clean-up goes by the old time as well.
+    assert!(ran.stderr.contains("claude may delete it itself"), "{ran:?}");
+    assert_eq!(contents(&projects), before);
+    let ran = disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
+    assert!(ran.stdout.contains("was there"), "{ran:?}");
+    // It stays until it has been idle anew.
+    let (goes, kept) = disk.planned(&[]);
+    assert!(goes.is_empty(), "{goes:?}");
+    assert!(kept[0].1.starts_with("put back from the archive"), "{kept:?}");
+    disk.run(&["artifacts", "restore", "0856b851-9"]).ends_with(1);
+}
+
+#[test]
+fn a_full_disk_in_the_middle_of_archiving_deletes_nothing() {
+    let disk = sessions();
+    // More than fits into one write, however well it is compressed.
+    let noise: Vec<u8> = (0_u64..60_000).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    disk.file(&format!(".claude/projects/-work/{}/tool-results/noise.txt", id(1)), noise, 101);
+    disk.claude(2, 100);
+    let projects = disk.home().join(".claude/projects");
+    let before = contents(&projects);
+    let mut refused = 0;
+    for number in 1..=12 {
+        // The lock's holder and the archive are what is written before anything is removed.
+        let inject = format!("inject=write:error=ENOSPC:when={number}+");
+        let Some(mut command) = strace(&["-e", &inject], &disk.command(&PRUNE)) else { return };
+        let ran = Ran::of(&mut command);
+        assert_eq!(contents(&projects), before, "write number {number}: {ran:?}");
+        assert_ne!(ran.status, 0, "{ran:?}");
+        refused += usize::from(contents(&disk.archive()).is_empty());
+    }
+    assert_eq!(refused, 12);
+    let inject = "inject=fsync:error=ENOSPC";
+    let ran = Ran::of(&mut strace(&["-e", inject], &disk.command(&PRUNE)).unwrap()).ends_with(4);
+    let why = format!("{}.jsonl: cannot write the archive: No space left on device", id(1));
+    assert!(ran.stdout.contains(&why) && ran.stdout.contains("nothing of it was removed"), "{ran:?}");
+    assert!(ran.stdout.contains(&format!("{}.jsonl: stays: the run ended before it", id(2))), "{ran:?}");
+    assert_eq!((contents(&projects), contents(&disk.archive()).len()), (before, 0));
+    disk.run(&PRUNE).ends_with(0);
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_loses_nothing_and_the_next_one_finishes() {
+    let before = contents(&sessions().home().join(".claude/projects"));
+    let names = |files: &std::collections::BTreeMap<_, (Vec<u8>, _)>| -> Vec<Vec<u8>> {
+        files.values().map(|(content, _)| content.clone()).collect()
+    };
+    assert_eq!(before.len(), 6);
+    kill_everywhere(&sessions, &PRUNE, is_changing, |disk, moment| {
+        disk.run(&PRUNE).ends_with(0);
+        let projects = disk.home().join(".claude/projects");
+        assert_eq!(contents(&projects).len(), 3, "{moment}");
+        assert!(!projects.join("-work").join(id(1)).exists(), "{moment}");
+        let entries = disk.json(&["artifacts", "restore"])["entries"].clone();
+        assert_eq!(entries.as_array().unwrap().len(), 1, "{moment}");
+        disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
+        let after = contents(&projects);
+        assert_eq!(after.len(), 6, "{moment}");
+        let (mut one, mut other) = (names(&before), names(&after));
+        one.iter_mut().chain(&mut other).for_each(|content| content.truncate(0));
+        assert_eq!(one.len(), other.len(), "{moment}");
+        let litter = fs_err::read_dir(disk.archive()).unwrap().count();
+        assert_eq!(litter, 2, "{moment}");
+    });
+}
+
+#[test]
+fn nothing_is_removed_without_a_yes_and_nothing_in_a_rehearsal() {
+    let disk = Disk::new();
+    let old = disk.file(".claude/debug/old.txt", "x", 10);
+    let ran = disk.run(&["artifacts", "prune"]).ends_with(2);
+    assert!(ran.stderr.contains("add --yes"), "{ran:?}");
+    let ran = disk.run(&["artifacts", "prune", "--yes", "--at", "2030-01-01T00:00:00Z"]).ends_with(2);
+    assert!(ran.stderr.contains("add --dry-run"), "{ran:?}");
+    disk.run(&["artifacts", "prune", "--dry-run", "--exit-code"]).ends_with(10);
+    disk.run(&["artifacts", "prune", "--dry-run", "--yes"]).ends_with(0);
+    assert!(old.exists());
+    disk.run(&PRUNE).ends_with(0);
+    assert!(!old.exists());
+    disk.run(&["artifacts", "prune", "--dry-run", "--exit-code"]).ends_with(0);
+    // With nothing to do nobody is asked.
+    disk.run(&["artifacts", "prune"]).ends_with(0);
+}
+
+#[test]
+fn one_kind_can_be_pruned_alone() {
+    let disk = Disk::new();
+    disk.file(".claude/debug/old.txt", "x", 10);
+    disk.file(".claude/todos/old.json", "x", 10);
+    assert_eq!(disk.planned(&["--kind", "claude.todos"]).0, ["old.json"]);
+    let ran = disk.run(&["artifacts", "prune", "--kind", "claude.debugs"]).ends_with(2);
+    assert!(ran.stderr.contains("known are claude.transcripts, claude.debug"), "{ran:?}");
+}
+
+#[test]
+fn a_running_session_keeps_its_files() {
+    let mut disk = Disk::new();
+    disk.see_processes();
+    for number in [1, 2] {
+        disk.file(&format!(".claude/debug/{}.txt", id(number)), "x", 10);
+    }
+    let mut command = std::process::Command::new("sleep");
+    let pid = disk.world.child(command.arg("600"));
+    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().to_owned();
+    let record = format!("{{\"pid\":{pid},\"procStart\":\"{start}\",\"sessionId\":\"{}\"}}", id(1));
+    disk.file(&format!(".claude/sessions/{pid}.json"), record, 0);
+    let (goes, kept) = disk.planned(&[]);
+    assert_eq!(goes, [format!("{}.txt", id(2))]);
+    assert_eq!(kept, [(format!("{}.txt", id(1)), format!("process {pid} has it open"))]);
+    disk.world.end_child(pid);
+    assert_eq!(disk.planned(&[]).0.len(), 2);
+}
+
+#[test]
+fn a_log_that_a_process_holds_open_stays() {
+    let mut disk = Disk::new();
+    disk.see_processes();
+    let log = disk.file(".claude/debug/log.txt", "x", 10);
+    let mut command = std::process::Command::new("sleep");
+    let held = std::fs::File::options().append(true).open(&log).unwrap();
+    let pid = disk.world.child(command.arg("600").stdout(held));
+    drop(command);
+    disk.touch(&log, 10);
+    let (goes, kept) = disk.planned(&[]);
+    assert_eq!((goes.len(), &kept[0].1), (0, &format!("process {pid} has it open")));
+    disk.world.end_child(pid);
+    assert_eq!(disk.planned(&[]).0.len(), 1);
+}
+
+#[test]
+fn a_cli_that_does_not_say_which_session_it_has_open_keeps_what_changed_since_it_began() {
+    let mut disk = Disk::new();
+    disk.configure(&format!("[artifacts]\nkeep_last = 1\n{TRANSCRIPTS}[artifacts.claude.debug]\nretention = \"1s\"\n"));
+    disk.see_processes();
+    (0..3).for_each(|number| drop(disk.claude(number, 100)));
+    (5..9).for_each(|number| drop(disk.claude(number, 1)));
+    let program = disk.home().join("bin/claude");
+    fs_err::create_dir_all(program.parent().unwrap()).unwrap();
+    fs_err::copy(crate::machine::installed("sleep").unwrap(), &program).unwrap();
+    let pid = disk.world.child(std::process::Command::new(&program).arg("600"));
+    // A minute ago: older than the limit, and younger than the process is, but for the clock's grain.
+    let log = disk.file(".claude/debug/snapshot.txt", "x", 0);
+    let soon = std::time::SystemTime::now() - std::time::Duration::from_secs(20);
+    filetime::set_file_mtime(&log, filetime::FileTime::from_system_time(soon)).unwrap();
+    let (goes, kept) = disk.planned(&[]);
+    assert_eq!(goes.len(), 3, "{goes:?} {kept:?}");
+    let why = format!("process {pid} runs and does not say which session it has open");
+    assert!(kept.contains(&("snapshot.txt".to_owned(), why)), "{kept:?}");
+    disk.world.end_child(pid);
+    assert_eq!(disk.planned(&[]).0.len(), 4);
+}
+
+#[test]
+fn a_mapping_keeps_its_session_and_so_does_one_that_can_be_put_back() {
+    let disk = sessions();
+    (2..4).for_each(|number| drop(disk.claude(number, 100)));
+    assert_eq!(disk.planned(&[]).0.len(), 3);
+    disk.world.map(&json!({ "claude-cli": { "chat": id(1), "idle": id(2) } }).to_string());
+    let (goes, kept) = disk.planned(&[]);
+    assert_eq!(goes, [format!("{}.jsonl", id(3))]);
+    assert!(kept.iter().all(|(_, why)| why == "a bridge's map leads to it"), "{kept:?}");
+    disk.run(&["prune"]).ends_with(0);
+    let (goes, kept) = disk.planned(&[]);
+    assert_eq!(goes.len(), 1);
+    assert!(kept.iter().all(|(_, why)| why == "its pruned mapping can still be put back"), "{kept:?}");
+    // A map that cannot be read may lead to any of them.
+    disk.world.map("{\"claude-cli\": 7");
+    let before = contents(&disk.home().join(".claude"));
+    let ran = disk.run(&PRUNE).ends_with(1);
+    assert!(ran.stderr.contains("nothing was touched"), "{ran:?}");
+    assert_eq!(contents(&disk.home().join(".claude")), before);
+}
+
+#[test]
+fn where_live_sessions_cannot_be_told_nothing_goes_and_the_exit_code_says_so() {
+    let mut disk = Disk::new();
+    disk.see_processes();
+    let old = disk.file(".claude/debug/old.txt", "x", 10);
+    let pid = disk.world.child(std::process::Command::new("sleep").arg("600"));
+    disk.file(&format!(".claude/sessions/{pid}.json"), "{", 0);
+    let ran = disk.run(&PRUNE).ends_with(4);
+    assert!(ran.stdout.contains("which sessions are open is not known"), "{ran:?}");
+    assert!(old.exists());
+    let ran = disk.run(&["artifacts", "prune", "--yes", "--quiet"]).ends_with(4);
+    assert!(ran.stderr.contains("which sessions are open is not known"), "{ran:?}");
+}
+
+#[test]
+fn more_than_half_of_all_transcripts_go_only_where_that_is_meant() {
+    let disk = Disk::new();
+    disk.configure(&format!("[artifacts]\nkeep_last = 1\n{TRANSCRIPTS}"));
+    (0..5).for_each(|number| drop(disk.claude(number, 100)));
+    disk.file(".claude/debug/old.txt", "x", 10);
+    let before = contents(&disk.home().join(".claude"));
+    let ran = disk.run(&PRUNE).ends_with(4);
+    assert!(ran.stdout.contains("4 of 5 transcripts would go"), "{ran:?}");
+    assert_eq!(contents(&disk.home().join(".claude")), before);
+    disk.run(&["artifacts", "prune", "--yes", "--yes-most"]).ends_with(0);
+    assert_eq!(contents(&disk.home().join(".claude")).len(), 1);
+}
+
+#[test]
+fn two_runs_at_once_are_one_after_the_other() {
+    let disk = sessions();
+    disk.run(&PRUNE).ends_with(0);
+    let lock = disk.home().join(".local/state/session-sweep/artifacts.lock");
+    let held = fs_err::File::options().append(true).open(&lock).unwrap();
+    rustix::fs::flock(held.file(), rustix::fs::FlockOperation::LockExclusive).unwrap();
+    for arguments in [&PRUNE[..], &["artifacts", "restore", &id(1)]] {
+        let ran = disk.run(&[arguments, &["--wait", "never"]].concat()).ends_with(3);
+        assert!(ran.stderr.contains("artifacts.lock"), "{ran:?}");
+    }
+    // To look needs no lock.
+    disk.run(&["artifacts", "prune", "--dry-run"]).ends_with(0);
+}
+
+#[test]
+fn a_sweep_prunes_artifacts_where_that_is_enabled_and_writes_it_down() {
+    let disk = Disk::new();
+    let old = disk.file(".claude/debug/old.txt", "x", 10);
+    disk.run(&["sweep"]).ends_with(0);
+    assert!(old.exists());
+    disk.configure("[artifacts]\nenabled = true\n");
+    let ran = disk.run(&["audit"]).ends_with(0);
+    assert!(ran.stdout.contains("1 item (4.1 kB) would be removed"), "{ran:?}");
+    let dry = disk.json(&["sweep", "--dry-run"]);
+    assert_eq!(dry["artifacts"]["items"][0]["action"], json!("remove"));
+    assert!(old.exists());
+    disk.run(&["sweep"]).ends_with(0);
+    assert!(!old.exists());
+    let status = disk.json(&["status"]);
+    assert_eq!(status["last_run"]["artifacts"]["removed"], json!(1));
+    let ran = disk.run(&["status"]);
+    assert!(ran.stdout.contains("1 removed from the disk, 4.1 kB freed"), "{ran:?}");
+}
