@@ -38,13 +38,15 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
         Err(error) => (None, Some(error)),
     };
     let in_queues = ticked.as_ref().map(|run| run.view(context));
-    let of_queues = queues_error.as_ref().map(|error| format!("{error:#}"));
+    let in_words = |error: &Option<anyhow::Error>| error.as_ref().map(|error| format!("{error:#}"));
+    let (of_registry, of_processes, of_queues) =
+        (in_words(&registry_error), in_words(&processes_error), in_words(&queues_error));
     let (tidied, artifacts_error) = match artifacts::CleanUp::where_enabled(context, None) {
         Ok(tidied) => (tidied, None),
         Err(error) => (None, Some(error)),
     };
     let on_disk = tidied.as_ref().map(|run| run.view(context));
-    let of_disk = artifacts_error.as_ref().map(|error| format!("{error:#}"));
+    let of_disk = in_words(&artifacts_error);
     let map_text = map.path().to_string_lossy().into_owned();
     let show = |providers, prune: Option<PruneView<'_>>, map_error| {
         let (map, registry, processes) = (map_text.clone(), registry.as_ref(), processes.as_ref());
@@ -57,7 +59,9 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
             prune,
             map_error,
             registry,
+            registry_error: of_registry.clone(),
             processes,
+            processes_error: of_processes.clone(),
             queues,
             queues_error,
             artifacts,

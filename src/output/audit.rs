@@ -1,4 +1,4 @@
-//! The overview: each provider's store, then what a prune would do.
+//! The overview: all areas at a glance, each provider's store, then area by area what would be done.
 
 use std::io::{self, Write};
 
@@ -10,6 +10,7 @@ use super::age::Age;
 use super::artifacts;
 use super::bytes::Bytes;
 use super::escape::Escaped;
+use super::overview::{self, Headline};
 use super::processes::CleanView;
 use super::prune::PruneView;
 use super::queues;
@@ -29,8 +30,12 @@ pub(crate) struct AuditView<'v> {
     pub(crate) map_error: Option<String>,
     /// Nothing where it is not enabled, or there is none.
     pub(crate) registry: Option<&'v CleanupView<'v>>,
+    /// Why the registry could not be looked at.
+    pub(crate) registry_error: Option<String>,
     /// Nothing where they are not enabled.
     pub(crate) processes: Option<&'v CleanView<'v>>,
+    /// Why processes could not be looked at.
+    pub(crate) processes_error: Option<String>,
     /// Nothing where no installation is configured.
     pub(crate) queues: Option<&'v queues::SweepView<'v>>,
     /// Why queues could not be looked at.
@@ -70,10 +75,25 @@ impl AuditView<'_> {
         let Self { registry, processes, queues, artifacts, .. } = *self;
         Areas { registry, processes, queues, artifacts }
     }
+
+    /// The areas at a glance.
+    fn overview(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+        let no_map = || Headline { tone: Tone::Quiet, text: format!("no session map at {}", Escaped(&self.map)) };
+        let map = self.prune.as_ref().map_or_else(no_map, PruneView::headline);
+        let areas = [
+            ("map", Some(map), self.map_error.as_deref()),
+            ("registry", self.registry.map(CleanupView::headline), self.registry_error.as_deref()),
+            ("processes", self.processes.map(CleanView::headline), self.processes_error.as_deref()),
+            ("queues", self.queues.map(queues::SweepView::headline), self.queues_error.as_deref()),
+            ("artifacts", self.artifacts.map(artifacts::PruneView::headline), self.artifacts_error.as_deref()),
+        ];
+        overview::write(out, style, &areas)
+    }
 }
 
 impl View for AuditView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        self.overview(out, style)?;
         if self.providers.is_empty() {
             writeln!(out, "no session of any known CLI was found")?;
         } else {
@@ -132,7 +152,7 @@ impl View for AuditView<'_> {
 
 impl Serialize for AuditView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Audit", 13)?;
+        let mut document = serializer.serialize_struct("Audit", 15)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "audit")?;
         document.serialize_field("now", &Timestamp(self.now))?;
@@ -141,7 +161,9 @@ impl Serialize for AuditView<'_> {
         document.serialize_field("prune", &self.prune)?;
         document.serialize_field("map_error", &self.map_error)?;
         document.serialize_field("registry", &self.registry)?;
+        document.serialize_field("registry_error", &self.registry_error)?;
         document.serialize_field("processes", &self.processes)?;
+        document.serialize_field("processes_error", &self.processes_error)?;
         document.serialize_field("queues", &self.queues.map(queues::SweepView::documents))?;
         document.serialize_field("queues_error", &self.queues_error)?;
         document.serialize_field("artifacts", &self.artifacts)?;

@@ -10,6 +10,7 @@ pub(crate) mod bytes;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod escape;
+mod overview;
 pub(crate) mod processes;
 pub(crate) mod progress;
 pub(crate) mod prune;

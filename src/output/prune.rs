@@ -9,6 +9,7 @@ use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, SerializeStruc
 use super::View;
 use super::age::{Age, pad};
 use super::escape::{Escaped, Short};
+use super::overview::Headline;
 use super::style::{Style, Tone};
 use crate::policy::mapping::{Action, State};
 use crate::policy::timestamp::Timestamp;
@@ -44,6 +45,14 @@ impl PruneView<'_> {
             totals.written_back -= left;
         }
         totals
+    }
+
+    /// The same in one line, among other areas.
+    pub(super) fn headline(&self) -> Headline {
+        let totals = self.totals();
+        let work =
+            (totals.pruned > 0).then(|| format!("{} of {} mappings would be pruned", totals.pruned, totals.checked));
+        Headline::of(work, !self.problems().is_empty())
     }
 
     /// What could not be looked at or done.

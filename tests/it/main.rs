@@ -10,7 +10,9 @@
     reason = "tests write, remove and wait as they like in their own temporary world"
 )]
 
+mod artifacts_homes;
 mod artifacts_prune;
+mod artifacts_report;
 mod artifacts_world;
 mod bad_input;
 mod beside_others;

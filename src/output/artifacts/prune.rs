@@ -12,6 +12,7 @@ use crate::config::Dirs;
 use crate::output::View;
 use crate::output::bytes::Bytes;
 use crate::output::escape::Escaped;
+use crate::output::overview::Headline;
 use crate::output::style::{Style, Tone};
 use crate::policy::artifact::{Cause, Claim, Reason, Verdict};
 use crate::policy::timestamp::Timestamp;
@@ -69,6 +70,14 @@ impl PruneView<'_> {
     /// What is asked about.
     pub(crate) fn question(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         self.groups(out, style, verbose)
+    }
+
+    /// The same in one line, among other areas.
+    pub(in crate::output) fn headline(&self) -> Headline {
+        let disk: u64 = self.plan.removed().map(|(_, item)| item.unit.sums.disk).sum();
+        let total = self.plan.removed().count();
+        let work = (total > 0).then(|| format!("{} ({}) would be removed", count(total as u64, "item"), Bytes(disk)));
+        Headline::of(work, !Self::problems_of(self.plan, self.applied).is_empty())
     }
 
     /// The same in few lines, among other areas.

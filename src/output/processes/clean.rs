@@ -13,6 +13,7 @@ use crate::config::Dirs;
 use crate::output::View;
 use crate::output::bytes::Bytes;
 use crate::output::escape::Escaped;
+use crate::output::overview::Headline;
 use crate::output::style::{Style, Tone};
 use crate::policy::orphan::Verdict;
 use crate::policy::timestamp::Timestamp;
@@ -139,6 +140,16 @@ impl CleanView<'_> {
             None | Some(0) => Ok(()),
             Some(rest) => writeln!(out, "One run ends {} of them at most (--max); {rest} would be left", self.max),
         }
+    }
+
+    /// The same in one line, among other areas.
+    pub(in crate::output) fn headline(&self) -> Headline {
+        let orphans = self.plan.count(Verdict::Orphaned);
+        let records = self.plan.records.iter().filter(|item| item.goes()).count();
+        let memory = Bytes(self.plan.memory_of_orphans());
+        let (ending, going) = (count(orphans, "orphan", "orphans"), count(records, "record", "records"));
+        let work = (orphans + records > 0).then(|| format!("{ending} would be ended ({memory}), {going} removed"));
+        Headline::of(work, !self.problems().is_empty())
     }
 
     /// The same in few lines, among other areas.

@@ -15,6 +15,7 @@ use super::step::write_step;
 use super::tally::Tally;
 use crate::output::View;
 use crate::output::escape::Escaped;
+use crate::output::overview::Headline;
 use crate::output::style::{Style, Tone};
 use crate::output::wrapped::write_wrapped;
 use crate::policy::timestamp::Timestamp;
@@ -27,6 +28,25 @@ pub(crate) struct SweepView<'v> {
 }
 
 impl SweepView<'_> {
+    /// The same in one line, among other areas.
+    pub(in crate::output) fn headline(&self) -> Headline {
+        let mut has_problems = false;
+        let mut work = Vec::new();
+        for view in &self.installations {
+            let Ok(plan) = view.plan else {
+                has_problems = true;
+                continue;
+            };
+            has_problems |= !problems_of(plan, view.applied).is_empty();
+            let told = Told { now: self.now, plan, applied: view.applied };
+            let is_left = plan.hands_off.is_some();
+            let tally = if is_left { Tally::of_host(told) } else { Tally::of(told) };
+            let left = if is_left { "left to the host: " } else { "" };
+            work.extend(tally.in_words(true).map(|words| format!("{left}{words}")));
+        }
+        Headline::of((!work.is_empty()).then(|| work.join("; ")), has_problems)
+    }
+
     /// The same in few lines, among other areas.
     pub(crate) fn brief(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         writeln!(out, "{}", style.paint(Tone::Heading, "queues"))?;

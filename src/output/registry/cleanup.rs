@@ -11,6 +11,7 @@ use super::{document, tone, write_notes};
 use crate::output::View;
 use crate::output::age::Age;
 use crate::output::escape::Escaped;
+use crate::output::overview::Headline;
 use crate::output::style::{Style, Tone};
 use crate::policy::duration::Limit;
 use crate::policy::heartbeat::Liveness;
@@ -35,6 +36,17 @@ impl CleanupView<'_> {
     pub(crate) fn problems(&self) -> Vec<String> {
         let problems = self.plan.survey.problems.iter().chain(self.late).chain(&self.plan.held);
         problems.cloned().collect()
+    }
+
+    /// The same in one line, among other areas.
+    pub(in crate::output) fn headline(&self) -> Headline {
+        let (going, all) = (self.plan.going.len(), self.plan.survey.sessions.len());
+        let beats = self.plan.superseded.len();
+        let sessions = (going > 0).then(|| format!("{going} of {all} sessions would be marked inactive"));
+        let beats = (beats > 0).then(|| format!("old heartbeats: {beats} would be removed"));
+        let work: Vec<String> = sessions.into_iter().chain(beats).collect();
+        let work = (!work.is_empty()).then(|| work.join("; "));
+        Headline::of(work, !self.problems().is_empty())
     }
 
     /// The same in few lines, among other areas.

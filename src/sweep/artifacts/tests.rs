@@ -127,6 +127,11 @@ impl World {
     }
 }
 
+/// What a file takes on the disk.
+fn disk_of(path: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(&fs_err::metadata(path).unwrap()) * 512
+}
+
 /// What goes, by its name, and what is past its limit and stays, with its reason.
 fn decided(plan: &Plan<'_>) -> (Vec<String>, Vec<(String, Reason)>) {
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -167,14 +172,14 @@ fn a_file_goes_only_past_its_limit() {
     let world = World::new();
     world.file("debug/old.txt", "x", 4);
     world.file("debug/deep/er/old.txt", "x", 4);
-    world.file("debug/young.txt", "x", 2);
+    let young = world.file("debug/young.txt", "x", 2);
     world.file("debug/future.txt", "x", -2);
     world.file("history.jsonl", "x", 4_000);
     let plan = world.plan();
     let (gone, kept) = decided(&plan);
     assert_eq!((gone, kept), (vec!["old.txt".to_owned(); 2], vec![("future.txt".to_owned(), Reason::Future)]));
     let applied = world.apply(&plan);
-    assert_eq!((applied.outcomes, applied.freed), (vec![Outcome::Removed; 2], 8192));
+    assert_eq!((applied.outcomes, applied.freed), (vec![Outcome::Removed; 2], 2 * disk_of(&young)));
     assert!(world.home().join("debug/young.txt").exists() && !world.home().join("debug/old.txt").exists());
     assert!(world.home().join("history.jsonl").exists());
 }
@@ -295,7 +300,9 @@ fn a_run_that_would_take_more_than_half_of_all_transcripts_is_held() {
 
 #[test]
 fn where_there_is_too_much_the_oldest_go_unless_they_are_claimed() {
-    let mut world = World::new().max_size("claude.file_history", 2 * 4096);
+    let mut world = World::new();
+    let one = disk_of(&world.file("history.jsonl", "x", 1));
+    world = world.max_size("claude.file_history", 2 * one);
     for number in 0..4 {
         world.file(&format!("file-history/{}/a@v1", id(number)), "x", 100 - number as i64);
         world.touch(&world.home().join(format!("file-history/{}", id(number))), 100 - number as i64);
@@ -303,7 +310,7 @@ fn where_there_is_too_much_the_oldest_go_unless_they_are_claimed() {
     world.mapped = vec![id(0)];
     let plan = world.plan();
     let causes: Vec<&Verdict> = plan.removed().map(|(_, item)| &item.verdict).collect();
-    assert_eq!(causes, [&Verdict::Remove(Cause::Size(2 * 4096)); 2]);
+    assert_eq!(causes, [&Verdict::Remove(Cause::Size(2 * one)); 2]);
     assert_eq!(goes(&plan), [id(1), id(2)]);
     world.apply(&plan);
     assert!(!world.home().join(format!("file-history/{}", id(1))).exists());
@@ -315,14 +322,16 @@ fn where_there_is_too_much_the_oldest_go_unless_they_are_claimed() {
 
 #[test]
 fn budgets_count_what_is_left_after_what_is_too_old() {
-    let world = World::new().max_size("claude.debug", 4096);
-    world.file("debug/a", "x", 10);
-    world.file("debug/b", "x", 1);
-    assert_eq!(goes(&world.plan()), ["a"]);
-    let world = World::new().max_size("claude.debug", 4095);
-    world.file("debug/a", "x", 10);
-    world.file("debug/b", "x", 1);
-    assert_eq!(goes(&world.plan()), ["a", "b"]);
+    let world = || {
+        let world = World::new();
+        world.file("debug/a", "x", 10);
+        let one = disk_of(&world.file("debug/b", "x", 1));
+        (world, one)
+    };
+    let (exact, one) = world();
+    assert_eq!(goes(&exact.max_size("claude.debug", one).plan()), ["a"]);
+    let (tight, one) = world();
+    assert_eq!(goes(&tight.max_size("claude.debug", one - 1).plan()), ["a", "b"]);
 }
 
 /// A session that is to go, with what belongs to it.
@@ -345,8 +354,9 @@ fn a_session_goes_with_all_that_belongs_to_it_and_comes_back() {
     let world = one_session();
     let plan = world.plan();
     assert_eq!(goes(&plan), [format!("{}.jsonl", id(1))]);
+    let planned = plan.removed().next().unwrap().1.unit.sums.disk;
     let applied = world.apply(&plan);
-    assert_eq!((applied.outcomes, applied.freed), (vec![Outcome::Removed], 4 * 4096));
+    assert_eq!((applied.outcomes, applied.freed), (vec![Outcome::Removed], planned));
     let mut left: Vec<_> = fs_err::read_dir(world.home().join("projects/-work"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -448,7 +458,8 @@ fn a_file_with_two_names_frees_its_room_with_the_last_one() {
     let world = World::new();
     let one = world.file("debug/one.txt", "x", 10);
     fs_err::hard_link(&one, world.home().join("debug/two.txt")).unwrap();
-    assert_eq!([freed(&world), freed(&world)], [(1, 0), (1, 4096)]);
+    let disk = disk_of(&one);
+    assert_eq!([freed(&world), freed(&world)], [(1, 0), (1, disk)]);
 }
 
 #[test]
