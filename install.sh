@@ -586,6 +586,17 @@ sandbox() { # what the unit of this user may do beyond the plain file
     # Of the databases those of the sessions are written, with their journals beside them.
     say "ReadWritePaths=$(quoted "-$base/data/v2-sessions")"
   done < <(queue_roots)
+  if [[ $(setting artifacts.enabled) == true ]]; then
+    while IFS= read -r base; do
+      printf -v base %b "$base"
+      check_for_unit "a CLI's home" "$base" 'change it'
+      say "ReadWritePaths=$(quoted "-$base")"
+    done < <(artifact_homes)
+    while IFS= read -r base; do
+      check_for_unit artifacts.roots "$base" 'change it'
+      if [[ -n $base ]]; then say "ReadWritePaths=$(quoted "-$base/data") $(quoted "-$base/groups")"; fi
+    done < <(artifact_roots)
+  fi
   if [[ -n $(setting bridge.url "$BRIDGE_URL") ]]; then
     if [[ $(setting bridge.allow_remote) == true ]]; then reach=any; fi
     say 'RestrictAddressFamilies=AF_INET AF_INET6'
@@ -869,6 +880,18 @@ queue_roots() { # one in a line, as the JSON string that it is
   # In a string the quotation marks of these members would be escaped.
   grep --only-matching '{"root":"\([^"\\]\|\\.\)*","origin":' "$WORK/settings" |
     sed 's/^{"root":"\(.*\)","origin":$/\1/' || true
+}
+
+artifact_homes() { # of the CLIs whose artifacts can be pruned; one in a line, as the JSON string that it is
+  if [[ -z $STAGED ]]; then return; fi
+  grep --only-matching '{"name":"[a-z]*","home":"\([^"\\]\|\\.\)*","origin":' "$WORK/settings" |
+    sed -n 's/^{"name":"\(claude\|codex\|gemini\|qwen\|copilot\)","home":"\(.*\)","origin":$/\2/p' || true
+}
+
+artifact_roots() { # of agent hosts, one in a line
+  local roots
+  setting artifacts.roots | sed 's/, /\n/g'
+  while IFS= read -r roots; do printf '%b\n' "$roots"; done < <(queue_roots)
 }
 
 SETTINGS=() # KEY=VALUE, as given

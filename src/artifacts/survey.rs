@@ -411,3 +411,7 @@ impl Sums {
         self.trace = self.trace.wrapping_add(other.trace);
     }
 }
+
+#[cfg(test)]
+#[path = "survey_tests.rs"]
+mod tests;

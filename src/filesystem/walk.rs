@@ -198,3 +198,37 @@ pub(crate) fn has_no_size(path: &std::path::Path) -> bool {
 pub(crate) fn means_absent(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_reached_without_links_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(root.path().join("a/b")).unwrap();
+        fs_err::os::unix::fs::symlink("a", root.path().join("link")).unwrap();
+        fs_err::os::unix::fs::symlink("b", root.path().join("a/link")).unwrap();
+        fs_err::write(root.path().join("file"), "").unwrap();
+        let at = open_folder_path(root.path()).unwrap();
+        let leads = |path: &str| open_folder_without_links(at.as_fd(), Path::new(path)).unwrap().is_some();
+        assert!(leads("") && leads("a") && leads("a/b"));
+        assert!(!["link", "link/b", "a/link", "file", "none", "..", "a/..", "/"].into_iter().any(leads));
+    }
+
+    #[test]
+    fn what_is_seen_tells_a_file_from_its_names() {
+        let root = tempfile::tempdir().unwrap();
+        let one = root.path().join("one");
+        fs_err::write(&one, "12345").unwrap();
+        fs_err::hard_link(&one, root.path().join("two")).unwrap();
+        fs_err::os::unix::fs::symlink("one", root.path().join("link")).unwrap();
+        let at = open_folder_path(root.path()).unwrap();
+        let (one, two) = (look(at.as_fd(), c"one").unwrap(), look(at.as_fd(), c"two").unwrap());
+        assert_eq!((one.identity(), one.links, one.stamp.size), (two.identity(), 2, 5));
+        assert_eq!(look(at.as_fd(), c"link").unwrap().kind, FileType::Symlink);
+        assert_eq!(look(at.as_fd(), c"none"), Err(Errno::NOENT));
+    }
+}

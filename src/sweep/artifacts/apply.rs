@@ -157,9 +157,6 @@ impl Remover<'_> {
         let is_open = || is_open_now(home, &sessions, self.proc).map_err(Failure::of);
         let mut archived = None;
         if let Some(session) = item.unit.session.as_deref() {
-            if is_open()? {
-                return Ok(Outcome::Opened);
-            }
             let manifest = self.manifest(home, session, &parts)?;
             let is_there = self.archive.holds(&manifest, folder).unwrap_or_default();
             match if is_there { Ok(None) } else { self.archive.add(&manifest, folder).map(Some) } {

@@ -12,4 +12,8 @@ pub(crate) mod report;
 pub(crate) mod units;
 
 #[cfg(test)]
+mod group_tests;
+#[cfg(test)]
+mod process_tests;
+#[cfg(test)]
 mod tests;

@@ -22,22 +22,23 @@ const DAY: u64 = 86_400;
 const NONE: [&str; 0] = [];
 
 /// A home of Claude Code, an archive, and what a prune is told.
-struct World {
-    folder: tempfile::TempDir,
+pub(super) struct World {
+    pub(super) folder: tempfile::TempDir,
     catalogue: Catalogue,
-    settings: ArtifactsSettings,
+    pub(super) settings: ArtifactsSettings,
     proc: Proc,
-    now: DateTime<Utc>,
-    mapped: Vec<String>,
+    pub(super) now: DateTime<Utc>,
+    pub(super) mapped: Vec<String>,
     restorable: Vec<String>,
+    pub(super) roots: Vec<PathBuf>,
 }
 
-fn id(number: usize) -> String {
+pub(super) fn id(number: usize) -> String {
     format!("0856b851-1111-4222-8333-{number:012}")
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("home");
         fs_err::create_dir_all(home.join(".claude")).unwrap();
@@ -60,11 +61,12 @@ impl World {
             now: clock(),
             mapped: Vec::new(),
             restorable: Vec::new(),
+            roots: Vec::new(),
             folder,
         }
     }
 
-    fn retention(mut self, kind: &str, days: u64) -> Self {
+    pub(super) fn retention(mut self, kind: &str, days: u64) -> Self {
         let limit = Limit::After(std::time::Duration::from_secs(days * DAY));
         self.settings.kinds[row_named(kind).unwrap()].retention = limit;
         self
@@ -75,12 +77,12 @@ impl World {
         self
     }
 
-    fn home(&self) -> PathBuf {
+    pub(super) fn home(&self) -> PathBuf {
         self.folder.path().join("home/.claude")
     }
 
     /// Writes a file that was last changed so many days ago.
-    fn file(&self, path: &str, text: &str, days: i64) -> PathBuf {
+    pub(super) fn file(&self, path: &str, text: &str, days: i64) -> PathBuf {
         let path = self.home().join(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
         fs_err::write(&path, text).unwrap();
@@ -88,7 +90,7 @@ impl World {
         path
     }
 
-    fn touch(&self, path: &Path, days: i64) {
+    pub(super) fn touch(&self, path: &Path, days: i64) {
         let at = self.now - TimeDelta::days(days);
         filetime::set_file_mtime(path, filetime::FileTime::from_unix_time(at.timestamp(), 0)).unwrap();
     }
@@ -104,12 +106,12 @@ impl World {
         Archive::below(&self.folder.path().join("state"))
     }
 
-    fn plan(&self) -> Plan<'_> {
+    pub(super) fn plan(&self) -> Plan<'_> {
         self.plan_with(false)
     }
 
-    fn plan_with(&self, may_take_most: bool) -> Plan<'_> {
-        let (homes, problems) = homes(&self.catalogue, &[]).unwrap();
+    pub(super) fn plan_with(&self, may_take_most: bool) -> Plan<'_> {
+        let (homes, problems) = homes(&self.catalogue, &self.roots).unwrap();
         assert_eq!(problems, Vec::<String>::new());
         let (archived, _) = self.archive().entries().unwrap();
         let (mapped, restorable) = (self.mapped.clone(), self.restorable.clone());
@@ -118,7 +120,7 @@ impl World {
         Plan::make(homes, &speakers, (&archived, &self.proc), &terms)
     }
 
-    fn apply(&self, plan: &Plan<'_>) -> Applied {
+    pub(super) fn apply(&self, plan: &Plan<'_>) -> Applied {
         Remover { archive: &self.archive(), proc: &self.proc, now: self.now }.apply(plan)
     }
 
@@ -133,7 +135,7 @@ fn disk_of(path: &Path) -> u64 {
 }
 
 /// What goes, by its name, and what is past its limit and stays, with its reason.
-fn decided(plan: &Plan<'_>) -> (Vec<String>, Vec<(String, Reason)>) {
+pub(super) fn decided(plan: &Plan<'_>) -> (Vec<String>, Vec<(String, Reason)>) {
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let gone = plan.removed().map(|(_, item)| name(item.unit.path())).collect();
     let kept = plan.kept().map(|(_, item)| match &item.verdict {
@@ -143,7 +145,7 @@ fn decided(plan: &Plan<'_>) -> (Vec<String>, Vec<(String, Reason)>) {
     (gone, kept.collect())
 }
 
-fn goes(plan: &Plan<'_>) -> Vec<String> {
+pub(super) fn goes(plan: &Plan<'_>) -> Vec<String> {
     decided(plan).0
 }
 

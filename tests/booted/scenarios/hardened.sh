@@ -72,11 +72,18 @@ set_for alice processes.mode auto
 set_for alice processes.dry_run false
 install_with root --system --systemd --run-as alice >/dev/null
 check 'but those of such that are' inside /bin/touch /home/alice/.claude/sessions/new
+as alice mkdir -p /home/alice/.claude/debug
+as alice touch --date='9 days ago' /home/alice/.claude/debug/old.txt
+check 'nor a home whose artifacts are not pruned' not inside /bin/touch /home/alice/.claude/debug/new
+set_for alice artifacts.enabled true
+install_with root --system --systemd --run-as alice >/dev/null
+check 'but one whose artifacts are' inside /bin/touch /home/alice/.claude/debug/new
 rm "$dropin"
 about_timer system alice
 fire_often
 check 'the timer cleans it up' within 30 is_cleaned_up /srv/registry
 check 'and removes the record of a session that is long over' within 30 not test -e "$record"
+check 'and a debug log that is past its retention' within 30 not test -e /home/alice/.claude/debug/old.txt
 fire_as_before
 
 install_with root --system --systemd --run-as alice --bridge-url http://127.0.0.1:8000 >/dev/null

@@ -1,0 +1,106 @@
+use std::path::PathBuf;
+
+use super::*;
+use crate::policy::path_pattern::PathPattern;
+
+struct Home(tempfile::TempDir);
+
+const ID: &str = "0856b851-1111-4222-8333-0123456789ab";
+
+impl Home {
+    fn new(files: &[&str]) -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        for path in files {
+            let path = home.path(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, "x").unwrap();
+        }
+        home
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    /// The pieces by their paths, with what each is to a session.
+    fn pieces(&self) -> Vec<(String, Option<Part>, bool)> {
+        let survey = self.survey();
+        let piece = |piece: &Piece| (piece.path.to_str().unwrap().to_owned(), piece.part, piece.is_incomplete);
+        let mut pieces: Vec<_> = survey.pieces.iter().map(piece).collect();
+        pieces.sort_by(|one, other| one.0.cmp(&other.0));
+        pieces
+    }
+
+    fn survey(&self) -> Survey {
+        let pattern = |text: &str| PathPattern::parse(text).unwrap();
+        let subagents = [pattern("projects/*/{id}/subagents/agent-*.jsonl"), pattern("projects/*/agent-*.jsonl")];
+        let rules = Rules::new("claude", &[pattern("projects/*/{id}.jsonl")], &subagents).unwrap();
+        let questions = vec![Question { listed: true, overdue_before: Some(i64::MAX) }; rules.kinds.len()];
+        Survey::of(self.0.path(), &rules, &questions)
+    }
+}
+
+#[test]
+fn what_belongs_to_a_session_is_told_from_what_only_lies_beside_it() {
+    let transcript = format!("projects/-a/{ID}.jsonl");
+    let result = format!("projects/-a/{ID}/tool-results/1.txt");
+    let orphan = format!("projects/-b/{ID}/tool-results/1.txt");
+    let home = Home::new(&[&transcript, &result, &orphan, "projects/-a/agent-1.jsonl", "projects/-a/memory/MEMORY.md"]);
+    let companion = |project: &str| (format!("projects/{project}/{ID}"), Some(Part::Companion), false);
+    assert_eq!(
+        home.pieces(),
+        [
+            companion("-a"),
+            (transcript, Some(Part::Transcript), false),
+            ("projects/-a/agent-1.jsonl".to_owned(), Some(Part::Loose), false),
+            companion("-b"),
+        ]
+    );
+    let survey = home.survey();
+    assert_eq!((survey.tallies[0].items, survey.tallies[0].sums.files, survey.other.files), (1, 4, 1));
+    assert_eq!((survey.tallies[0].overdue, survey.present), (1, true));
+}
+
+#[test]
+fn links_and_other_things_are_nobodys_and_keep_what_holds_them() {
+    let home = Home::new(&["debug/a.txt", "session-env/x/file", "session-env/y/file", "elsewhere/old.txt"]);
+    fs_err::os::unix::fs::symlink(home.path("elsewhere"), home.path("todos")).unwrap();
+    fs_err::os::unix::fs::symlink("a.txt", home.path("debug/latest")).unwrap();
+    fs_err::os::unix::fs::symlink("file", home.path("session-env/x/link")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(home.path("debug/socket")).unwrap();
+    let expected = [("debug/a.txt", false), ("session-env/x", true), ("session-env/y", false)];
+    assert_eq!(home.pieces(), expected.map(|(path, incomplete)| (path.to_owned(), None, incomplete)));
+}
+
+#[test]
+fn every_change_of_a_file_shows() {
+    let home = Home::new(&["session-env/x/one", "session-env/x/two"]);
+    let trace = || home.survey().pieces[0].sums.trace;
+    let mut traces = vec![trace()];
+    assert_eq!(traces[0], trace());
+    let keep_time = |path: &str, change: &dyn Fn()| {
+        let time = filetime::FileTime::from_last_modification_time(&fs_err::metadata(home.path(path)).unwrap());
+        change();
+        if home.path(path).exists() {
+            filetime::set_file_mtime(home.path(path), time).unwrap();
+        }
+    };
+    let one = home.path("session-env/x/one");
+    keep_time("session-env/x/one", &|| fs_err::write(&one, "y").unwrap());
+    traces.push(trace());
+    fs_err::write(home.path("session-env/x/three"), "x").unwrap();
+    traces.push(trace());
+    fs_err::remove_file(home.path("session-env/x/two")).unwrap();
+    traces.push(trace());
+    traces.sort_unstable();
+    traces.dedup();
+    assert_eq!(traces.len(), 4);
+}
+
+#[test]
+fn a_home_that_is_not_there_is_empty() {
+    let home = Home::new(&[]);
+    fs_err::remove_dir(home.0.path()).unwrap();
+    let survey = home.survey();
+    assert!(!survey.present && survey.problems.is_empty() && survey.pieces.is_empty());
+}

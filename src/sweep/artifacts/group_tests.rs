@@ -1,0 +1,154 @@
+//! Homes that an agent host keeps for its groups, and what its migration left.
+
+use std::path::{Path, PathBuf};
+
+use super::apply::Outcome;
+use super::homes::homes;
+use super::migrated;
+use super::plan::Plan;
+use super::tests::{World, decided, goes, id};
+use crate::policy::artifact::{Claim, Reason};
+use crate::providers::{Catalogue, Located, builtin};
+
+const V1: &str = "data/sessions/main/.claude";
+const V2: &str = "data/v2-sessions/ag-1/.claude-shared";
+
+/// A world with the root of an installation.
+fn installation() -> World {
+    let mut world = World::new();
+    let root = world.folder.path().join("nanoclaw");
+    fs_err::create_dir_all(&root).unwrap();
+    world.roots = vec![root];
+    world
+}
+
+fn database(path: &Path, sql: &str) {
+    fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+    rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+impl World {
+    /// Writes a file below the root.
+    fn below(&self, path: &str, text: &str, days: i64) -> PathBuf {
+        let path = self.roots[0].join(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(&path, text).unwrap();
+        self.touch(&path, days);
+        path
+    }
+
+    fn migrated<'c>(&self, catalogue: &'c Catalogue) -> Plan<'c> {
+        let (homes, _) = homes(catalogue, &self.roots).unwrap();
+        migrated::plan(homes, &self.roots).unwrap()
+    }
+}
+
+/// The rows in force, none of them with a home.
+fn catalogue() -> Catalogue {
+    let nowhere = PathBuf::from("/nonexistent");
+    let located = |provider| Located { provider, home: nowhere.clone(), live_home: nowhere.clone() };
+    Catalogue::new(builtin::rows().into_iter().map(located).collect())
+}
+
+#[test]
+fn what_a_host_goes_on_with_stays_and_without_its_word_everything_does() {
+    let world = installation();
+    for home in [V1, V2] {
+        (1..3).for_each(|number| drop(world.below(&format!("{home}/debug/{}.txt", id(number)), "x", 10)));
+    }
+    // Version 1 without its database; version 2 whose one session has not begun.
+    assert_eq!(goes(&world.plan()), [1, 2].map(|number| format!("{}.txt", id(number))));
+    let (_, kept) = decided(&world.plan());
+    assert!(kept.iter().all(|(_, reason)| matches!(reason, Reason::Unknown(_))), "{kept:?}");
+    let sql = format!("CREATE TABLE sessions (session_id TEXT); INSERT INTO sessions VALUES ('{}')", id(1));
+    database(&world.roots[0].join("store/messages.db"), &sql);
+    let sql = format!(
+        "CREATE TABLE session_state (key TEXT, value TEXT); INSERT INTO session_state VALUES ('continuation:claude', '{}')",
+        id(1)
+    );
+    database(&world.roots[0].join("data/v2-sessions/ag-1/sess-1/outbound.db"), &sql);
+    let (gone, kept) = decided(&world.plan());
+    assert_eq!(gone, vec![format!("{}.txt", id(2)); 2]);
+    let groups: Vec<&Reason> = kept.iter().map(|(_, reason)| reason).collect();
+    let continued = |group: &str| Reason::Claimed(Claim::Continued { group: group.to_owned() });
+    assert_eq!(groups, [&continued("main"), &continued("ag-1")]);
+}
+
+#[test]
+fn neither_a_group_nor_its_home_is_reached_by_a_link() {
+    let world = installation();
+    let elsewhere = world.folder.path().join("elsewhere/.claude-shared");
+    fs_err::create_dir_all(elsewhere.join("debug")).unwrap();
+    fs_err::create_dir_all(world.roots[0].join("data/v2-sessions/ag-2")).unwrap();
+    let sessions = world.roots[0].join("data/v2-sessions");
+    fs_err::os::unix::fs::symlink(elsewhere.parent().unwrap(), sessions.join("ag-1")).unwrap();
+    fs_err::os::unix::fs::symlink(&elsewhere, sessions.join("ag-2/.claude-shared")).unwrap();
+    let catalogue = catalogue();
+    let (found, _) = homes(&catalogue, &world.roots).unwrap();
+    assert_eq!(found.len(), 0, "{found:?}");
+}
+
+#[test]
+fn of_a_groups_home_only_what_names_its_session_goes() {
+    let world = installation();
+    let places =
+        ["debug/x", "todos/x", "telemetry/x", "shell-snapshots/x", "statsig/x", "backups/.claude.json.backup.x"];
+    places.iter().for_each(|place| drop(world.below(&format!("{V2}/{place}"), "x", 400)));
+    assert_eq!(goes(&world.plan()).len(), 3);
+}
+
+/// What a migration left twice: a file of version 1, its copy, and that of its project.
+fn twice() -> World {
+    let world = installation();
+    database(&world.roots[0].join("data/v2.db"), "CREATE TABLE agent_groups (id TEXT)");
+    world.below(&format!("{V1}/projects/-workspace-group/a.jsonl"), "one\n", 9);
+    world.below(&format!("{V2}/projects/-workspace-agent/a.jsonl"), "one\ntwo\n", 1);
+    world
+}
+
+#[test]
+fn a_file_goes_for_a_copy_that_holds_all_of_it() {
+    let catalogue = catalogue();
+    assert_eq!(goes(&twice().migrated(&catalogue)), ["a.jsonl"]);
+    let copy = format!("{V2}/projects/-workspace-agent/a.jsonl");
+    for (text, why) in [("one", "shorter"), ("ONE\ntwo\n", "another"), ("two\none\n", "another beginning")] {
+        let world = twice();
+        world.below(&copy, text, 1);
+        assert!(goes(&world.migrated(&catalogue)).is_empty(), "{why}");
+    }
+    let world = twice();
+    fs_err::remove_file(world.roots[0].join("data/v2.db")).unwrap();
+    let plan = world.migrated(&catalogue);
+    assert_eq!((goes(&plan).len(), plan.problems.len()), (0, 2));
+    // One file by two names is no copy.
+    let world = twice();
+    let old = world.roots[0].join(V1).join("projects/-workspace-group/a.jsonl");
+    fs_err::remove_file(world.roots[0].join(&copy)).unwrap();
+    fs_err::hard_link(old, world.roots[0].join(&copy)).unwrap();
+    assert!(goes(&world.migrated(&catalogue)).is_empty());
+    // Nor is a link.
+    let world = twice();
+    let old = world.roots[0].join(V1).join("projects/-workspace-group/a.jsonl");
+    fs_err::remove_file(world.roots[0].join(&copy)).unwrap();
+    fs_err::os::unix::fs::symlink(old, world.roots[0].join(&copy)).unwrap();
+    assert!(goes(&world.migrated(&catalogue)).is_empty());
+}
+
+#[test]
+fn a_copy_that_changes_or_goes_meanwhile_keeps_the_file() {
+    let catalogue = catalogue();
+    for gone in [false, true] {
+        let world = twice();
+        let plan = world.migrated(&catalogue);
+        let copy = world.roots[0].join(V2).join("projects/-workspace-agent/a.jsonl");
+        if gone {
+            fs_err::remove_file(copy).unwrap()
+        } else {
+            fs_err::write(copy, "other\n").unwrap()
+        }
+        assert_eq!(world.apply(&plan).outcomes, [Outcome::Changed]);
+    }
+    let world = twice();
+    let plan = world.migrated(&catalogue);
+    assert_eq!(world.apply(&plan).outcomes, [Outcome::Removed]);
+}
