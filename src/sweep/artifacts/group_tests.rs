@@ -93,7 +93,9 @@ fn of_a_groups_home_only_what_names_its_session_goes() {
     let world = installation();
     let places =
         ["debug/x", "todos/x", "telemetry/x", "shell-snapshots/x", "statsig/x", "backups/.claude.json.backup.x"];
-    places.iter().for_each(|place| drop(world.below(&format!("{V2}/{place}"), "x", 400)));
+    for place in places {
+        world.below(&format!("{V2}/{place}"), "x", 400);
+    }
     assert_eq!(goes(&world.plan()).len(), 3);
 }
 
@@ -141,11 +143,8 @@ fn a_copy_that_changes_or_goes_meanwhile_keeps_the_file() {
         let world = twice();
         let plan = world.migrated(&catalogue);
         let copy = world.roots[0].join(V2).join("projects/-workspace-agent/a.jsonl");
-        if gone {
-            fs_err::remove_file(copy).unwrap()
-        } else {
-            fs_err::write(copy, "other\n").unwrap()
-        }
+        let changed = if gone { fs_err::remove_file(copy) } else { fs_err::write(copy, "other\n") };
+        changed.unwrap();
         assert_eq!(world.apply(&plan).outcomes, [Outcome::Changed]);
     }
     let world = twice();
