@@ -71,6 +71,18 @@ pub(crate) struct Question {
     pub(crate) listed: bool,
     /// What was last changed before this is overdue, nanoseconds since 1970.
     pub(crate) overdue_before: Option<i64>,
+    /// Files that were changed since then, and before this, are not listed: they are young, and may be many.
+    pub(crate) young_until: Option<i64>,
+}
+
+impl Question {
+    fn lists(&self, modified: i64) -> bool {
+        let is_young = match (self.overdue_before, self.young_until) {
+            (Some(before), Some(until)) => (before..=until).contains(&modified),
+            _ => false,
+        };
+        self.listed && !is_young
+    }
 }
 
 /// What a walk found.
@@ -305,7 +317,7 @@ impl Walk<'_> {
             tally.overdue += 1;
             tally.overdue_disk += if is_new { seen.disk } else { 0 };
         }
-        if question.listed {
+        if question.lists(seen.stamp.modified) {
             let mut sums = Sums::default();
             sums.add(seen, is_new);
             self.found.pieces.push(Piece {

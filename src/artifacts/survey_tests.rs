@@ -35,7 +35,8 @@ impl Home {
         let pattern = |text: &str| PathPattern::parse(text).unwrap();
         let subagents = [pattern("projects/*/{id}/subagents/agent-*.jsonl"), pattern("projects/*/agent-*.jsonl")];
         let rules = Rules::new("claude", &[pattern("projects/*/{id}.jsonl")], &subagents).unwrap();
-        let questions = vec![Question { listed: true, overdue_before: Some(i64::MAX) }; rules.kinds.len()];
+        let questions =
+            vec![Question { listed: true, overdue_before: Some(i64::MAX), young_until: None }; rules.kinds.len()];
         Survey::of(self.0.path(), &rules, &questions)
     }
 }
@@ -103,4 +104,25 @@ fn a_home_that_is_not_there_is_empty() {
     fs_err::remove_dir(home.0.path()).unwrap();
     let survey = home.survey();
     assert!(!survey.present && survey.problems.is_empty() && survey.pieces.is_empty());
+}
+
+#[test]
+fn young_files_are_counted_and_not_listed() {
+    let home = Home::new(&["debug/old", "debug/young", "debug/future"]);
+    let times = [("old", 10), ("young", 20), ("future", 31)];
+    for (name, seconds) in times {
+        let time = filetime::FileTime::from_unix_time(seconds, 0);
+        filetime::set_file_mtime(home.path(&format!("debug/{name}")), time).unwrap();
+    }
+    let rules = Rules::new("claude", &[], &[]).unwrap();
+    let listed = |young_until: Option<i64>| {
+        let question = Question { listed: true, overdue_before: Some(15_000_000_000), young_until };
+        let survey = Survey::of(home.0.path(), &rules, &vec![question; rules.kinds.len()]);
+        assert_eq!(survey.tallies.iter().map(|tally| (tally.items, tally.overdue)).max(), Some((3, 1)));
+        let mut names: Vec<_> = survey.pieces.iter().map(|piece| piece.path.to_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(listed(Some(30_000_000_000)), ["debug/future", "debug/old"]);
+    assert_eq!(listed(None).len(), 3);
 }

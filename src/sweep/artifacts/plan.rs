@@ -152,11 +152,13 @@ impl<'c> HomePlan<'c> {
         let limits: Vec<KindLimits> = rows.iter().map(|row| terms.limits(*row)).collect();
         let is_limited = |limits: &KindLimits| limits.retention != Limit::Never || limits.max_size != Budget::Unlimited;
         let wanted: Vec<bool> = limits.iter().map(is_limited).collect();
-        let questions: Vec<Question> = rows
-            .iter()
-            .zip(&wanted)
-            .map(|(row, listed)| Question { listed: *listed, overdue_before: terms.overdue_before(*row) })
-            .collect();
+        let question = |(row, limits): (&Option<usize>, &KindLimits)| Question {
+            listed: is_limited(limits),
+            overdue_before: terms.overdue_before(*row),
+            // Where there may be too much, the young ones are counted as well.
+            young_until: (limits.max_size == Budget::Unlimited).then(|| terms.now.timestamp_nanos_opt()).flatten(),
+        };
+        let questions: Vec<Question> = rows.iter().zip(&limits).map(question).collect();
         let Survey { tallies, pieces, problems: unseen, .. } = Survey::of(&home.folder, &home.rules, &questions);
         problems.extend(unseen);
         let transcripts: usize = {

@@ -48,7 +48,7 @@ pub(crate) fn holdings<'c>(
     let question = |row: &Option<usize>| {
         let limit = limits(row).and_then(|limits| limits.retention.duration());
         let before = limit.and_then(|limit| now.checked_sub_signed(TimeDelta::from_std(limit).ok()?));
-        Question { listed: false, overdue_before: before.and_then(|before| before.timestamp_nanos_opt()) }
+        Question { overdue_before: before.and_then(|before| before.timestamp_nanos_opt()), ..Question::default() }
     };
     let questions: Vec<Question> = rows.iter().map(question).collect();
     let survey = Survey::of(&home.folder, &home.rules, &questions);
