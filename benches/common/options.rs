@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) processes: Processes,
     #[command(flatten)]
     pub(crate) queues: Queues,
+    #[command(flatten)]
+    pub(crate) artifacts: Artifacts,
 }
 
 /// What only `prune` looks at.
@@ -74,6 +76,15 @@ pub(crate) struct Queues {
     /// How many sessions an installation has; may be repeated
     #[arg(long = "sessions-of-queues", value_name = "COUNT", default_values_t = [100, 1_000, 10_000], value_parser = clap::value_parser!(u64).range(20..))]
     pub(crate) installations: Vec<u64>,
+}
+
+/// What only `artifacts` looks at.
+#[derive(Args)]
+#[command(next_help_heading = "For --bench artifacts")]
+pub(crate) struct Artifacts {
+    /// How many files the home holds
+    #[arg(long, value_name = "COUNT", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(2_000..))]
+    pub(crate) files: u64,
 }
 
 /// How large a tree is.

@@ -118,9 +118,23 @@ impl<'a> Goals<'a> {
 
     /// `contender` takes at most `limit` times what `against` takes.
     pub(crate) fn ratio(&mut self, kind: &str, of: fn(&Runs) -> f64, contender: &str, against: &str, limit: f64) {
-        let (Some(one), Some(other)) = (self.results.get(contender), self.results.get(against)) else { return };
-        let what = format!("{kind}, `{contender}` / {against}");
-        self.push(what, of(one) / of(other), "", Limit::AtMost(limit));
+        self.ratio_to_sum(kind, of, contender, &[against], limit);
+    }
+
+    /// `contender` takes at most `limit` times what all of `against` take together, when each of them ran.
+    pub(crate) fn ratio_to_sum(
+        &mut self,
+        kind: &str,
+        of: fn(&Runs) -> f64,
+        contender: &str,
+        against: &[&str],
+        limit: f64,
+    ) {
+        let one = self.results.get(contender).map(of);
+        let sum: Option<f64> = against.iter().map(|other| self.results.get(other).map(of)).sum();
+        let (Some(one), Some(sum)) = (one, sum) else { return };
+        let what = format!("{kind}, `{contender}` / {}", against.join(" + "));
+        self.push(what, one / sum, "", Limit::AtMost(limit));
     }
 
     /// `than` takes at least `times` what `contender` takes.
