@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) processes: ProcessesSettings,
     /// Queues of an installation that no file names: what all of them have in common.
     pub(crate) queues: QueueSettings,
+    /// How often the daemon looks at what.
+    pub(crate) daemon: DaemonSettings,
     /// When output is coloured.
     pub(crate) color: ColorChoice,
     /// Every provider: the built-in ones, changed by and followed by the rows of the files.
@@ -164,6 +166,22 @@ pub(crate) struct WakeSettings {
     pub(crate) limit: Duration,
 }
 
+/// The daemon: after how long each area has its next tick, and where its metrics go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DaemonSettings {
+    /// The session map, and the registry where that is enabled.
+    pub(crate) map: Limit,
+    /// Processes, where these are enabled.
+    pub(crate) processes: Limit,
+    /// The queues of all roots.
+    pub(crate) queues: Limit,
+    /// Artifacts.
+    #[allow(dead_code, reason = "the area is not there yet")]
+    pub(crate) artifacts: Limit,
+    /// The file that metrics are written to; `None`: nowhere.
+    pub(crate) metrics_file: Option<PathBuf>,
+}
+
 /// One setting. `section.name` in its key is `name` under `[section]` in a file, and `name` in each `[[queues]]` row
 /// where that is the section; `queues.wake.name` is `name` in the row's table `wake`.
 #[derive(Debug)]
@@ -200,7 +218,7 @@ pub(super) enum Store {
 }
 
 /// All settings, in the order in which they are shown.
-pub(crate) static SETTINGS: [Setting; 44] = [
+pub(crate) static SETTINGS: [Setting; 49] = [
     Setting {
         key: "map.dir",
         other_variable: Some("CLAUDE_SESSION_DIR"),
@@ -592,6 +610,49 @@ pub(crate) static SETTINGS: [Setting; 44] = [
         store: Store::Text(|settings, text| duration(text).map(|limit| settings.queues.wake.limit = limit)),
     },
     Setting {
+        key: "daemon.map",
+        other_variable: None,
+        default: "5m",
+        example: "10m",
+        doc: "How often the daemon looks at the session map, and at the registry where that is enabled; `never` switches both off there.",
+        store: Store::Text(|settings, text| limit(text).map(|interval| settings.daemon.map = interval)),
+    },
+    Setting {
+        key: "daemon.processes",
+        other_variable: None,
+        default: "5m",
+        example: "10m",
+        doc: "How often the daemon looks at processes, where these are enabled; `never`: not at all.",
+        store: Store::Text(|settings, text| limit(text).map(|interval| settings.daemon.processes = interval)),
+    },
+    Setting {
+        key: "daemon.queues",
+        other_variable: None,
+        default: "60s",
+        example: "60s",
+        doc: "How often the daemon sweeps the queues of all roots; `never`: not at all.",
+        store: Store::Text(|settings, text| limit(text).map(|interval| settings.daemon.queues = interval)),
+    },
+    Setting {
+        key: "daemon.artifacts",
+        other_variable: None,
+        default: "1d",
+        example: "7d",
+        doc: "How often the daemon looks at artifacts, where these are enabled; `never`: not at all.",
+        store: Store::Text(|settings, text| limit(text).map(|interval| settings.daemon.artifacts = interval)),
+    },
+    Setting {
+        key: "daemon.metrics_file",
+        other_variable: None,
+        default: "",
+        example: "/var/lib/prometheus/node-exporter/session-sweep.prom",
+        doc: "The file to which the daemon writes its metrics after each tick; in a file absolute or below `~`; empty: none.",
+        store: Store::Path(|settings, path| {
+            settings.daemon.metrics_file = Some(path).filter(|path| !path.as_os_str().is_empty());
+            Ok(())
+        }),
+    },
+    Setting {
         key: "output.color",
         other_variable: None,
         default: "auto",
@@ -680,6 +741,13 @@ impl Settings {
                 zone: None,
                 take_over: false,
                 wake: WakeSettings { command: Vec::new(), limit: Duration::ZERO },
+            },
+            daemon: DaemonSettings {
+                map: Limit::Never,
+                processes: Limit::Never,
+                queues: Limit::Never,
+                artifacts: Limit::Never,
+                metrics_file: None,
             },
             color: ColorChoice::Never,
             providers,

@@ -9,6 +9,8 @@ pub(crate) mod bytes;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod escape;
+pub(crate) mod journal;
+pub(crate) mod metrics;
 pub(crate) mod processes;
 pub(crate) mod progress;
 pub(crate) mod prune;
