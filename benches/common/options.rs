@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) processes: Processes,
     #[command(flatten)]
     pub(crate) queues: Queues,
+    #[command(flatten)]
+    pub(crate) daemon: Daemon,
 }
 
 /// What only `prune` looks at.
@@ -74,6 +76,18 @@ pub(crate) struct Queues {
     /// How many sessions an installation has; may be repeated
     #[arg(long = "sessions-of-queues", value_name = "COUNT", default_values_t = [100, 1_000, 10_000], value_parser = clap::value_parser!(u64).range(20..))]
     pub(crate) installations: Vec<u64>,
+}
+
+/// What only `daemon` looks at.
+#[derive(Args)]
+#[command(next_help_heading = "For --bench daemon")]
+pub(crate) struct Daemon {
+    /// How many sessions are watched, in the map and in the queues
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(20..))]
+    pub(crate) watched: u64,
+    /// Over how many ticks growth is looked for
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(20..))]
+    pub(crate) ticks: u64,
 }
 
 /// How large a tree is.

@@ -9,6 +9,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+/// How long a manager may take that has more messages than it can hold.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Tells the service manager how it goes.
 #[derive(Debug)]
 pub(crate) struct Notifier(Option<UnixDatagram>);
@@ -41,6 +44,8 @@ fn connect(name: &OsStr) -> std::io::Result<UnixDatagram> {
     };
     let socket = UnixDatagram::unbound()?;
     socket.connect_addr(&address)?;
+    // A manager that reads nothing any more must not keep the work from going on.
+    socket.set_write_timeout(Some(PATIENCE))?;
     Ok(socket)
 }
 
@@ -82,6 +87,17 @@ mod tests {
         Notifier::to(None).tell("READY=1");
         Notifier::to(Some(OsStr::new(""))).tell("READY=1");
         Notifier::to(Some(OsStr::new("/nonexistent/notify"))).tell("READY=1");
+    }
+
+    #[test]
+    fn a_manager_that_reads_nothing_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let _socket = UnixDatagram::bind(&path).unwrap();
+        let socket = connect(path.as_os_str()).unwrap();
+        // How many it can hold is the machine's to say.
+        let refused = (0..100_000).find_map(|_| socket.send(b"STATUS=it goes").err());
+        assert_eq!(refused.unwrap().kind(), std::io::ErrorKind::WouldBlock);
     }
 
     #[test]

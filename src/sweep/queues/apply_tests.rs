@@ -149,6 +149,16 @@ fn an_orphan_is_left_to_a_host_that_started_meanwhile() {
 }
 
 #[test]
+fn an_orphan_that_a_run_has_not_come_to_is_left_when_it_is_asked_to_end() {
+    let world = World::new();
+    world.container("gone", &unlabelled());
+    let plan = world.plan();
+    interrupt::ask_in_test();
+    assert_eq!(world.apply(&plan).orphans[0].name(), "left");
+    assert!(!world.was_stopped());
+}
+
+#[test]
 fn where_the_sessions_cannot_be_read_any_more_no_orphan_is_stopped() {
     let world = World::new();
     world.container("gone", &unlabelled());
