@@ -6,6 +6,7 @@
 //! | folder | what it is |
 //! |---|---|
 //! | `commands` | the command line, one file per command |
+//! | `daemon` | what keeps a daemon going: timetable, signals, service manager |
 //! | `doctor` | what can be wrong with an installation: a table of checks |
 //! | `sweep` | joins what the areas know of a session: evidence, plan, apply, resolve |
 //! | `session_map` | a bridge's map: shapes, editing, tombstones; reached through read and update |
@@ -22,9 +23,9 @@
 //! | `sqlite` | databases of other programs, as a guest |
 //! | `filesystem` | locks, snapshots, replacement; the only place that deletes or renames |
 //!
-//! Left uses right, never back: commands → doctor → sweep → `session_map`, registry, providers, processes, schedule,
+//! Left uses right, never back: commands → daemon, doctor → sweep → `session_map`, registry, providers, processes, schedule,
 //! queues, artifacts → policy, json, filesystem.
-//! Everybody may start `threads`.
+//! Everybody may start `threads`, and ask `interrupt` between two items whether to go on.
 
 #![cfg_attr(
     test,
@@ -37,9 +38,11 @@ mod children;
 mod commands;
 mod config;
 mod context;
+mod daemon;
 mod doctor;
 mod exit;
 mod filesystem;
+mod interrupt;
 mod json;
 mod output;
 mod policy;

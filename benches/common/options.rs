@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) queues: Queues,
     #[command(flatten)]
     pub(crate) artifacts: Artifacts,
+    #[command(flatten)]
+    pub(crate) daemon: Daemon,
 }
 
 /// What only `prune` looks at.
@@ -85,6 +87,18 @@ pub(crate) struct Artifacts {
     /// How many files the home holds
     #[arg(long, value_name = "COUNT", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(2_000..))]
     pub(crate) files: u64,
+}
+
+/// What only `daemon` looks at.
+#[derive(Args)]
+#[command(next_help_heading = "For --bench daemon")]
+pub(crate) struct Daemon {
+    /// How many sessions are watched, in the map and in the queues
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(20..))]
+    pub(crate) watched: u64,
+    /// Over how many ticks growth is looked for
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(20..))]
+    pub(crate) ticks: u64,
 }
 
 /// How large a tree is.

@@ -53,6 +53,8 @@ pub(crate) struct Cli {
 pub(super) enum Command {
     /// Do all that the configuration enables: what timers and cron run
     Sweep(Sweep),
+    /// Do the same continuously, each area at its own interval, for systemd or by hand
+    Daemon(Daemon),
     /// Remove idle mappings from a bridge's session map
     Prune(Prune),
     /// Tell a bridge how to go on with one chat
@@ -194,6 +196,19 @@ pub(super) struct Sweep {
     pub(super) afterwards: PostPruneArgs,
     #[command(flatten)]
     pub(super) wait: WaitArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "How often each area is looked at is set in the configuration: daemon.map, daemon.processes, daemon.queues. \
+    SIGTERM ends it after the current item, SIGHUP reads the configuration again, SIGUSR1 runs every area now. It shares a \
+    lock with `session-sweep sweep`, so both never run at once; there is one daemon for a state folder. It tells systemd \
+    by sd_notify how it goes."
+)]
+pub(super) struct Daemon {
+    /// Write metrics here after each tick, as OpenMetrics text [default: daemon.metrics_file]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) metrics_file: Option<PathBuf>,
 }
 
 /// One chat.
@@ -340,6 +355,12 @@ impl Cli {
                 sweep.afterwards.overrides(&mut overrides);
                 sweep.wait.overrides("map.wait", &mut overrides);
                 sweep.wait.overrides("registry.wait", &mut overrides);
+            }
+            Command::Daemon(daemon) => {
+                let file = daemon.metrics_file.as_ref();
+                let text =
+                    |file: &PathBuf| Override::text("daemon.metrics_file", file.to_string_lossy(), "--metrics-file");
+                overrides.extend(file.map(text));
             }
             Command::Prune(prune) => {
                 prune.bridge.overrides(&mut overrides);

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::map::{Kept, with_map, with_mappings, with_plan};
+use super::sweep_lock::of_daemon;
 use crate::config::{Dirs, Environment, check};
 use crate::context::{Context, Given, clock};
 use crate::doctor::{
     Asked, Binary, Cleanup, ConfigFacts, Facts, MapFacts, MapText, RegistryFacts, RegistryText, Store, WrittenBack,
     cleanups, differences,
 };
-use crate::filesystem::{folder_objection, obstacle};
+use crate::filesystem::proc::Proc;
+use crate::filesystem::{LockState, folder_objection, look_at_lock, obstacle};
 use crate::output::prune::BridgeView;
 use crate::programs::{Answer, Programs};
 use crate::providers::{Located, Provider, builtin, own_cleanup};
@@ -44,12 +46,16 @@ pub(super) fn gather(given: &Given, environment: Environment) -> Facts {
     let deadlines = own.iter().map(|schedule| deadline(schedule)).collect();
     let has_cron = own.iter().any(|schedule| schedule.kind == Kind::Cron);
     let cron_is_running = if has_cron { surroundings.cron_is_running() } else { None };
+    // Where it cannot be seen, the state folder's own check tells.
+    let daemon = dirs.as_ref().ok().and_then(|dirs| look_at_lock(&of_daemon(&dirs.state), &Proc::default()).ok());
+    let daemon = daemon.and_then(|lock| if let LockState::Held { pid, .. } = lock { Some(pid) } else { None });
     let mut facts = Facts {
         now,
         login: surroundings.login,
         config: ConfigFacts::default(),
         schedules,
         deadlines,
+        daemon,
         cron_is_running,
         runs,
         binaries,

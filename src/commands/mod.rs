@@ -6,6 +6,7 @@ mod audit;
 mod cli;
 mod completions;
 mod config;
+mod daemon;
 mod demo;
 mod doctor;
 mod doctor_facts;
@@ -21,6 +22,7 @@ mod restore;
 mod run_log;
 mod status;
 mod sweep;
+mod sweep_lock;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -31,6 +33,7 @@ use crate::config::{Environment, Problems};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::filesystem::LockError;
+use crate::output::journal::{is_journal, write_line};
 use crate::processes::records::RecordsError;
 use crate::registry::RegistryError;
 use crate::session_map::MapError;
@@ -70,6 +73,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Doctor => return doctor::run(&given, environment),
         Command::Status => return status::run(&given, environment),
         Command::Sweep(arguments) => return sweep::run(&given, &environment, &arguments),
+        Command::Daemon(arguments) => return daemon::run(&given, environment, &arguments),
         Command::Processes(arguments) => return processes::run(&given, environment, &arguments),
         _ => {}
     }
@@ -90,6 +94,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         | Command::Doctor
         | Command::Status
         | Command::Sweep(_)
+        | Command::Daemon(_)
         | Command::Processes(_) => Ok(ExitStatus::Done),
     }
 }
@@ -134,6 +139,9 @@ struct UsageError(String);
 fn start_logging(cli: &Cli) {
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => log::LevelFilter::Error,
+        // Its log is all that a daemon shows.
+        (false, 0) if matches!(cli.command, Command::Daemon(_)) => log::LevelFilter::Info,
+        (false, 1) if matches!(cli.command, Command::Daemon(_)) => log::LevelFilter::Debug,
         (false, 0 | 1) => log::LevelFilter::Warn,
         (false, _) => log::LevelFilter::Debug,
     };
@@ -141,6 +149,9 @@ fn start_logging(cli: &Cli) {
     logger.filter_level(level).format_timestamp(None).format_target(false);
     if let Ok(filter) = std::env::var("SESSION_SWEEP_LOG") {
         logger.parse_filters(&filter);
+    }
+    if is_journal(std::env::var_os("JOURNAL_STREAM").as_deref(), std::io::stderr()) {
+        logger.format(|out, record| write_line(out, record.level(), &record.args().to_string()));
     }
     // It would print what is sent, a token included.
     logger.filter_module("ureq", log::LevelFilter::Warn).filter_module("ureq_proto", log::LevelFilter::Warn);

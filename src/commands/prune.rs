@@ -82,6 +82,7 @@ pub(super) fn prune(
             };
             Ok(Outcome {
                 status,
+                area: None,
                 map: Some(view.map.clone()),
                 totals: Some(totals),
                 registry: None,

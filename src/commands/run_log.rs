@@ -12,6 +12,8 @@ use crate::sweep::plan::Totals;
 /// What a run came to.
 pub(super) struct Outcome {
     pub(super) status: ExitStatus,
+    /// Of a tick of the daemon.
+    pub(super) area: Option<&'static str>,
     pub(super) map: Option<String>,
     pub(super) totals: Option<Totals>,
     pub(super) registry: Option<RegistryTotals>,
@@ -29,6 +31,7 @@ impl Outcome {
     pub(super) const fn nothing() -> Self {
         Self {
             status: ExitStatus::Done,
+            area: None,
             map: None,
             totals: None,
             registry: None,
@@ -77,6 +80,7 @@ pub(super) fn log_run(
     let run = Run {
         at,
         started_by,
+        area: outcome.and_then(|outcome| outcome.area).map(ToOwned::to_owned),
         took_ms: took.as_millis() as u64,
         exit: exit.code(),
         map: outcome.and_then(|outcome| outcome.map.clone()),

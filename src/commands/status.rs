@@ -5,6 +5,7 @@ use std::path::Path;
 use anstream::ColorChoice;
 use anyhow::Result;
 
+use super::sweep_lock;
 use crate::config::{Dirs, Environment, Problems};
 use crate::context::{Context, Given, clock};
 use crate::exit::ExitStatus;
@@ -31,6 +32,8 @@ pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus>
     let map = context.as_ref().ok().map(|context| context.map(None));
     let lock = map.as_ref().map(|map| look_at_lock(&map.lock_path(), &Proc::default()));
     problems.extend(lock.as_ref().and_then(|lock| lock.as_ref().err()).map(ToString::to_string));
+    let daemon = look_at_lock(&sweep_lock::of_daemon(&dirs.state), &Proc::default());
+    problems.extend(daemon.as_ref().err().map(ToString::to_string));
     let wrong = context.as_ref().err().map(Problems::in_two_parts).unwrap_or_default();
     problems.extend(wrong.into_iter().map(|(what, remedy)| format!("{what}; {remedy}")));
     let view = StatusView {
@@ -38,6 +41,10 @@ pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus>
         user: &surroundings.login,
         schedules: &schedules.found,
         runs: &runs,
+        daemon: LockView {
+            path: Some(sweep_lock::of_daemon(&dirs.state).to_string_lossy().into_owned()),
+            state: daemon.ok(),
+        },
         map: map.as_ref().map(|map| map.path().to_string_lossy().into_owned()),
         lock: LockView {
             path: map.as_ref().map(|map| map.lock_path().to_string_lossy().into_owned()),

@@ -8,10 +8,11 @@ use super::cli::Sweep;
 use super::prune::{Task, prune};
 use super::registry::CleanUp;
 use super::run_log::{Outcome, log_run};
-use super::{artifacts, processes, queues};
+use super::{artifacts, processes, queues, sweep_lock};
 use crate::config::{Dirs, Environment, Problems};
 use crate::context::{Context, Given, clock};
 use crate::exit::ExitStatus;
+use crate::filesystem::LockError;
 use crate::output::escape::Escaped;
 use crate::output::registry::CleanupView;
 use crate::output::sweep::SweepView;
@@ -32,9 +33,17 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     };
     let path = task.map.path().to_string_lossy();
     let begun = Instant::now();
+    let wait = Some(context.config.settings.wait);
+    let lock = if task.dry_run { Ok(None) } else { sweep_lock::take(context, task.program, wait) };
+    let _one_at_a_time = lock.map_err(|held| put_off(context, arguments, begun, held))?;
     let cleaned = CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
     let registry = cleaned.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
     let swept = processes::CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
+    if let Ok(Some(run)) = &swept
+        && let Some(left) = run.left_to_somebody()
+    {
+        log::warn!("{left}");
+    }
     let left_behind = swept.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
     let ticked = queues::CleanUp::where_configured(context, (!task.dry_run).then_some(task.program));
     let in_queues = ticked.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
@@ -113,6 +122,13 @@ impl Outcome {
             self.failure = Some(error);
         }
     }
+}
+
+/// Writes down that another sweep, or a tick of the daemon, was running, and hands that on.
+fn put_off(context: &Context, arguments: &Sweep, begun: Instant, held: LockError) -> anyhow::Error {
+    let error = anyhow::Error::from(held);
+    log_run(&context.dirs.state, arguments.started_by, context.started, begun.elapsed(), Err(&error));
+    error
 }
 
 /// Writes down that a sweep could not even begin, and hands the reason on.

@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(problems("[mapp]\nidle = \"2h\""), ["/c.toml:1: mapp: unknown section; did you mean `map`?"]);
         assert_eq!(problems("[[providers]]"), ["/c.toml:1: providers: unknown section; did you mean `provider`?"]);
         assert_eq!(problems("idle = \"2h\""), ["/c.toml:1: idle: unknown section; write `idle` under `[map]`"]);
-        let known = "known are map, bridge, registry, processes, queues, artifacts, output, provider";
+        let known = "known are map, bridge, registry, processes, queues, artifacts, daemon, output, provider";
         assert_eq!(problems("[zzz]"), [format!("/c.toml:1: zzz: unknown section; {known}")]);
         assert_eq!(problems("[[queue]]"), ["/c.toml:1: queue: unknown section; did you mean `queues`?"]);
         let under = |name: &str| problems(&format!("{name} = \"1h\"")).concat();

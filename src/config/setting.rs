@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) queues: QueueSettings,
     /// What sessions leave on the disk.
     pub(crate) artifacts: ArtifactsSettings,
+    /// How often the daemon looks at what.
+    pub(crate) daemon: DaemonSettings,
     /// When output is coloured.
     pub(crate) color: ColorChoice,
     /// Every provider: the built-in ones, changed by and followed by the rows of the files.
@@ -194,6 +196,21 @@ pub(crate) struct WakeSettings {
     pub(crate) limit: Duration,
 }
 
+/// The daemon: after how long each area has its next tick, and where its metrics go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DaemonSettings {
+    /// The session map, and the registry where that is enabled.
+    pub(crate) map: Limit,
+    /// Processes, where these are enabled.
+    pub(crate) processes: Limit,
+    /// The queues of all roots.
+    pub(crate) queues: Limit,
+    /// Artifacts.
+    pub(crate) artifacts: Limit,
+    /// The file that metrics are written to; `None`: nowhere.
+    pub(crate) metrics_file: Option<PathBuf>,
+}
+
 /// One setting. `section.name` in its key is `name` under `[section]` in a file, and `name` in each `[[queues]]` row
 /// where that is the section; `queues.wake.name` is `name` in the row's table `wake`.
 #[derive(Debug, Clone, Copy)]
@@ -259,7 +276,7 @@ fn of_kind(index: usize, kind: &Kind) -> [Setting; 2] {
 }
 
 /// The settings that have a row each.
-static ROWS: [Setting; 48] = [
+static ROWS: [Setting; 53] = [
     Setting {
         key: "map.dir",
         other_variable: Some("CLAUDE_SESSION_DIR"),
@@ -683,6 +700,49 @@ static ROWS: [Setting; 48] = [
         store: Store::List(|settings, list| root_folders(list).map(|roots| settings.artifacts.roots = roots)),
     },
     Setting {
+        key: "daemon.map",
+        other_variable: None,
+        default: "5m",
+        example: "10m",
+        doc: "How often the daemon looks at the session map, and at the registry where that is enabled; `never` switches both off there.",
+        store: Store::Text(|settings, text| limit(text).map(|interval| settings.daemon.map = interval)),
+    },
+    Setting {
+        key: "daemon.processes",
+        other_variable: None,
+        default: "5m",
+        example: "10m",
+        doc: "How often the daemon looks at processes, where these are enabled; `never`: not at all.",
+        store: Store::Text(|settings, text| limit(text).map(|interval| settings.daemon.processes = interval)),
+    },
+    Setting {
+        key: "daemon.queues",
+        other_variable: None,
+        default: "60s",
+        example: "60s",
+        doc: "How often the daemon sweeps the queues of all roots; `never`: not at all.",
+        store: Store::Text(|settings, text| limit(text).map(|interval| settings.daemon.queues = interval)),
+    },
+    Setting {
+        key: "daemon.artifacts",
+        other_variable: None,
+        default: "1d",
+        example: "7d",
+        doc: "How often the daemon looks at artifacts, where these are enabled; `never`: not at all.",
+        store: Store::Text(|settings, text| limit(text).map(|interval| settings.daemon.artifacts = interval)),
+    },
+    Setting {
+        key: "daemon.metrics_file",
+        other_variable: None,
+        default: "",
+        example: "/var/lib/prometheus/node-exporter/session-sweep.prom",
+        doc: "The file to which the daemon writes its metrics after each tick; in a file absolute or below `~`; empty: none.",
+        store: Store::Path(|settings, path| {
+            settings.daemon.metrics_file = Some(path).filter(|path| !path.as_os_str().is_empty());
+            Ok(())
+        }),
+    },
+    Setting {
         key: "output.color",
         other_variable: None,
         default: "auto",
@@ -778,6 +838,13 @@ impl Settings {
                 archive_retention: Limit::Never,
                 roots: Vec::new(),
                 kinds: vec![KindLimits { retention: Limit::Never, max_size: Budget::Unlimited }; KINDS.len()],
+            },
+            daemon: DaemonSettings {
+                map: Limit::Never,
+                processes: Limit::Never,
+                queues: Limit::Never,
+                artifacts: Limit::Never,
+                metrics_file: None,
             },
             color: ColorChoice::Never,
             providers,

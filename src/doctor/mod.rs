@@ -130,6 +130,8 @@ pub(crate) struct Facts {
     pub(crate) schedules: Schedules,
     /// By when each of this user's schedules should have run again, in their order; nothing where nobody knows.
     pub(crate) deadlines: Vec<Option<DateTime<Utc>>>,
+    /// The daemon, where one runs.
+    pub(crate) daemon: Option<u32>,
     /// Whether something runs lines for cron, where that can be seen.
     pub(crate) cron_is_running: Option<bool>,
     /// This user's runs, the oldest first, or why they cannot be read.

@@ -7,6 +7,7 @@ use crate::exit::ExitStatus;
 use crate::policy::duration::{format_age, format_duration};
 use crate::policy::shell::quoted;
 use crate::policy::timestamp::Timestamp;
+use crate::schedule::runs::{Run, StartedBy};
 use crate::schedule::{Kind, Last, LastResult, Schedule, State, When};
 
 const INSTALL: &str = "./install.sh";
@@ -17,6 +18,9 @@ pub(super) fn schedule(facts: &Facts) -> Finding {
     // The one that works is the one to keep.
     own.sort_by_key(|schedule| schedule.state != State::On);
     let gaps = &facts.schedules.not_looked_at;
+    if let Some(pid) = facts.daemon {
+        return beside_daemon(pid, &own);
+    }
     match &own[..] {
         [] if !gaps.is_empty() => gap(facts),
         [] if facts.only_others() => {
@@ -58,6 +62,19 @@ pub(super) fn schedule(facts: &Facts) -> Finding {
     }
 }
 
+/// What runs where a daemon does: that is enough. A timer beside it works too, one after the other, and does nothing that the
+/// daemon has not done before.
+fn beside_daemon(pid: u32, own: &[&Schedule]) -> Finding {
+    let on: Vec<&&Schedule> = own.iter().filter(|schedule| schedule.state != State::Stopped).collect();
+    if on.is_empty() {
+        return Finding::ok(format!("the daemon runs: process {pid}"));
+    }
+    let places: Vec<&str> = on.iter().map(|schedule| schedule.place.as_str()).collect();
+    let removals: Vec<String> = on.iter().map(|schedule| schedule.removal()).collect();
+    let message = format!("the daemon (process {pid}) runs, and so does {}: one of them is enough", places.join(", "));
+    Finding::warning(message, format!("keep the daemon: {}; or the schedule: end the daemon", removals.join("; ")))
+}
+
 fn gap(facts: &Facts) -> Finding {
     let gaps = &facts.schedules.not_looked_at;
     let remedy = if facts.login.is_root() { "put right what is named here" } else { "run as root" };
@@ -77,7 +94,9 @@ pub(super) fn last_run(facts: &Facts) -> Finding {
     }
     let deadline = |at: usize| facts.deadlines.get(at).copied().flatten();
     let Some(first) = own.first() else {
-        return if facts.only_others() {
+        return if facts.daemon.is_some() {
+            last_tick(facts)
+        } else if facts.only_others() {
             Finding::ok("nothing is scheduled for root")
         } else {
             Finding::unknown("nothing is scheduled, so no run is due", INSTALL)
@@ -103,6 +122,26 @@ pub(super) fn last_run(facts: &Facts) -> Finding {
             }
             let message = format!("the last run was {ago} ago, and when the next one is due could not be found out");
             Finding::unknown(message, how_to_see(schedule))
+        }
+    }
+}
+
+/// How the last tick of the daemon ended that did something or ended otherwise than the one before.
+fn last_tick(facts: &Facts) -> Finding {
+    let ticks = || facts.runs().iter().filter(|run| run.started_by == StartedBy::Daemon);
+    // Of each area its last one counts.
+    let is_last = |run: &&Run| ticks().rfind(|other| other.area == run.area).is_some_and(|last| last == *run);
+    let Some(worst) = ticks().filter(is_last).max_by_key(|run| run.exit) else {
+        return Finding::ok("the daemon runs, and has done nothing yet");
+    };
+    let ago = format_age((facts.now - worst.at).to_std().unwrap_or_default());
+    let area = worst.area.as_deref().unwrap_or("an area");
+    match worst.status() {
+        ExitStatus::Done => Finding::ok("the daemon's last ticks went well"),
+        status => {
+            let error = worst.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+            let message = format!("since {ago} ago the daemon's ticks of {area} are {}{error}", status.word());
+            Finding::warning(message, "session-sweep sweep --dry-run shows what is in the way")
         }
     }
 }

@@ -126,6 +126,8 @@ impl Lock {
                 said = true;
                 on_wait(holder(&file).as_ref());
             }
+            // Who waits for a lock gets on: it ends by itself.
+            crate::interrupt::mark();
             std::thread::sleep(POLL.min(wait.unwrap_or_default().saturating_sub(waited)));
         }
     }

@@ -134,6 +134,7 @@ impl Lister {
 
     /// Calls `visit` with name and type of every entry but `.` and `..`, in the file system's order.
     pub(crate) fn list(&mut self, folder: BorrowedFd<'_>, mut visit: impl FnMut(&CStr, FileType)) -> Result<()> {
+        crate::interrupt::mark();
         if self.buffer.is_empty() {
             self.buffer.resize(LISTING_BUFFER, MaybeUninit::uninit());
         }

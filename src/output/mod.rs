@@ -10,6 +10,8 @@ pub(crate) mod bytes;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod escape;
+pub(crate) mod journal;
+pub(crate) mod metrics;
 mod overview;
 pub(crate) mod processes;
 pub(crate) mod progress;

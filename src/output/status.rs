@@ -25,6 +25,8 @@ pub(crate) struct StatusView<'v> {
     pub(crate) schedules: &'v [Schedule],
     /// Of this user, the oldest first.
     pub(crate) runs: &'v [Run],
+    /// The lock that a daemon holds as long as it runs.
+    pub(crate) daemon: LockView,
     /// Not known where the settings are wrong.
     pub(crate) map: Option<String>,
     pub(crate) lock: LockView,
@@ -37,7 +39,7 @@ pub(crate) struct StatusView<'v> {
     pub(crate) problems: Vec<String>,
 }
 
-/// The map's lock; no state where it could not be looked at.
+/// A lock; no state where it could not be looked at.
 pub(crate) struct LockView {
     pub(crate) path: Option<String>,
     pub(crate) state: Option<LockState>,
@@ -99,7 +101,8 @@ impl StatusView<'_> {
         let label = style.paint(Tone::Heading, "last run");
         let Some(run) = self.runs.last() else { return writeln!(out, "{label}  none in the log") };
         let ago = Age(Some(self.seconds_since(run.at)));
-        writeln!(out, "{label}  {}, {ago} ago, started by {}", Moment(Some(run.at)), run.started_by.name())?;
+        let area = run.area.as_ref().map(|area| format!(" ({})", Escaped(area))).unwrap_or_default();
+        writeln!(out, "{label}  {}, {ago} ago, started by {}{area}", Moment(Some(run.at)), run.started_by.name())?;
         let word = style.paint(tone(Some(LastResult::Exit(run.exit.into()))), run.status().meaning());
         write!(out, "          {word}")?;
         if let Some(totals) = run.totals {
@@ -129,6 +132,7 @@ impl StatusView<'_> {
 impl View for StatusView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         match (self.schedules, &self.problems[..]) {
+            ([], []) if self.daemon.is_held() => writeln!(out, "no timer and no cron: the daemon runs")?,
             ([], []) => {
                 writeln!(out, "nothing is scheduled: ./install.sh does that; see \"Install\" in README.md")?;
             }
@@ -142,13 +146,8 @@ impl View for StatusView<'_> {
         writeln!(out)?;
         self.last_run(out, style)?;
         let label = |name: &str| style.paint(Tone::Heading, format!("{name:<8}"));
-        let lock = match &self.lock.state {
-            Some(LockState::Free) => "free".to_owned(),
-            Some(LockState::Held { holder: Some(holder), .. }) => format!("held by {holder}"),
-            Some(LockState::Held { pid, .. }) => format!("held by pid {pid}"),
-            None => "unknown".to_owned(),
-        };
-        writeln!(out, "{}  {}", label("lock"), Escaped(&lock))?;
+        writeln!(out, "{}  {}", label("daemon"), Escaped(&self.daemon.in_words("does not run", "runs: ")))?;
+        writeln!(out, "{}  {}", label("lock"), Escaped(&self.lock.in_words("free", "held by ")))?;
         writeln!(out, "{}  {}", label("map"), Escaped(self.map.as_deref().unwrap_or("unknown")))?;
         writeln!(out, "{}  {}", label("state"), Escaped(&self.state))?;
         for (at, (path, present)) in self.config.iter().enumerate() {
@@ -212,6 +211,7 @@ impl Serialize for StatusView<'_> {
             json!({
                 "at": Timestamp(run.at),
                 "started_by": run.started_by,
+                "area": run.area,
                 "took_ms": run.took_ms,
                 "exit": run.exit,
                 "result": run.status().word(),
@@ -225,13 +225,14 @@ impl Serialize for StatusView<'_> {
             })
         });
         let config = self.config.iter().map(|(path, present)| json!({"path": path, "present": present}));
-        let mut document = serializer.serialize_struct("Status", 12)?;
+        let mut document = serializer.serialize_struct("Status", 13)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "status")?;
         document.serialize_field("now", &Timestamp(self.now))?;
         document.serialize_field("user", &self.user.name)?;
         document.serialize_field("schedules", &schedules.collect::<Vec<Value>>())?;
         document.serialize_field("last_run", &last_run)?;
+        document.serialize_field("daemon", &self.daemon.document())?;
         document.serialize_field("lock", &self.lock.document())?;
         document.serialize_field("map", &self.map)?;
         document.serialize_field("state", &self.state)?;
@@ -243,6 +244,20 @@ impl Serialize for StatusView<'_> {
 }
 
 impl LockView {
+    fn is_held(&self) -> bool {
+        matches!(self.state, Some(LockState::Held { .. }))
+    }
+
+    /// `free` where nobody has it, else who does, behind `held`.
+    fn in_words(&self, free: &str, held: &str) -> String {
+        match &self.state {
+            Some(LockState::Free) => free.to_owned(),
+            Some(LockState::Held { holder: Some(holder), .. }) => format!("{held}{holder}"),
+            Some(LockState::Held { pid, .. }) => format!("{held}pid {pid}"),
+            None => "unknown".to_owned(),
+        }
+    }
+
     fn document(&self) -> Value {
         let (word, pid, holder) = match &self.state {
             None => ("unknown", None, None),

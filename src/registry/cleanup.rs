@@ -12,6 +12,7 @@ use super::roster::Roster;
 use super::survey::{Survey, Surveyed};
 use super::{Held, Registry, RegistryError};
 use crate::filesystem::{make_folder, read_regular, write_unflushed};
+use crate::interrupt;
 use crate::policy::heartbeat::{Clocks, Liveness, is_mass, jump};
 use crate::policy::session_number::SessionNumber;
 
@@ -138,7 +139,7 @@ impl Held<'_> {
         let Some(plan) = made else { return Err(RegistryError::Missing(registry.path())) };
         let mut problems = Vec::new();
         let mut removed = 0;
-        for beat in &plan.superseded {
+        for beat in plan.superseded.iter().take_while(|_| !interrupt::asked()) {
             match plan.beats.remove(*beat) {
                 Ok(done) => removed += usize::from(done),
                 Err(error) => problems.push(error),

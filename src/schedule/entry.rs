@@ -209,6 +209,7 @@ mod tests {
         let run = |second, started_by, exit| Run {
             at: at(second),
             started_by,
+            area: None,
             took_ms: 1,
             exit,
             map: None,

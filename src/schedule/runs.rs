@@ -1,5 +1,6 @@
 //! The run log: one line for each run of `sweep` that was no rehearsal, in the state folder. A `prune` by hand is not in it:
-//! one that has nothing to remove writes nothing at all.
+//! one that has nothing to remove writes nothing at all. Of the daemon's ticks there are those that did something, or ended
+//! otherwise than the one before: all of them would push everything else out within hours.
 //!
 //! `runs.jsonl` is put aside as `runs.old.jsonl` when it has grown to 384 KiB, in place of the one before: together they
 //! hold the last thousand runs or more.
@@ -29,6 +30,9 @@ pub(crate) enum StartedBy {
     Timer,
     /// Cron.
     Cron,
+    /// The daemon, whose ticks are no runs of `sweep`.
+    #[value(skip)]
+    Daemon,
 }
 
 /// One line of the log.
@@ -37,6 +41,9 @@ pub(crate) struct Run {
     /// When it began.
     pub(crate) at: DateTime<Utc>,
     pub(crate) started_by: StartedBy,
+    /// Of a tick of the daemon, which has one area each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) area: Option<String>,
     pub(crate) took_ms: u64,
     /// Its exit code.
     pub(crate) exit: u8,
@@ -117,6 +124,7 @@ impl StartedBy {
             Self::Hand => "hand",
             Self::Timer => "timer",
             Self::Cron => "cron",
+            Self::Daemon => "daemon",
         }
     }
 }
@@ -180,6 +188,7 @@ mod tests {
         Run {
             at: chrono::DateTime::from_timestamp(second, 0).unwrap(),
             started_by: StartedBy::Cron,
+            area: None,
             took_ms: 12,
             exit: 0,
             map: Some("/m".to_owned()),

@@ -13,6 +13,7 @@ use super::recheck::Recheck;
 use super::through_bridge::Removing;
 use super::transcripts;
 use crate::filesystem::{LockPolicy, Snapshot};
+use crate::interrupt;
 use crate::policy::timestamp::Timestamp;
 use crate::session_map::bridge::Bridge;
 use crate::session_map::{Change, Document, Entry, Held, MapError, Memory, OldValue, SessionMap, Tidied, Tombstone};
@@ -59,6 +60,11 @@ pub(crate) fn apply(
     how: &How<'_>,
 ) -> Result<Applied> {
     let doomed = plan.doomed();
+    // The file is changed at once: it is one item.
+    if !doomed.is_empty() && interrupt::asked() {
+        let problems = vec![format!("{} mappings stay: {} change of the map", doomed.len(), interrupt::LEFT)];
+        return Ok(Applied { problems, ..Applied::default() });
+    }
     let mut applied = Applied::default();
     let mut tidied = memory.tidied;
     if !doomed.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::interrupt;
 use crate::threads::{spawn_beside, useful};
 
 /// What `work` yields for these items, in no particular order. A thread takes `chunk` items at a time and keeps a state
@@ -15,6 +16,7 @@ pub(super) fn map<I: Sync, S: Default, T: Send>(
     let run = || {
         let (mut state, mut done) = (S::default(), Vec::new());
         while let Some(items) = items.chunks(chunk).nth(next.fetch_add(1, Ordering::Relaxed)) {
+            interrupt::mark();
             done.extend(items.iter().filter_map(|item| work(&mut state, item)));
         }
         done

@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::recheck::Recheck;
 use super::transcripts;
 use crate::filesystem::LockPolicy;
+use crate::interrupt;
 use crate::session_map::bridge::{Bridge, BridgeError, Progress, Removal};
 use crate::session_map::{Held, MapError, SessionMap};
 
@@ -77,7 +78,8 @@ impl<'r> Removing<'r, '_> {
         let folders = transcripts::working_folders(self.plan, self.doomed);
         let mut list = self.bridge.sessions()?;
         let mut next = 0;
-        while next < self.doomed.len() {
+        // The first batch was asked about by the caller.
+        while next < self.doomed.len() && (next == 0 || !interrupt::asked()) {
             let places = next..self.doomed.len().min(next + BATCH);
             let mut batch =
                 self.choose(&list, places.clone(), recheck).map_err(|error| error.after(progress(applied)))?;
@@ -113,7 +115,7 @@ impl<'r> Removing<'r, '_> {
     fn ask(&self, batch: &mut Batch, recheck: &Recheck<'_>) {
         let begun = Instant::now();
         for at in &batch.chosen {
-            if batch.done > 0 && begun.elapsed() > LONGEST_BATCH {
+            if batch.done > 0 && (begun.elapsed() > LONGEST_BATCH || interrupt::asked()) {
                 return;
             }
             batch.done += 1;

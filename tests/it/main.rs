@@ -19,6 +19,8 @@ mod beside_others;
 mod bridge;
 mod containers;
 mod crash;
+mod daemon;
+mod daemon_world;
 mod demo;
 mod doctor;
 mod doctor_queues;

@@ -247,6 +247,7 @@ fn the_help_of_every_command() {
     let commands = [
         "",
         "sweep",
+        "daemon",
         "prune",
         "resolve",
         "record",

@@ -11,6 +11,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::manifest::Archived;
 use crate::filesystem::{FileError, walk};
+use crate::interrupt;
 
 /// zstd's own default: a transcript becomes a fifth of its size at some hundred megabytes per second.
 const LEVEL: i32 = 3;
@@ -110,6 +111,7 @@ pub(super) fn decoder(file: &File) -> io::Result<impl Read> {
 fn is_same(one: &mut impl Read, mut other: impl Read) -> io::Result<bool> {
     let (mut first, mut second) = (vec![0; CHUNK], vec![0; CHUNK]);
     loop {
+        interrupt::mark();
         let length = fill(one, &mut first)?;
         let other_length = fill(&mut other, &mut second)?;
         if first[..length] != second[..other_length] {
@@ -158,6 +160,7 @@ struct Counted<R> {
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        interrupt::mark();
         let count = self.source.read(buffer)?;
         self.left = self.left.saturating_sub(count as u64);
         Ok(count)

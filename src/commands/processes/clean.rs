@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, arguments: &Clean) -> Result<ExitStatus> {
     if way != Way::Show {
         refuse_rehearsal(context)?;
     }
-    let mut run = Run { plan: look.plan(false)?, applied: None };
+    let mut run = Run { plan: look.plan(false)?, applied: None, needs_somebody: false };
     if way == Way::Ask && run.plan.has_work() && !run.is_agreed(context)? {
         say("Cleanup cancelled; nothing was ended.");
         return Ok(ExitStatus::Done);
@@ -83,6 +83,8 @@ pub(super) fn refuse_rehearsal(context: &Context) -> Result<(), UsageError> {
 pub(in crate::commands) struct Run {
     plan: Plan,
     applied: Option<Applied>,
+    /// There was work, which is only done when somebody is asked first.
+    needs_somebody: bool,
 }
 
 impl Run {
@@ -93,13 +95,18 @@ impl Run {
             return Ok(None);
         }
         let look = Look::new(context)?;
-        let mut run = Self { plan: look.plan(false)?, applied: None };
+        let mut run = Self { plan: look.plan(false)?, applied: None, needs_somebody: false };
         match program {
             Some(program) if is_by_itself(look.settings) => run.apply(&look, program)?,
-            Some(_) if run.plan.has_work() => log::warn!("{LEFT_BY_SWEEP}"),
-            _ => {}
+            Some(_) => run.needs_somebody = run.plan.has_work(),
+            None => {}
         }
         Ok(Some(run))
+    }
+
+    /// What a run that nobody watches says of what it was not allowed to do.
+    pub(in crate::commands) fn left_to_somebody(&self) -> Option<&'static str> {
+        self.needs_somebody.then_some(LEFT_BY_SWEEP)
     }
 
     /// Shows what would be done, and asks.

@@ -9,6 +9,7 @@ use super::{first_of, proc_of, roots, scene};
 use crate::commands::{UsageError, tell_when_quiet};
 use crate::context::Context;
 use crate::exit::ExitStatus;
+use crate::interrupt;
 use crate::output::queues::{InstallationView, SweepView, problems_of};
 use crate::schedule::runs::QueueTotals;
 use crate::sweep::queues::applied::Applied;
@@ -74,7 +75,8 @@ impl Run {
         let lock = || program.map(|program| context.lock(program));
         let done = |root: &PathBuf| scene(context, root, &proc)?.tick(&context.dirs.state, lock());
         let tick = |root: &PathBuf| Tick { folder: root.clone(), done: done(root) };
-        Self { ticks: roots.iter().map(tick).collect(), dry_run: program.is_none() }
+        let roots = roots.iter().take_while(|_| !interrupt::asked());
+        Self { ticks: roots.map(tick).collect(), dry_run: program.is_none() }
     }
 
     /// Whether something is to be done.

@@ -18,6 +18,7 @@ use crate::artifacts::survey::{Piece, Sums};
 use crate::filesystem::proc::Proc;
 use crate::filesystem::walk::{self, Lister, Seen};
 use crate::filesystem::{Attributes, remove_empty_folder, remove_unchanged};
+use crate::interrupt;
 use crate::policy::session_id::SessionId;
 
 /// What became of a plan.
@@ -101,7 +102,7 @@ impl Remover<'_> {
         for home in &plan.homes {
             self.apply_home(home, &mut links, &mut applied);
         }
-        for entry in &plan.forgotten {
+        for entry in plan.forgotten.iter().take_while(|_| !interrupt::asked()) {
             match self.archive.remove(entry) {
                 Ok(()) => {
                     applied.forgotten += 1;
@@ -129,7 +130,7 @@ impl Remover<'_> {
         };
         let mut is_full = false;
         for item in going {
-            let outcome = if is_full && item.is_archived() {
+            let outcome = if interrupt::asked() || (is_full && item.is_archived()) {
                 Outcome::NotTried
             } else {
                 self.apply_item(home, folder.as_fd(), item, links, applied).unwrap_or_else(|failure| {

@@ -20,6 +20,7 @@ use super::plan::{HomePlan, Item, Plan, Twin};
 use super::units::Unit;
 use crate::artifacts::survey::{Piece, Sums};
 use crate::filesystem::walk::{self, FileStamp, Lister, Seen};
+use crate::interrupt;
 use crate::policy::artifact::{Cause, Verdict};
 
 const OLD_PROJECT: &str = "projects/-workspace-group";
@@ -167,6 +168,7 @@ fn holds(folder: BorrowedFd<'_>, name: &CString, seen: &Seen, copy: &Path) -> st
     let (mut first, mut second) = (vec![0; CHUNK], vec![0; CHUNK]);
     let mut left = seen.stamp.size;
     while left > 0 {
+        interrupt::mark();
         let length = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
         one.read_exact(&mut first[..length])?;
         other.read_exact(&mut second[..length])?;

@@ -477,3 +477,13 @@ fn the_archive_forgets_by_its_own_retention_alone() {
     assert_eq!(world.apply(&plan).forgotten, 1);
     assert_eq!(world.sessions_in_archive(), NONE);
 }
+
+#[test]
+fn a_run_that_is_asked_to_end_leaves_what_it_has_not_begun() {
+    let world = World::new();
+    world.file("debug/old.txt", "x", 10);
+    let plan = world.plan();
+    crate::interrupt::ask_in_test();
+    assert_eq!(world.apply(&plan).outcomes, [Outcome::NotTried]);
+    assert!(world.home().join("debug/old.txt").exists());
+}

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::plan::{Item, Plan, RecordItem};
 use super::survey::Scene;
+use crate::interrupt;
 use crate::policy::orphan::Verdict;
 use crate::processes::records::{HeldRecords, Removal};
 use crate::processes::terminate::{End, end_tree};
@@ -116,6 +117,11 @@ pub(crate) fn end_orphans(shown: &Plan, scene: &Scene<'_>, max: usize, grace: Du
     let mut applied = Applied { problems: fresh.problems.clone(), ..Applied::default() };
     let mut sent = 0;
     for item in shown.orphans() {
+        if interrupt::asked() {
+            let outcome = Outcome::Refused(interrupt::LEFT.to_owned());
+            applied.ends.push(TreeEnd { item: item.clone(), outcome });
+            continue;
+        }
         if looked.elapsed() > FRESH {
             match Plan::make(scene) {
                 Ok(plan) => (fresh, looked) = (plan, Instant::now()),
@@ -185,7 +191,8 @@ pub(crate) fn remove_records(
     let left = Plan::make(scene)?;
     for item in left.going_records().filter(was_to_go) {
         let session = item.record.session_id.as_str().to_owned();
-        applied.removals.push(RecordEnd { session, result: held.remove(&item.record) });
+        let result = if interrupt::asked() { Err(interrupt::LEFT.to_owned()) } else { held.remove(&item.record) };
+        applied.removals.push(RecordEnd { session, result });
     }
     applied.problems.extend(held.tidy());
     Ok(())

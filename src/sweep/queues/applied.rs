@@ -1,6 +1,7 @@
 //! What became of a plan.
 
-use super::plan::{Action, Step};
+use super::plan::{Action, SessionItem, Step};
+use crate::interrupt;
 
 /// What became of a plan, beside it.
 #[derive(Debug, Default)]
@@ -34,6 +35,14 @@ pub(crate) enum Outcome {
     Failed(String),
     /// It was not tried, since something before it did not come about.
     Left(String),
+}
+
+impl SessionEnd {
+    /// Of a session that the run did not come to.
+    pub(super) fn left(item: &SessionItem) -> Self {
+        let left = |step: &Step| (step.clone(), Outcome::Left(interrupt::LEFT.to_owned()));
+        Self { steps: item.steps.iter().map(left).collect(), problem: item.problem.clone(), notes: Vec::new() }
+    }
 }
 
 impl Outcome {

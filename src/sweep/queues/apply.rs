@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::interrupt;
 use crate::queues::central::{self, Status};
 use crate::queues::memory::Memory;
 use crate::queues::runtime::{Container, Stopped};
@@ -20,7 +21,9 @@ impl Scene<'_> {
     pub(crate) fn apply(&self, plan: &Plan, memory: &mut Memory) -> Applied {
         let orphans = self.stop_orphans(plan);
         let remembered = |item: &SessionItem| memory.get(&item.id).cloned().unwrap_or_default();
-        let repair = |item| self.repair(item, &remembered(item));
+        let repair = |item| {
+            if interrupt::asked() { SessionEnd::left(item) } else { self.repair(item, &remembered(item)) }
+        };
         let mut sessions: Vec<SessionEnd> = plan.sessions.iter().map(repair).collect();
         // Commands of the user's come last: they may take their time, and start more than they were asked for.
         for (item, end) in plan.sessions.iter().zip(&mut sessions) {
@@ -43,6 +46,9 @@ impl Scene<'_> {
             central.sessions.iter().any(|row| is_its(&row.id) && row.status != Status::Closed)
         };
         let stop = |item: &&ContainerItem| {
+            if interrupt::asked() {
+                return Outcome::Left(interrupt::LEFT.to_owned());
+            }
             let is_its_by_now = || Outcome::Changed("its session is there by now".to_owned());
             if has_session(item) {
                 return is_its_by_now();
@@ -76,6 +82,9 @@ impl Scene<'_> {
     }
 
     fn wake(&self, item: &SessionItem) -> Outcome {
+        if interrupt::asked() {
+            return Outcome::Left(interrupt::LEFT.to_owned());
+        }
         if let Some(why) = self.is_taken_over() {
             return Outcome::Left(why);
         }

@@ -27,6 +27,16 @@ fn a_silent_container_is_stopped_and_its_messages_are_tried_again() {
 }
 
 #[test]
+fn a_run_that_is_asked_to_end_leaves_what_it_has_not_begun() {
+    let world = World::with_claim();
+    world.container("s", &unlabelled());
+    let plan = world.plan();
+    interrupt::ask_in_test();
+    assert_eq!(outcomes(&world.apply(&plan)), ["stop left", "retry left", "clear_claims left"]);
+    assert_eq!((world.state(), world.was_stopped()), ((0, true), false));
+}
+
+#[test]
 fn a_container_that_beats_meanwhile_goes_on_with_its_messages() {
     let world = World::with_claim();
     world.container("s", &unlabelled());
@@ -134,6 +144,16 @@ fn an_orphan_is_left_to_a_host_that_started_meanwhile() {
     world.container("gone", &unlabelled());
     let plan = world.plan();
     world.central(A_HOST);
+    assert_eq!(world.apply(&plan).orphans[0].name(), "left");
+    assert!(!world.was_stopped());
+}
+
+#[test]
+fn an_orphan_that_a_run_has_not_come_to_is_left_when_it_is_asked_to_end() {
+    let world = World::new();
+    world.container("gone", &unlabelled());
+    let plan = world.plan();
+    interrupt::ask_in_test();
     assert_eq!(world.apply(&plan).orphans[0].name(), "left");
     assert!(!world.was_stopped());
 }

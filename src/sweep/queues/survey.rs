@@ -16,6 +16,7 @@ use super::plan::{Liveness, Plan, SessionItem};
 use super::seen::Seen;
 use crate::config::setting::QueueSettings;
 use crate::filesystem::proc::Proc;
+use crate::interrupt;
 use crate::policy::duration::format_age;
 use crate::policy::queue::contradicts_death;
 use crate::queues::central::{self, SessionRow, Status};
@@ -151,6 +152,7 @@ impl<'s> Scene<'s> {
         let finds_journals = extent == Extent::Changed && memory.is_time_for_journals(self.rules.now);
         let pass = Pass { extent, finds_journals };
         for row in active().filter(|_| extent != Extent::Containers) {
+            interrupt::mark();
             let liveness = crew.liveness_of(&row.id, &row.group, &self.installation);
             match self.session(row, liveness, pass, &mut groups, memory) {
                 Some(item) => plan.sessions.push(item),

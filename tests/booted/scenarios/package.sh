@@ -23,6 +23,8 @@ check 'systemd knows the units for the whole machine' systemctl cat session-swee
 check 'and those for one user' as alice systemctl --user cat session-sweep.service session-sweep.timer \
   session-sweep-heartbeat@5.service
 check 'the units are clean' is_clean root "$systemd/system/session-sweep@.service" "$systemd/system/session-sweep@.timer"
+check 'the units of the daemon as well' is_clean root "$systemd/system/session-sweep-daemon.service"
+check '  those of a user, too' test -f "$systemd/user/session-sweep-daemon.service"
 check 'those of a user as well' is_clean alice --user "$systemd/user/session-sweep.service" "$systemd/user/session-sweep.timer" \
   "$systemd/user/session-sweep-heartbeat@.service"
 check 'the one for beats starts the program of the package' has_lines "$systemd/user/session-sweep-heartbeat@.service" \

@@ -1,0 +1,101 @@
+//! What the daemon says of its ticks, in one line each.
+
+use log::Level;
+
+use crate::daemon::tally::Noted;
+use crate::daemon::{Ending, Tick};
+use crate::output::escape::Escaped;
+
+/// How many problems of one tick are told; the rest is counted.
+const TOLD: usize = 3;
+
+/// The line for a tick, and how much it matters: what merely repeats itself is for whoever looks closely.
+pub(super) fn line(area: &str, tick: &Tick, noted: Noted) -> (Level, String) {
+    let level = match tick.ending {
+        Ending::Failed | Ending::Panicked => Level::Error,
+        Ending::PutOff => Level::Info,
+        Ending::Done | Ending::Partial if noted.is_new || tick.has_done() => Level::Info,
+        Ending::Done | Ending::Partial => Level::Debug,
+    };
+    (level, format!("{area}: {}", summary(tick)))
+}
+
+/// The warning for an area that gets nowhere.
+pub(super) fn stuck(area: &str, ticks: u32, tick: &Tick) -> String {
+    format!("{area}: {ticks} ticks in a row were only refused something and did nothing: {}", problems(tick))
+}
+
+/// What a tick came to, in words: `7 pruned; 12 mappings`.
+pub(super) fn summary(tick: &Tick) -> String {
+    match tick.ending {
+        Ending::Done => done(tick),
+        Ending::Partial => format!("{}; not all: {}", done(tick), problems(tick)),
+        Ending::Failed if tick.has_done() => format!("{}; then it failed: {}", done(tick), problems(tick)),
+        Ending::Failed => format!("failed: {}", problems(tick)),
+        Ending::PutOff => format!("put off: {}", problems(tick)),
+        Ending::Panicked => problems(tick),
+    }
+}
+
+fn done(tick: &Tick) -> String {
+    let words = |list: &[(&str, usize)]| -> Vec<String> {
+        let list = list.iter().filter(|(_, number)| *number > 0);
+        list.map(|(what, number)| format!("{number} {}", what.replace('_', " "))).collect()
+    };
+    let done = words(&tick.done);
+    let done = if done.is_empty() { "nothing done".to_owned() } else { done.join(", ") };
+    let seen = words(tick.seen.get(..1).unwrap_or_default());
+    if seen.is_empty() { done } else { format!("{done}; {}", seen.join(", ")) }
+}
+
+fn problems(tick: &Tick) -> String {
+    let told: Vec<String> = tick.problems.iter().take(TOLD).map(|problem| Escaped(problem).to_string()).collect();
+    let more = tick.problems.len().saturating_sub(TOLD);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("{}{more}", told.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEW: Noted = Noted { is_new: true, stuck: None };
+    const OLD: Noted = Noted { is_new: false, stuck: None };
+
+    fn tick(ending: Ending, pruned: usize, problems: &[&str]) -> Tick {
+        let problems = problems.iter().map(ToString::to_string).collect();
+        Tick { ending, seen: vec![("mappings", 12), ("idle", 7)], done: vec![("pruned", pruned), ("x_y", 0)], problems }
+    }
+
+    #[test]
+    fn a_tick_is_one_line_that_matters_as_much_as_it_did() {
+        let said = |tick: &Tick, noted| {
+            let (level, line) = line("map", tick, noted);
+            format!("{level} {line}")
+        };
+        let lines = [
+            said(&tick(Ending::Done, 7, &[]), OLD),
+            said(&tick(Ending::Done, 0, &[]), NEW),
+            said(&tick(Ending::Done, 0, &[]), OLD),
+            said(&tick(Ending::Partial, 0, &["a\u{1b}[31m", "b\nc", "d", "e", "f"]), NEW),
+            said(&tick(Ending::Partial, 0, &["a"]), OLD),
+            said(&tick(Ending::Partial, 2, &["a"]), OLD),
+            said(&tick(Ending::Failed, 0, &["it burned"]), OLD),
+            said(&tick(Ending::Failed, 2, &["it burned"]), OLD),
+            said(&tick(Ending::PutOff, 0, &["sweep.lock is locked by pid 7"]), OLD),
+            stuck("map", 10, &tick(Ending::Partial, 0, &["a"])),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        INFO map: 7 pruned; 12 mappings
+        INFO map: nothing done; 12 mappings
+        DEBUG map: nothing done; 12 mappings
+        INFO map: nothing done; 12 mappings; not all: a\u{1b}[31m; b\u{a}c; d; and 2 more
+        DEBUG map: nothing done; 12 mappings; not all: a
+        INFO map: 2 pruned; 12 mappings; not all: a
+        ERROR map: failed: it burned
+        ERROR map: 2 pruned; 12 mappings; then it failed: it burned
+        INFO map: put off: sweep.lock is locked by pid 7
+        map: 10 ticks in a row were only refused something and did nothing: a
+        "#);
+    }
+}

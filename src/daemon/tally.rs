@@ -1,0 +1,165 @@
+//! What became of one area's ticks: for metrics, for the log, and for noticing an area that gets nowhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+/// How a tick ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ending {
+    /// All was done that was to be done.
+    Done,
+    /// Something was refused or could not be looked at.
+    Partial,
+    /// It failed.
+    Failed,
+    /// Another run held the lock; it comes again soon.
+    PutOff,
+    /// It broke off by a fault of this program.
+    Panicked,
+}
+
+impl Ending {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Done, Self::Partial, Self::Failed, Self::PutOff, Self::Panicked];
+
+    /// For metrics and status lines.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::PutOff => "put_off",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// What one tick came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tick {
+    pub(crate) ending: Ending,
+    /// What was looked at, each with its number.
+    pub(crate) seen: Vec<(&'static str, usize)>,
+    /// What was done.
+    pub(crate) done: Vec<(&'static str, usize)>,
+    /// What could not be looked at or done, as it is; made safe where it is shown.
+    pub(crate) problems: Vec<String>,
+}
+
+impl Tick {
+    /// One that came to nothing.
+    pub(crate) const fn without(ending: Ending, problems: Vec<String>) -> Self {
+        Self { ending, seen: Vec::new(), done: Vec::new(), problems }
+    }
+
+    /// Whether something was done.
+    pub(crate) fn has_done(&self) -> bool {
+        self.done.iter().any(|(_, number)| *number > 0)
+    }
+
+    /// Whether it only refused.
+    fn only_refused(&self) -> bool {
+        self.ending == Ending::Partial && !self.has_done()
+    }
+}
+
+/// What became of an area's ticks since the daemon started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    /// How many ended so.
+    pub(crate) ticks: BTreeMap<Ending, u64>,
+    /// The last tick's instant and how long it took; one that was put off was none.
+    pub(crate) last: Option<(DateTime<Utc>, Duration)>,
+    /// What the last tick looked at.
+    pub(crate) seen: BTreeMap<&'static str, usize>,
+    /// What all ticks did.
+    pub(crate) done: BTreeMap<&'static str, u64>,
+    /// The last ending, but for ticks that were put off, and what its problems were.
+    before: Option<(Ending, Vec<String>)>,
+    /// How many ticks in a row only refused.
+    refusals: u32,
+}
+
+/// What is to be said of a tick beside what it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Noted {
+    /// It ended otherwise than the one before, or for another reason.
+    pub(crate) is_new: bool,
+    /// So many ticks in a row only refused, which is worth a warning.
+    pub(crate) stuck: Option<u32>,
+}
+
+/// After so many ticks that only refuse, somebody should know; again after ten times as many.
+const STUCK: u32 = 10;
+
+impl Tally {
+    /// Adds a tick of the instant `at`.
+    pub(crate) fn add(&mut self, tick: &Tick, at: DateTime<Utc>, took: Duration) -> Noted {
+        *self.ticks.entry(tick.ending).or_default() += 1;
+        if tick.ending == Ending::PutOff {
+            return Noted { is_new: false, stuck: None };
+        }
+        self.last = Some((at, took));
+        self.seen = tick.seen.iter().copied().collect();
+        for (what, number) in &tick.done {
+            *self.done.entry(what).or_default() += *number as u64;
+        }
+        let came = (tick.ending, tick.problems.clone());
+        let is_new = self.before.as_ref() != Some(&came);
+        self.before = Some(came);
+        self.refusals = if tick.only_refused() { self.refusals.saturating_add(1) } else { 0 };
+        let is_stuck = self.refusals >= STUCK && 10_u32.pow(self.refusals.ilog10()) == self.refusals;
+        Noted { is_new, stuck: is_stuck.then_some(self.refusals) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal() -> Tick {
+        Tick::without(Ending::Partial, vec!["no".to_owned()])
+    }
+
+    fn add(tally: &mut Tally, tick: &Tick) -> Noted {
+        tally.add(tick, DateTime::UNIX_EPOCH, Duration::from_millis(3))
+    }
+
+    #[test]
+    fn an_area_that_only_refuses_is_noticed_after_ten_ticks() {
+        let mut tally = Tally::default();
+        let stuck: Vec<u32> = (0..1_500).filter_map(|_| add(&mut tally, &refusal()).stuck).collect();
+        assert_eq!(stuck, [10, 100, 1_000]);
+        // One that does something beside its refusals gets on.
+        add(&mut tally, &Tick { done: vec![("pruned", 1)], ..refusal() });
+        let stuck = |tally: &mut Tally| (0..9).any(|_| add(tally, &refusal()).stuck.is_some());
+        assert!(!stuck(&mut tally));
+        add(&mut tally, &Tick::without(Ending::PutOff, Vec::new()));
+        assert_eq!(add(&mut tally, &refusal()).stuck, Some(10), "one that was put off is none of the ten");
+        add(&mut tally, &Tick::without(Ending::Done, Vec::new()));
+        assert!(!stuck(&mut tally));
+    }
+
+    #[test]
+    fn what_repeats_itself_is_not_new() {
+        let mut tally = Tally::default();
+        assert!(add(&mut tally, &refusal()).is_new);
+        assert!(!add(&mut tally, &refusal()).is_new);
+        assert!(add(&mut tally, &Tick::without(Ending::Partial, vec!["never".to_owned()])).is_new);
+        assert!(add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
+        assert!(!add(&mut tally, &Tick::without(Ending::PutOff, Vec::new())).is_new);
+        assert!(!add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
+    }
+
+    #[test]
+    fn what_was_done_adds_up_and_what_was_seen_does_not() {
+        let mut tally = Tally::default();
+        let tick =
+            Tick { seen: vec![("checked", 5)], done: vec![("pruned", 2)], ..Tick::without(Ending::Done, vec![]) };
+        add(&mut tally, &tick);
+        add(&mut tally, &tick);
+        assert_eq!((tally.seen["checked"], tally.done["pruned"], tally.ticks[&Ending::Done]), (5, 4, 2));
+    }
+}
