@@ -4,6 +4,7 @@ use log::Level;
 
 use crate::daemon::tally::Noted;
 use crate::daemon::{Ending, Tick};
+use crate::output::bytes::Bytes;
 use crate::output::escape::Escaped;
 
 /// How many problems of one tick are told; the rest is counted.
@@ -40,7 +41,11 @@ pub(super) fn summary(tick: &Tick) -> String {
 fn done(tick: &Tick) -> String {
     let words = |list: &[(&str, usize)]| -> Vec<String> {
         let list = list.iter().filter(|(_, number)| *number > 0);
-        list.map(|(what, number)| format!("{number} {}", what.replace('_', " "))).collect()
+        let word = |what: &str, number: usize| match what.strip_suffix("_bytes") {
+            Some(what) => format!("{} {what}", Bytes(number as u64)),
+            None => format!("{number} {}", what.replace('_', " ")),
+        };
+        list.map(|(what, number)| word(what, *number)).collect()
     };
     let done = words(&tick.done);
     let done = if done.is_empty() { "nothing done".to_owned() } else { done.join(", ") };

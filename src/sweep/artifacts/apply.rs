@@ -239,10 +239,6 @@ impl Parts {
         for piece in pieces {
             let Some((folder, name)) = parent_of(home, &piece.path)? else { return Ok(None) };
             let Some(going) = look(folder.as_fd(), &name, piece.path.clone())? else { return Ok(None) };
-            let expected = if piece.is_folder { FileType::Directory } else { FileType::RegularFile };
-            if going.seen.kind != expected {
-                return Ok(None);
-            }
             if !piece.is_folder {
                 parts.files.push(Going { is_transcript: piece.part == Some(Part::Transcript), ..going });
             } else if !parts.add_folder(folder.as_fd(), &name, going)? {

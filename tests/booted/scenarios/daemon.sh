@@ -77,16 +77,20 @@ write_map alice /srv/bridge
 set_for alice map.dir /srv/bridge
 set_for alice map.wait 1s
 set_for alice daemon.metrics_file /srv/metrics/session-sweep.prom
+set_for alice artifacts.enabled true
+as alice mkdir -p /home/alice/.claude/debug
+as alice touch --date='9 days ago' /home/alice/.claude/debug/old.txt
 systemctl daemon-reload
 
 check 'systemd finds nothing wrong with the unit' is_clean root "$daemon"
 check 'without a user it refuses to start' refuses_to_start
-drop_in User=alice "ReadWritePaths=$state /srv/bridge /srv/metrics" WatchdogSec=4s RestartSec=100ms
+drop_in User=alice "ReadWritePaths=$state /srv/bridge /srv/metrics /home/alice/.claude" WatchdogSec=4s RestartSec=100ms
 check 'it starts, and systemd hears READY' systemctl start "$daemon"
 check '  it runs' shows ActiveState=active SubState=running NRestarts=0
 check '  and prunes' within 10 is_pruned /srv/bridge
+check '  also what is past its retention on the disk' within 10 not test -e /home/alice/.claude/debug/old.txt
 check 'exposure of at most 2.0' systemd-analyze security --no-pager --threshold=20 "$daemon"
-check 'what comes next is its status' status_tells '^next: map at 2.*; last: map: 1 pruned'
+check 'what comes next is its status' status_tells '^next: map at 2.*; last: artifacts: 1 removed'
 check 'the metrics are there' within 10 is_metrics /srv/metrics/session-sweep.prom
 check 'signs of life come' pings 5
 check '  so it is not started anew' shows NRestarts=0
@@ -126,7 +130,7 @@ systemctl start --no-block session-sweep@alice.service
 check 'while the run of a timer goes on' within 10 is_pruned /srv/bridge
 run_now
 check '  a tick is put off' within 10 says 'map: put off: '
-check '  and comes when it is over' within 40 status_tells 'last: map: nothing done'
+check '  and comes when it is over' within 40 status_tells 'last: artifacts: nothing done'
 check 'the timer is told of by doctor' doctor_warns_of_both
 set_for alice map.post_prune ''
 
