@@ -155,6 +155,34 @@ def deleted_when_resumed(world):
         expect([path for path in world.transcripts(first) if question in path.read_text()], [])
 
 
+@bridged
+def resumed_after_archive(world):
+    """A transcript that was archived, removed and put back is as good as before."""
+    with world.step("a conversation, and a newer one of the same project"):
+        world.say("Question one")
+        first, history = world.mapped_session(), list(world.history)
+        # What a map leads to, or led to, stays on the disk.
+        world.forget_map()
+        world.say("Another question")
+        expect_other(world.mapped_session(), first)
+    [transcript] = world.transcripts(first)
+    before = transcript.read_bytes(), transcript.stat().st_mtime_ns
+    with world.step("its transcript goes into the archive, and the newer one stays"):
+        retention = f"SESSION_SWEEP_ARTIFACTS_{world.program.upper()}_TRANSCRIPTS_RETENTION"
+        world.environment |= {retention: "1s", "SESSION_SWEEP_ARTIFACTS_KEEP_LAST": "1"}
+        wait_for(lambda: world.sweep("artifacts", "prune", "--yes", "--yes-most") and not world.transcripts(first), 90)
+        expect(len(world.transcripts(world.mapped_session())), 1)
+    with world.step("restore puts it back to the byte and the nanosecond"):
+        world.sweep("artifacts", "restore", first)
+        expect((transcript.read_bytes(), transcript.stat().st_mtime_ns), before)
+    with world.step("the CLI goes on in it, and the model sees both turns"):
+        world.sweep("record", f"--model={world.program}-cli", f"--chat={CHAT}", f"--session={first}")
+        world.history = history
+        world.say("Question two")
+        expect(world.mapped_session(), first)
+        world.expect_resumed()
+
+
 def begin_chat_and_prune(world):
     """The first turn's session and its transcript; the chat is not in the map any more."""
     with world.step("the first turn's session is recorded"):
@@ -297,6 +325,7 @@ def scenarios(is_alone):
                 yield program, version, recorded_by_the_plugin, use_claude
                 if is_alone and not is_service():
                     yield program, version, cleaned_up_after_kill, use_claude
+            yield program, version, resumed_after_archive, PROVIDERS[program][2][0][1]
             is_told = program == "codex" or program == "claude" and numbers >= (2, 1, 132)
             yield program, version, numbered_by_session if is_told else numbered_by_window, PROVIDERS[program][2][0][1]
 
@@ -337,12 +366,12 @@ def is_service():
     return ".service" in pathlib.Path("/proc/self/cgroup").read_text()
 
 
-def wait_for(what):
+def wait_for(what, seconds=30):
     """Waits until this is true."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + seconds
     while not (found := what()):
         if time.monotonic() > end:
-            raise Failed(f"{what} waited for 30 s")
+            raise Failed(f"{what} waited for {seconds} s")
         time.sleep(0.1)
     return found
 
@@ -547,6 +576,10 @@ class World:
     def expect_first_turn_in(self, transcript):
         """The file is there, with the first question and its answer in it."""
         expect([text for text in self.first_turn() if text in transcript.read_text()], self.first_turn())
+
+    def forget_map(self):
+        for path in self.maps.iterdir():
+            path.unlink()
 
     def mapped_session(self):
         return json.loads((self.maps / "session_map.json").read_text()).get(f"{self.program}-cli", {}).get(CHAT)

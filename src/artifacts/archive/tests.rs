@@ -85,11 +85,11 @@ fn what_was_archived_comes_back_to_the_byte_and_the_nanosecond() {
     assert_eq!(fs_err::read(world.home().join("p/x.jsonl")).unwrap(), before);
     assert_eq!(restore(&world.archive(), &entries[0]).unwrap().were_there.len(), 2);
     // Another conversation goes on under this name: it stays, and so does everything else.
-    fs_err::write(world.home().join("p/x.jsonl"), "newer").unwrap();
-    fs_err::remove_file(world.home().join("p/x/t/1.txt")).unwrap();
+    fs_err::write(world.home().join("p/x/t/1.txt"), "newer").unwrap();
+    fs_err::remove_file(world.home().join("p/x.jsonl")).unwrap();
     let why = restore(&world.archive(), &entries[0]).unwrap_err().to_string();
-    assert!(why.contains("p/x.jsonl back: something else is there"), "{why}");
-    assert!(!world.home().join("p/x/t/1.txt").exists());
+    assert!(why.contains("p/x/t/1.txt back: something else is there"), "{why}");
+    assert!(!world.home().join("p/x.jsonl").exists());
     world.archive().note_restored(&entries[0], DateTime::UNIX_EPOCH).unwrap();
     let (entries, _) = world.archive().entries().unwrap();
     assert_eq!(entries[0].manifest.restored_at, Some(DateTime::UNIX_EPOCH));
@@ -145,6 +145,10 @@ fn what_does_not_come_out_again_is_no_archive() {
     assert!(matches!(wrong(&files[..1]), ArchiveError::Unfaithful(_)));
     assert!(matches!(wrong(&[&files[..], &files[..1]].concat()), ArchiveError::Unfaithful(_)));
     let path = world.home().join("p/x.jsonl");
+    fs_err::copy(&path, world.home().join("p/y.jsonl")).unwrap();
+    let mut renamed = files.clone();
+    renamed[0].path = "p/y.jsonl".into();
+    assert!(matches!(wrong(&renamed), ArchiveError::Unfaithful(name) if name == "p/y.jsonl"));
     let mut text = fs_err::read(&path).unwrap();
     text[70_000 % 60_000] = b'#';
     fs_err::write(&path, text).unwrap();
