@@ -3,37 +3,21 @@
 //! Each folder is listed once and each file looked at once; no file is opened, no link followed.
 
 use std::ffi::{CStr, CString, OsStr};
-use std::hash::{Hash as _, Hasher as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustc_hash::{FxHashSet, FxHasher};
+use rustc_hash::FxHashSet;
 use rustix::fs::FileType;
 
 use super::kinds::Grain;
 use super::rules::{Fit, Meaning, Part, Rules};
+pub(crate) use super::sums::{Sums, Tally};
 use crate::filesystem::walk::{self, Lister, Seen};
 use crate::policy::session_id::SessionId;
 
 /// Deeper folders are not looked into: no CLI makes such.
 const DEEPEST: usize = 100;
-
-/// How much of something there is. Files with several names count once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Sums {
-    pub(crate) files: u64,
-    /// Their sizes.
-    pub(crate) bytes: u64,
-    /// What they take on the disk.
-    pub(crate) disk: u64,
-    /// The latest change of a file, nanoseconds since 1970.
-    pub(crate) newest: Option<i64>,
-    /// The earliest.
-    pub(crate) oldest: Option<i64>,
-    /// Another one when any file came, went or changed.
-    pub(crate) trace: u64,
-}
 
 /// Something that can go: a file, a folder with all that is in it, or a part of a session.
 #[derive(Debug, Clone)]
@@ -50,18 +34,6 @@ pub(crate) struct Piece {
     pub(crate) id: Option<(String, bool)>,
     /// Not all that is in it could be looked at.
     pub(crate) is_incomplete: bool,
-}
-
-/// How much there is of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) sums: Sums,
-    /// Files, entries, or sessions.
-    pub(crate) items: u64,
-    /// Those of them that are older than was asked about.
-    pub(crate) overdue: u64,
-    /// What these take on the disk.
-    pub(crate) overdue_disk: u64,
 }
 
 /// What is asked about one kind.
@@ -394,33 +366,6 @@ impl Walk<'_> {
         self.doubt(here);
         let path = self.home.join(OsStr::from_bytes(&self.path));
         self.found.problems.push(format!("{}: {why}", path.display()));
-    }
-}
-
-impl Sums {
-    /// Adds a file; one that was counted under another name counts for its time alone.
-    pub(crate) fn add(&mut self, seen: &Seen, is_new: bool) {
-        let at = Some(seen.stamp.modified);
-        self.newest = self.newest.max(at);
-        self.oldest = self.oldest.map_or(at, |oldest| Some(oldest.min(seen.stamp.modified)));
-        let mut hasher = FxHasher::default();
-        seen.stamp.hash(&mut hasher);
-        self.trace = self.trace.wrapping_add(hasher.finish());
-        if is_new {
-            self.files += 1;
-            self.bytes += seen.stamp.size;
-            self.disk += seen.disk;
-        }
-    }
-
-    /// Adds another one's.
-    pub(crate) fn join(&mut self, other: &Self) {
-        self.files += other.files;
-        self.bytes += other.bytes;
-        self.disk += other.disk;
-        self.newest = self.newest.max(other.newest);
-        self.oldest = self.oldest.into_iter().chain(other.oldest).min();
-        self.trace = self.trace.wrapping_add(other.trace);
     }
 }
 

@@ -1,5 +1,5 @@
 //! What sessions left on the disk: which homes there are (`homes`), what goes at once (`units`), who speaks for it (`claims`),
-//! what becomes of it (`plan`, by `judge`), and what became of it (`apply`); `outlook` tells what the CLIs will delete themselves.
+//! what becomes of it (`plan`, by `judge`), and what became of it (`apply`, with the `parts` of each item); `outlook` tells what the CLIs will delete themselves.
 
 pub(crate) mod apply;
 pub(crate) mod claims;
@@ -7,6 +7,7 @@ pub(crate) mod homes;
 mod judge;
 pub(crate) mod migrated;
 pub(crate) mod outlook;
+mod parts;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod units;
