@@ -1,5 +1,5 @@
-//! What CLIs leave on a disk besides their programs, one row for each kind. To add one, add a row here and a case to
-//! `tests/it/artifacts_kinds.rs`.
+//! What CLIs leave on a disk besides their programs, one row for each kind. To add one, add a row here, and the rows in
+//! docs/artifacts.md and docs/configuration.md that the tests ask for.
 //!
 //! Places and what the CLIs do with them: observed with the versions named in [`crate::providers::builtin`]. What a resumed
 //! conversation needs (its checkpoints, its task list, its images) is kept for ever by default, as the conversation is.

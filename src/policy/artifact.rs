@@ -26,6 +26,8 @@ pub(crate) enum Claim {
     Restorable,
     /// An agent host goes on with it.
     Continued { group: String },
+    /// It is a sub-agent's, of a session that stays.
+    PartOf { session: String },
     /// It is one of the newest of its project.
     Newest { of: usize },
     /// It was put back from the archive within the limit.
@@ -92,6 +94,11 @@ impl Facts {
     /// What becomes of it where there is more of its kind than `most` bytes.
     pub(crate) fn by_size(&self, most: u64, now: DateTime<Utc>) -> Verdict {
         self.older_than(AT_LEAST, Cause::Size(most), now)
+    }
+
+    /// What becomes of it where another file holds all of it.
+    pub(crate) fn as_duplicate(&self, now: DateTime<Utc>) -> Verdict {
+        self.older_than(AT_LEAST, Cause::Duplicate, now)
     }
 
     fn older_than(&self, limit: Duration, cause: Cause, now: DateTime<Utc>) -> Verdict {
@@ -209,6 +216,7 @@ mod tests {
             Claim::Mapped,
             Claim::Restorable,
             Claim::Continued { group: "g".to_owned() },
+            Claim::PartOf { session: "s".to_owned() },
             Claim::Newest { of: 10 },
             Claim::PutBack { at: ago(1) },
         ];

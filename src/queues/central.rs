@@ -112,6 +112,21 @@ pub(crate) fn read(path: &Path, patience: Duration) -> Result<Central> {
     Err(why).with_context(|| format!("could not read the sessions in {}", path.display()))
 }
 
+/// The folder of each agent group below `groups`, by the group's id.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn folders_of_groups(path: &Path, patience: Duration) -> Result<FxHashMap<String, String>> {
+    let Some(reader) = Reader::open(path, patience)? else { bail!("{} is not there", path.display()) };
+    let folders = {
+        let mut statement = reader.connection().prepare("SELECT id, folder FROM agent_groups")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<FxHashMap<String, String>>>()?
+    };
+    reader.finish()?;
+    Ok(folders)
+}
+
 /// Reads only which hosts have not said that they stopped.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::installation::is_folder_name;
-use crate::sqlite::{Reader, Trouble, open_untrusted, text_of, trouble};
+use crate::sqlite::{Reader, Trouble, open_untrusted, trouble};
 
 /// The ids that v1 goes on with: `sessions.session_id` in the database at `path`.
 ///
@@ -37,14 +37,19 @@ pub(crate) fn of_group(folder: &Path, patience: Duration) -> Result<Vec<String>>
     for entry in fs_err::read_dir(folder).with_context(unknown)? {
         let entry = entry.with_context(unknown)?;
         let is_session = entry.file_name().to_str().is_some_and(is_folder_name);
-        if !is_session || !entry.file_type().with_context(unknown)?.is_dir() {
+        let kind = entry.file_type().with_context(unknown)?;
+        if is_session && kind.is_symlink() {
+            bail!("which sessions go on is not known: {} is a link, which is not followed", entry.path().display());
+        }
+        if !is_session || !kind.is_dir() {
             continue;
         }
         let path = entry.path().join("outbound.db");
+        // Its container has run, and there was one.
+        let has_run = || [".heartbeat", "outbox"].iter().any(|name| entry.path().join(name).symlink_metadata().is_ok());
         match of_session(&path, patience) {
             Ok(found) => ids.extend(found),
-            // Its container has not run yet.
-            Err(Trouble::Missing) => {}
+            Err(Trouble::Missing) if !has_run() => {}
             Err(why) => bail!("which sessions go on is not known: {} {why}", path.display()),
         }
     }
@@ -64,7 +69,8 @@ fn of_session(path: &Path, patience: Duration) -> Result<Vec<String>, Trouble> {
         let mut rows = statement.query([])?;
         let mut ids = Vec::new();
         while let Some(row) = rows.next()? {
-            ids.extend(text_of(row, 0)?);
+            // What is no text names somebody, and nobody can tell whom.
+            ids.push(row.get_ref(0)?.as_str()?.to_owned());
         }
         Ok(ids)
     };
@@ -94,6 +100,16 @@ mod tests {
         database(&at(".claude-shared"), "CREATE TABLE session_state (wrong TEXT)");
         fs_err::create_dir(folder.path().join("sess-3")).unwrap();
         assert_eq!(of_group(folder.path(), PATIENCE).unwrap(), ["a", "b"]);
+        // One that has run has such a database.
+        fs_err::write(folder.path().join("sess-3/.heartbeat"), "").unwrap();
+        assert!(of_group(folder.path(), PATIENCE).is_err());
+        fs_err::remove_file(folder.path().join("sess-3/.heartbeat")).unwrap();
+        fs_err::os::unix::fs::symlink("sess-1", folder.path().join("sess-4")).unwrap();
+        assert!(of_group(folder.path(), PATIENCE).unwrap_err().to_string().contains("is a link"));
+        fs_err::remove_file(folder.path().join("sess-4")).unwrap();
+        database(&at("sess-5"), &format!("{table}INSERT INTO session_state VALUES ('continuation:claude', x'00ff')"));
+        assert!(of_group(folder.path(), PATIENCE).unwrap_err().to_string().contains("sess-5"));
+        fs_err::remove_dir_all(folder.path().join("sess-5")).unwrap();
         fs_err::write(at("sess-3"), "no database, but long enough to be told from one that is empty").unwrap();
         let why = of_group(folder.path(), PATIENCE).unwrap_err().to_string();
         assert!(why.contains("sess-3"), "{why}");

@@ -256,8 +256,10 @@ fn what_the_migration_left_twice_goes_where_the_copy_is_whole() {
     let command = ["artifacts", "prune", "--migrate-v1"];
     // Without version 2's database nobody has migrated.
     let ran = host.disk.run(&[&command[..], &["--yes"]].concat()).ends_with(4);
-    assert!(ran.stdout.contains("there is no data/v2.db"), "{ran:?}");
-    database(&host.root.join("data/v2.db"), "CREATE TABLE agent_groups (id TEXT)");
+    assert!(ran.stdout.contains("what was migrated is not known"), "{ran:?}");
+    let groups = "CREATE TABLE agent_groups (id TEXT, folder TEXT); INSERT INTO agent_groups VALUES ('ag-1', 'main')";
+    database(&host.root.join("data/v2.db"), groups);
+    database(&host.root.join("store/messages.db"), V1_TABLE);
     let ran = host.disk.run(&[&command[..], &["--dry-run"]].concat()).ends_with(0);
     assert!(ran.stdout.contains("there is a whole copy"), "{ran:?}");
     assert_eq!(contents(&host.root.join("data")).len(), 13);

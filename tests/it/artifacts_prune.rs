@@ -81,11 +81,6 @@ fn a_full_disk_in_the_middle_of_archiving_deletes_nothing() {
 
 #[test]
 fn a_run_that_is_killed_anywhere_loses_nothing_and_the_next_one_finishes() {
-    let before = contents(&sessions().home().join(".claude/projects"));
-    let names = |files: &std::collections::BTreeMap<_, (Vec<u8>, _)>| -> Vec<Vec<u8>> {
-        files.values().map(|(content, _)| content.clone()).collect()
-    };
-    assert_eq!(before.len(), 6);
     kill_everywhere(&sessions, &PRUNE, is_changing, |disk, moment| {
         disk.run(&PRUNE).ends_with(0);
         let projects = disk.home().join(".claude/projects");
@@ -96,9 +91,15 @@ fn a_run_that_is_killed_anywhere_loses_nothing_and_the_next_one_finishes() {
         disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
         let after = contents(&projects);
         assert_eq!(after.len(), 6, "{moment}");
-        let (mut one, mut other) = (names(&before), names(&after));
-        one.iter_mut().chain(&mut other).for_each(|content| content.truncate(0));
-        assert_eq!(one.len(), other.len(), "{moment}");
+        // What was written when the world was made.
+        let folder = projects.join("-work").join(id(1));
+        for (path, text, days) in [
+            (projects.join(format!("-work/{}.jsonl", id(1))), disk.line(1, 100), 100),
+            (folder.join("tool-results/a b.txt"), "result\n".repeat(3_000), 101),
+            (folder.join("subagents/agent-1.jsonl"), disk.line(1, 102), 102),
+        ] {
+            assert_eq!(after[&path], (text.into_bytes(), disk.ago(days)), "{moment}");
+        }
         let litter = fs_err::read_dir(disk.archive()).unwrap().count();
         assert_eq!(litter, 2, "{moment}");
     });

@@ -136,7 +136,12 @@ fn the_archive_looks_like_this() {
     let broken = disk.archive().join("20260101T000000.000Z-x.json");
     fs_err::write(&broken, "{").unwrap();
     let ran = disk.run(&["artifacts", "restore"]).ends_with(4);
+    assert!(ran.stdout.contains("the archive it describes is gone"), "{ran:?}");
+    fs_err::write(broken.with_extension("tar.zst"), "what is no archive").unwrap();
+    let ran = disk.run(&["artifacts", "restore"]).ends_with(4);
     assert!(ran.stdout.contains("this is no manifest"), "{ran:?}");
+    let ran = disk.run(&["artifacts", "restore", "none"]).ends_with(1);
+    assert!(ran.stderr.contains("this is no manifest"), "{ran:?}");
 }
 
 #[test]

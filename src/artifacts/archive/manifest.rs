@@ -12,7 +12,7 @@ use crate::policy::session_id::SessionId;
 /// The form of manifests.
 const SCHEMA: u32 = 1;
 
-/// One archived session. Written as `ENTRY.json` beside `ENTRY.tar.zst`.
+/// One archived session. Written as `ENTRY.json`, and as the first member of `ENTRY.tar.zst`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     schema: u32,
@@ -113,6 +113,13 @@ impl Manifest {
     /// The bytes of all its files.
     pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// As it is written, with a line's end.
+    pub(super) fn text(&self) -> std::io::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self)?;
+        text.push(b'\n');
+        Ok(text)
     }
 
     /// What its files are called: in what time it was archived, and for which session.

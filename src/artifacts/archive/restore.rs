@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::write::decoder;
+use super::write::{decoder, is_manifest};
 use super::{Archive, CONTENT, Entry};
 use crate::filesystem::{PutBack, folder_for, put_back, set_folder, walk};
 
@@ -36,8 +36,11 @@ pub(crate) fn restore(archive: &Archive, entry: &Entry) -> Result<Restored> {
     let mut contents = tar::Archive::new(decoder(&file).with_context(damaged)?);
     let mut expected = manifest.files.iter();
     let mut restored = Restored::default();
-    for content in contents.entries().with_context(damaged)? {
+    for (number, content) in contents.entries().with_context(damaged)?.enumerate() {
         let mut content = content.with_context(damaged)?;
+        if number == 0 && is_manifest(&content).with_context(damaged)? {
+            continue;
+        }
         let path_inside = content.path().with_context(damaged)?.into_owned();
         let Some(file) = expected.next().filter(|file| file.path == path_inside) else {
             bail!("{} holds {}, which its manifest does not name", path.display(), path_inside.display());
@@ -80,7 +83,18 @@ fn home_of(path: &Path) -> Result<std::os::fd::OwnedFd> {
 /// Looks at all places before anything is put into one.
 fn refuse_what_is_in_the_way(entry: &Entry) -> Result<()> {
     let manifest = &entry.manifest;
+    let mut known = std::collections::BTreeSet::new();
     for file in &manifest.files {
+        for folder in file.path.ancestors().skip(1).filter(|folder| known.insert(*folder)) {
+            let path = manifest.home.join(folder);
+            let is_free = match std::fs::symlink_metadata(&path) {
+                // The home itself may be a link.
+                Ok(_) if folder.as_os_str().is_empty() => true,
+                Ok(there) => there.is_dir(),
+                Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+            };
+            ensure!(is_free, "cannot put {} back: {IN_THE_WAY}", path.display());
+        }
         let path = manifest.home.join(&file.path);
         match std::fs::symlink_metadata(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}

@@ -69,7 +69,7 @@ impl World {
 fn what_was_archived_comes_back_to_the_byte_and_the_nanosecond() {
     let world = World::new();
     let before = fs_err::read(world.home().join("p/x.jsonl")).unwrap();
-    let disk = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    let disk = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap().disk;
     assert!(disk > 0 && disk < 60_000, "{disk}");
     fs_err::remove_dir_all(world.home().join("p")).unwrap();
     let (entries, problems) = world.archive().entries().unwrap();
@@ -119,17 +119,17 @@ fn a_file_that_is_not_what_was_planned_leaves_no_entry() {
 fn what_does_not_come_out_again_is_no_archive() {
     let world = World::new();
     let manifest = world.manifest();
-    let files = &manifest.files;
+    let text = manifest.text().unwrap();
     let made = |change: &dyn Fn(&mut Vec<u8>)| {
         let file = tempfile::tempfile().unwrap();
-        write::write(&file, world.root().as_fd(), files).unwrap();
+        write::write(&file, world.root().as_fd(), &manifest, &text).unwrap();
         let mut bytes = Vec::new();
         std::io::Seek::rewind(&mut &file).unwrap();
         std::io::Read::read_to_end(&mut &file, &mut bytes).unwrap();
         change(&mut bytes);
         let changed = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut &changed, &bytes).unwrap();
-        write::verify(&changed, world.root().as_fd(), files, &|_| true)
+        write::verify(&changed, world.root().as_fd(), &manifest, Some(&text), &|_| true)
     };
     made(&|_| {}).unwrap();
     assert!(made(&|bytes| bytes.truncate(bytes.len() / 2)).is_err());
@@ -138,44 +138,96 @@ fn what_does_not_come_out_again_is_no_archive() {
         bytes[middle] ^= 1;
     };
     assert!(made(&middle).is_err());
-    // Whole, but of other content, of fewer files, of more.
+    // Whole, but of another manifest, of other content, of fewer files, of more, under other names.
     let file = tempfile::tempfile().unwrap();
-    write::write(&file, world.root().as_fd(), files).unwrap();
-    let wrong = |files: &[Archived]| write::verify(&file, world.root().as_fd(), files, &|_| true).unwrap_err();
-    assert!(matches!(wrong(&files[..1]), ArchiveError::Unfaithful(_)));
-    assert!(matches!(wrong(&[&files[..], &files[..1]].concat()), ArchiveError::Unfaithful(_)));
+    write::write(&file, world.root().as_fd(), &manifest, &text).unwrap();
+    let wrong = |change: &dyn Fn(&mut Vec<Archived>)| {
+        let mut other = manifest.clone();
+        change(&mut other.files);
+        write::verify(&file, world.root().as_fd(), &other, None, &|_| true).unwrap_err()
+    };
+    let of_text = write::verify(&file, world.root().as_fd(), &manifest, Some(b"{}"), &|_| true);
+    assert!(matches!(of_text, Err(ArchiveError::Unfaithful(name)) if name == "its manifest"));
+    assert!(matches!(wrong(&|files| files.truncate(1)), ArchiveError::Unfaithful(_)));
+    assert!(matches!(wrong(&|files| files.push(files[0].clone())), ArchiveError::Unfaithful(_)));
     let path = world.home().join("p/x.jsonl");
     fs_err::copy(&path, world.home().join("p/y.jsonl")).unwrap();
-    let mut renamed = files.clone();
-    renamed[0].path = "p/y.jsonl".into();
-    assert!(matches!(wrong(&renamed), ArchiveError::Unfaithful(name) if name == "p/y.jsonl"));
-    let mut text = fs_err::read(&path).unwrap();
-    text[70_000 % 60_000] = b'#';
-    fs_err::write(&path, text).unwrap();
-    assert!(matches!(wrong(files), ArchiveError::Unfaithful(name) if name == "p/x.jsonl"));
+    let renamed = wrong(&|files| files[0].path = "p/y.jsonl".into());
+    assert!(matches!(renamed, ArchiveError::Unfaithful(name) if name == "p/y.jsonl"));
+    let mut whole = fs_err::read(&path).unwrap();
+    whole[10_000] = b'#';
+    fs_err::write(&path, whole).unwrap();
+    assert!(matches!(wrong(&|_| {}), ArchiveError::Unfaithful(name) if name == "p/x.jsonl"));
 }
 
 #[test]
-fn what_a_killed_run_left_goes_and_what_is_whole_stays() {
+fn what_a_killed_run_left_goes_and_every_archive_stays() {
     let world = World::new();
-    world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    let _ = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
     let folder = world.archive().folder().to_owned();
-    for name in [".entry.session-sweep-999999999.tmp", "19700101T000000.001Z-b.tar.zst"] {
+    for name in [".entry.session-sweep-999999999.tmp", "mine.tar.zst"] {
         fs_err::write(folder.join(name), "half").unwrap();
     }
-    assert_eq!(world.archive().tidy().unwrap(), 2);
-    assert_eq!(world.names().len(), 2);
+    assert_eq!(world.archive().tidy().unwrap(), 1);
+    assert_eq!(world.names().len(), 3);
+    let (entries, problems) = world.archive().entries().unwrap();
+    assert!(entries.len() == 1 && problems[0].contains("mine"), "{problems:?}");
+    // A run was killed before it wrote the manifest, or that was lost: it is inside, too.
+    let manifest = format!("{}.json", world.manifest().entry());
+    fs_err::remove_file(folder.join(&manifest)).unwrap();
     assert_eq!(world.archive().tidy().unwrap(), 0);
+    let (found, problems) = world.archive().entries().unwrap();
+    assert_eq!((&found[0].manifest, problems.len()), (&entries[0].manifest, 1));
+    assert_eq!(restore(&world.archive(), &found[0]).unwrap().were_there.len(), 2);
+    // One that is damaged is told, and its archive used all the same.
+    fs_err::write(folder.join(&manifest), "{").unwrap();
+    let (found, problems) = world.archive().entries().unwrap();
+    assert_eq!((found.len(), problems.len()), (1, 2));
     assert_eq!(Archive::below(Path::new("/nonexistent")).tidy().unwrap(), 0);
+}
+
+#[test]
+fn one_session_of_two_homes_is_two_entries() {
+    let world = World::new();
+    let first = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    let second = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    assert_ne!(first.name, second.name);
+    assert_eq!(world.archive().entries().unwrap().0.len(), 2);
+    world.archive().discard(&second).unwrap();
+    let (entries, _) = world.archive().entries().unwrap();
+    assert_eq!(entries.iter().map(|entry| &entry.name).collect::<Vec<_>>(), [&first.name]);
+}
+
+#[test]
+fn a_file_where_a_folder_was_is_in_the_way() {
+    let world = World::new();
+    let _ = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    fs_err::remove_dir_all(world.home().join("p/x")).unwrap();
+    fs_err::remove_file(world.home().join("p/x.jsonl")).unwrap();
+    let (entries, _) = world.archive().entries().unwrap();
+    for link in [false, true] {
+        if link {
+            fs_err::remove_file(world.home().join("p/x")).unwrap();
+            fs_err::os::unix::fs::symlink(world.folder.path(), world.home().join("p/x")).unwrap();
+        } else {
+            fs_err::write(world.home().join("p/x"), "").unwrap();
+        }
+        let why = restore(&world.archive(), &entries[0]).unwrap_err().to_string();
+        assert!(why.contains("p/x back: something else is there"), "{why}");
+        assert!(!world.home().join("p/x.jsonl").exists());
+    }
 }
 
 #[test]
 fn what_is_left_of_a_session_that_was_archived_whole_is_known() {
     let world = World::new();
     let whole = world.manifest();
-    let holds = |manifest: &Manifest| world.archive().holds(manifest, world.root().as_fd()).unwrap();
+    let holds = |manifest: &Manifest| {
+        let (entries, _) = world.archive().entries().unwrap();
+        world.archive().holding(&entries, manifest, world.root().as_fd()).is_some()
+    };
     assert!(!holds(&whole));
-    world.archive().add(&whole, world.root().as_fd()).unwrap();
+    let _ = world.archive().add(&whole, world.root().as_fd()).unwrap();
     assert!(holds(&whole));
     // A run was killed when it had removed the first file.
     let mut rest = whole.clone();

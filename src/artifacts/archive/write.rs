@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use ruzstd::decoding::StreamingDecoder;
 use tar::{Builder, EntryType, Header};
 
-use super::manifest::Archived;
+use super::manifest::{Archived, Manifest};
 use crate::filesystem::{FileError, walk};
 use crate::interrupt;
 
@@ -40,19 +40,23 @@ impl ArchiveError {
     }
 }
 
-/// Writes `files`, relative to `home`, as a compressed tar file.
-pub(super) fn write(target: &File, home: BorrowedFd<'_>, files: &[Archived]) -> Result<(), ArchiveError> {
+/// What the manifest is called among the members of an archive: no file of a session has this path.
+const MANIFEST: &str = ".session-sweep.json";
+/// Larger manifests are none.
+const LARGEST_MANIFEST: u64 = 256 << 20;
+
+/// Writes the manifest, whose text is `text`, and its files, relative to `home`, as a compressed tar file.
+pub(super) fn write(target: &File, home: BorrowedFd<'_>, manifest: &Manifest, text: &[u8]) -> Result<(), ArchiveError> {
     let failed = |error| ArchiveError::Io("cannot write the archive".to_owned(), error);
     let mut encoder = zstd::Encoder::new(target, LEVEL).map_err(failed)?;
     encoder.include_checksum(true).map_err(failed)?;
     let mut archive = Builder::new(encoder);
-    for file in files {
+    let mut header = header_of(text.len() as u64, 0o600, manifest.archived_at.timestamp());
+    archive.append_data(&mut header, MANIFEST, text).map_err(failed)?;
+    for file in &manifest.files {
         let source = open(home, &file.path)?;
-        let mut header = Header::new_gnu();
-        header.set_entry_type(EntryType::Regular);
-        header.set_size(file.size);
-        header.set_mode(file.attributes().mode);
-        header.set_mtime(u64::try_from(file.attributes().modified / 1_000_000_000).unwrap_or(0));
+        let attributes = file.attributes();
+        let mut header = header_of(file.size, attributes.mode, attributes.modified / 1_000_000_000);
         let mut content = Counted { source: source.take(file.size), left: file.size };
         archive.append_data(&mut header, &file.path, &mut content).map_err(failed)?;
         if content.left != 0 {
@@ -65,12 +69,22 @@ pub(super) fn write(target: &File, home: BorrowedFd<'_>, files: &[Archived]) -> 
     target.sync_all().map_err(failed)
 }
 
-/// Reads back what was written, with another decoder than the encoder's own, and compares it byte by byte with those of the
-/// files that are `here`.
+fn header_of(size: u64, mode: u32, seconds: i64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Regular);
+    header.set_size(size);
+    header.set_mode(mode);
+    header.set_mtime(u64::try_from(seconds).unwrap_or(0));
+    header
+}
+
+/// Reads back what was written, with another decoder than the encoder's own, and compares it byte by byte with the manifest's
+/// `text`, where that is given, and with those of the files that are `here`.
 pub(super) fn verify(
     mut archive: &File,
     home: BorrowedFd<'_>,
-    files: &[Archived],
+    manifest: &Manifest,
+    text: Option<&[u8]>,
     is_here: &dyn Fn(&Archived) -> bool,
 ) -> Result<(), ArchiveError> {
     let failed = |error| ArchiveError::Io("cannot read the archive back".to_owned(), error);
@@ -78,8 +92,15 @@ pub(super) fn verify(
     let _ = rustix::fs::fadvise(archive, 0, None, rustix::fs::Advice::DontNeed);
     archive.rewind().map_err(failed)?;
     let mut contents = tar::Archive::new(decoder(archive).map_err(failed)?);
-    let mut left = files.iter();
-    for entry in contents.entries().map_err(failed)? {
+    let mut left = manifest.files.iter();
+    let mut members = contents.entries().map_err(failed)?;
+    let mut first =
+        members.next().ok_or_else(|| ArchiveError::Unfaithful("its manifest".to_owned()))?.map_err(failed)?;
+    let is_manifest = is_manifest(&first).map_err(failed)?;
+    if !is_manifest || !text.map_or(Ok(true), |text| is_same(&mut first, text)).map_err(failed)? {
+        return Err(ArchiveError::Unfaithful("its manifest".to_owned()));
+    }
+    for entry in members {
         let mut entry = entry.map_err(failed)?;
         let unfaithful = |path: &Path| ArchiveError::Unfaithful(path.display().to_string());
         let Some(file) = left.next() else { return Err(ArchiveError::Unfaithful("its end".to_owned())) };
@@ -100,6 +121,26 @@ pub(super) fn verify(
         None => Ok(()),
         Some(file) => Err(ArchiveError::Unfaithful(file.path.display().to_string())),
     }
+}
+
+/// The manifest that is in an archive.
+///
+/// # Errors
+/// There is none, or the archive cannot be read.
+pub(super) fn manifest_in(path: &Path) -> anyhow::Result<Manifest> {
+    let file = fs_err::File::open(path)?;
+    let mut contents = tar::Archive::new(decoder(file.file())?);
+    let Some(first) = contents.entries()?.next() else { anyhow::bail!("it is empty") };
+    let first = first?;
+    anyhow::ensure!(is_manifest(&first)?, "it does not begin with a manifest");
+    let mut text = Vec::new();
+    first.take(LARGEST_MANIFEST).read_to_end(&mut text)?;
+    Manifest::parse(&text)
+}
+
+/// Whether a member of an archive is its manifest.
+pub(super) fn is_manifest<R: Read>(member: &tar::Entry<'_, R>) -> io::Result<bool> {
+    Ok(member.path()? == Path::new(MANIFEST))
 }
 
 /// The decompressed content of an archive.

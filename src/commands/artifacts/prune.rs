@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::arguments::Prune;
-use crate::artifacts::archive::Archive;
+use crate::artifacts::archive::{Archive, Entry};
 use crate::commands::ask::{agrees, say, somebody_is_there};
 use crate::commands::map::with_mappings;
 use crate::commands::{UsageError, tell_when_quiet};
@@ -48,9 +48,18 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
     let _lock = (!arguments.dry_run).then(|| super::lock(context, PROGRAM)).transpose()?;
     let mut run = Run::plan(context, &order)?;
     if !arguments.dry_run {
-        if run.has_work() && run.plan.held.is_none() && !arguments.yes && !run.is_agreed(context)? {
-            say("Nothing was removed.");
-            return Ok(ExitStatus::Done);
+        if run.has_work() && run.plan.held.is_none() && !arguments.yes {
+            if !run.is_agreed(context)? {
+                say("Nothing was removed.");
+                if context.output.json {
+                    context.output.show(&run.view(context))?;
+                }
+                return Ok(ExitStatus::Done);
+            }
+            // The question may have stood for hours.
+            let again = Run::plan(context, &order)?;
+            run.plan.keep_to(&again.plan);
+            run.archived = again.archived;
         }
         run.apply(context);
     }
@@ -71,6 +80,8 @@ fn refuse_rehearsal(context: &Context) -> Result<(), UsageError> {
 /// A prune, done or only planned.
 pub(in crate::commands) struct Run<'c> {
     plan: Plan<'c>,
+    /// What was in the archive.
+    archived: Vec<Entry>,
     applied: Option<Applied>,
 }
 
@@ -97,7 +108,9 @@ impl<'c> Run<'c> {
     fn plan(context: &'c Context, order: &Order) -> Result<Self> {
         let (homes, mut problems) = homes(&context.catalogue, &order.roots)?;
         let proc = proc_of(context);
+        let before = problems.len();
         let (_, archived) = super::archive(context, &mut problems);
+        let archive_trouble = problems.get(before).map(|why| format!("what was put back is not known: {why}"));
         let terms = Terms {
             settings: &context.config.settings.artifacts,
             kinds: order.kinds.clone(),
@@ -105,16 +118,17 @@ impl<'c> Run<'c> {
             now: context.now,
         };
         let plan = with_spinner(context.output.quiet, "looking at files", || {
-            if order.migrate_v1 {
-                return migrated::plan(homes, &order.roots);
-            }
             let (mapped, restorable) = named_by_map(context, &order.map)?;
-            let speakers = Speakers::gather((&context.catalogue, &proc), mapped, restorable, &archived);
-            Ok(Plan::make(homes, &speakers, (&archived, &proc), &terms))
+            let known = (&archived[..], archive_trouble);
+            let speakers = Speakers::gather((&context.catalogue, &proc), mapped, restorable, known);
+            if order.migrate_v1 {
+                return Ok(migrated::plan(homes, &order.roots, (&speakers, &proc), context.now));
+            }
+            Ok::<_, anyhow::Error>(Plan::make(homes, &speakers, (&archived, &proc), &terms))
         });
         let mut plan = plan?;
         plan.problems.splice(0..0, problems);
-        Ok(Self { plan, applied: None })
+        Ok(Self { plan, archived, applied: None })
     }
 
     /// Shows what would be done, and asks.
@@ -131,7 +145,7 @@ impl<'c> Run<'c> {
     fn apply(&mut self, context: &Context) {
         let archive = Archive::below(&context.dirs.state);
         let proc = proc_of(context);
-        let remover = Remover { archive: &archive, proc: &proc, now: context.now };
+        let remover = Remover { archive: &archive, entries: &self.archived, proc: &proc, now: context.now };
         self.applied = Some(with_spinner(context.output.quiet, "removing", || remover.apply(&self.plan)));
     }
 

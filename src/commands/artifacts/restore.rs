@@ -31,6 +31,10 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
     };
     let _lock = super::lock(context, PROGRAM)?;
     let (archive, entries) = super::archive(context, &mut problems);
+    // What is damaged may be the one that is meant.
+    for problem in &problems {
+        log::warn!("{}", Escaped(problem));
+    }
     let entry = meant(&entries, id)?;
     let restored = restore(&archive, entry)?;
     // It is there; that it may be pruned again sooner is said.
@@ -61,9 +65,19 @@ fn endangered(context: &Context, entry: &Entry) -> Option<String> {
 
 /// The newest entry of the session whose id is or begins with `id`, or the entry of that name.
 fn meant<'e>(entries: &'e [Entry], id: &str) -> Result<&'e Entry> {
-    let is_named = |entry: &&Entry| entry.name == id || entry.manifest.session == id;
-    if let Some(entry) = entries.iter().find(is_named) {
+    if let Some(entry) = entries.iter().find(|entry| entry.name == id) {
         return Ok(entry);
+    }
+    let same: Vec<&Entry> = entries.iter().filter(|entry| entry.manifest.session == id).collect();
+    if let Some(newest) = same.first() {
+        let place = |entry: &Entry| (entry.manifest.provider.clone(), entry.manifest.home.clone());
+        if same.iter().all(|entry| place(entry) == place(newest)) {
+            return Ok(newest);
+        }
+        let names = same.iter().map(|entry| format!("{} ({})", entry.name, entry.manifest.home.display()));
+        let names: Vec<String> = names.collect();
+        let why = format!("session {id} is there of several homes; name one of {}", names.join(", "));
+        return Err(UsageError(why).into());
     }
     let begins = |entry: &&Entry| !id.is_empty() && entry.manifest.session.starts_with(id);
     let mut sessions: Vec<&str> = entries.iter().filter(begins).map(|entry| entry.manifest.session.as_str()).collect();

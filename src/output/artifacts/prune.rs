@@ -17,7 +17,7 @@ use crate::output::style::{Style, Tone};
 use crate::policy::artifact::{Cause, Claim, Reason, Verdict};
 use crate::policy::timestamp::Timestamp;
 use crate::sweep::artifacts::apply::{Applied, Outcome};
-use crate::sweep::artifacts::plan::{HomePlan, Item, Plan, words_of};
+use crate::sweep::artifacts::plan::{Held, HomePlan, Item, Plan, words_of};
 
 /// What a prune did or would do.
 pub(crate) struct PruneView<'v> {
@@ -44,9 +44,9 @@ impl PruneView<'_> {
     /// What could not be looked at or done.
     pub(crate) fn problems_of(plan: &Plan<'_>, applied: Option<&Applied>) -> Vec<String> {
         let mut problems = plan.problems.clone();
-        if let Some((removed, of)) = plan.held {
+        if let Some(Held { what, removed, of }) = plan.held {
             problems.push(format!(
-                "{removed} of {of} transcripts would go, which is more than half: nothing was removed; where that is meant, run \
+                "{removed} of {of} {what} would go, which is more than half: nothing was removed; where that is meant, run \
                  `session-sweep artifacts prune --yes-most`"
             ));
         }
@@ -190,6 +190,7 @@ fn words_of_claim(claim: &Claim) -> String {
         Claim::Mapped => "a bridge's map leads to it".to_owned(),
         Claim::Restorable => "its pruned mapping can still be put back".to_owned(),
         Claim::Continued { group } => format!("agent group {group} goes on with it"),
+        Claim::PartOf { session } => format!("it is a part of session {session}, which stays"),
         Claim::Newest { of } => format!("one of the newest {of} of its project"),
         Claim::PutBack { at } => format!("put back from the archive {}", at.format("%Y-%m-%d")),
     }
@@ -242,7 +243,10 @@ impl Serialize for PruneView<'_> {
         view.serialize_field("command", "artifacts prune")?;
         view.serialize_field("dry_run", &self.applied.is_none())?;
         view.serialize_field("now", &Timestamp(self.now))?;
-        view.serialize_field("held", &self.plan.held.map(|(removed, of)| json!({ "removed": removed, "of": of })))?;
+        view.serialize_field(
+            "held",
+            &self.plan.held.map(|held| json!({ "what": held.what, "removed": held.removed, "of": held.of })),
+        )?;
         view.serialize_field("items", &removed.chain(kept).collect::<Vec<_>>())?;
         let applied = self.applied.map(|applied| {
             json!({

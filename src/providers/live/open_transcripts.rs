@@ -35,6 +35,11 @@ impl OpenFiles {
 
     /// Looks at all processes but this one, once, for files whose name is `wanted`.
     pub(crate) fn look(proc: &Proc, wanted: &dyn Fn(&[u8]) -> bool) -> Self {
+        Self::look_for(proc, &|path| path.file_name().is_some_and(|name| wanted(name.as_bytes())))
+    }
+
+    /// The same for files whose path, as their process opened them, is `wanted`.
+    pub(crate) fn look_for(proc: &Proc, wanted: &dyn Fn(&Path) -> bool) -> Self {
         let mut open = Self::default();
         let pids = match proc.pids() {
             Ok(pids) => pids,
@@ -46,7 +51,7 @@ impl OpenFiles {
         let own = std::process::id();
         for pid in pids.into_iter().filter(|pid| *pid != own) {
             let seen = proc.open_files(pid, |file| {
-                if file.path().file_name().is_some_and(|name| wanted(name.as_bytes())) {
+                if wanted(file.path()) {
                     let path = file.path().to_owned();
                     open.files.push(HeldFile { pid, path, identity: file.identity().ok() });
                 }

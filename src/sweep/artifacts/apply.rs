@@ -3,13 +3,13 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use chrono::{DateTime, Utc};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::claims::is_open_now;
 use super::homes::Home;
 use super::parts::{Going, Parts};
 use super::plan::{HomePlan, Item, Plan, Twin};
-use crate::artifacts::archive::{Archive, ArchiveError, Archived, Manifest};
+use crate::artifacts::archive::{Added, Archive, ArchiveError, Archived, Entry, Manifest};
 use crate::filesystem::proc::Proc;
 use crate::filesystem::{Attributes, walk};
 use crate::interrupt;
@@ -59,26 +59,39 @@ pub(crate) enum Outcome {
 /// What a run that removes works with.
 pub(crate) struct Remover<'r> {
     pub(crate) archive: &'r Archive,
+    /// What is in it.
+    pub(crate) entries: &'r [Entry],
     pub(crate) proc: &'r Proc,
     pub(crate) now: DateTime<Utc>,
+}
+
+/// What a run that removes remembers from item to item.
+#[derive(Default)]
+struct Progress {
+    /// How many names of which file are gone.
+    links: FxHashMap<(u64, u64), u32>,
+    /// Entries of the archive that are the only copy again.
+    renewed: FxHashSet<String>,
+    applied: Applied,
 }
 
 impl Remover<'_> {
     /// Does what `plan` says. Hold the lock.
     pub(crate) fn apply(&self, plan: &Plan<'_>) -> Applied {
-        let mut applied = Applied::default();
+        let mut progress = Progress::default();
         if plan.held.is_some() {
-            applied.outcomes = plan.removed().map(|_| Outcome::NotTried).collect();
-            return applied;
+            progress.applied.outcomes = plan.removed().map(|_| Outcome::NotTried).collect();
+            return progress.applied;
         }
         if let Err(error) = self.archive.tidy() {
-            applied.problems.push(format!("{}: {error}", self.archive.folder().display()));
+            progress.applied.problems.push(format!("{}: {error}", self.archive.folder().display()));
         }
-        let mut links = FxHashMap::default();
         for home in &plan.homes {
-            self.apply_home(home, &mut links, &mut applied);
+            self.apply_home(home, &mut progress);
         }
-        for entry in plan.forgotten.iter().take_while(|_| !interrupt::asked()) {
+        let Progress { renewed, mut applied, .. } = progress;
+        let forgotten = plan.forgotten.iter().filter(|entry| !renewed.contains(&entry.name));
+        for entry in forgotten.take_while(|_| !interrupt::asked()) {
             match self.archive.remove(entry) {
                 Ok(()) => {
                     applied.forgotten += 1;
@@ -90,7 +103,7 @@ impl Remover<'_> {
         applied
     }
 
-    fn apply_home(&self, planned: &HomePlan<'_>, links: &mut FxHashMap<(u64, u64), u32>, applied: &mut Applied) {
+    fn apply_home(&self, planned: &HomePlan<'_>, progress: &mut Progress) {
         let going: Vec<&Item> = planned.items.iter().filter(|item| item.goes()).collect();
         if going.is_empty() {
             return;
@@ -100,7 +113,7 @@ impl Remover<'_> {
             Ok(folder) => folder,
             Err(error) => {
                 let why = format!("{}: {error}", home.folder.display());
-                applied.outcomes.extend(going.iter().map(|_| Outcome::Failed(why.clone())));
+                progress.applied.outcomes.extend(going.iter().map(|_| Outcome::Failed(why.clone())));
                 return;
             }
         };
@@ -109,12 +122,12 @@ impl Remover<'_> {
             let outcome = if interrupt::asked() || (is_full && item.is_archived()) {
                 Outcome::NotTried
             } else {
-                self.apply_item(home, folder.as_fd(), item, links, applied).unwrap_or_else(|failure| {
+                self.apply_item(home, folder.as_fd(), item, progress).unwrap_or_else(|failure| {
                     is_full |= failure.is_disk_full;
                     failure.outcome
                 })
             };
-            applied.outcomes.push(outcome);
+            progress.applied.outcomes.push(outcome);
         }
     }
 
@@ -123,29 +136,29 @@ impl Remover<'_> {
         home: &Home<'_>,
         folder: BorrowedFd<'_>,
         item: &Item,
-        links: &mut FxHashMap<(u64, u64), u32>,
-        applied: &mut Applied,
+        progress: &mut Progress,
     ) -> Result<Outcome, Failure> {
         let Some(parts) = Parts::of(folder, &item.unit.pieces)? else { return Ok(Outcome::Changed) };
         if parts.trace() != item.unit.sums.trace {
             return Ok(Outcome::Changed);
         }
-        let sessions = item.unit.sessions();
-        let is_open = || is_open_now(home, &sessions, self.proc).map_err(Failure::of);
-        let mut archived = None;
+        let is_open = || is_open_now(home, &item.unit, self.proc).map_err(Failure::of);
+        let mut kept = Copy::None;
         if let Some(session) = item.unit.session.as_deref() {
             let manifest = self.manifest(home, session, &parts)?;
-            let is_there = self.archive.holds(&manifest, folder).unwrap_or_default();
-            match if is_there { Ok(None) } else { self.archive.add(&manifest, folder).map(Some) } {
-                Ok(disk) => archived = disk.map(|disk| (manifest, disk)),
-                Err(ArchiveError::Changed(_)) => return Ok(Outcome::Changed),
-                Err(error) => {
-                    return Err(Failure {
-                        is_disk_full: error.is_disk_full(),
-                        outcome: Outcome::Failed(format!("{error}; nothing of it was removed")),
-                    });
-                }
-            }
+            kept = match self.archive.holding(self.entries, &manifest, folder) {
+                Some(entry) => Copy::Known(entry),
+                None => match self.archive.add(&manifest, folder) {
+                    Ok(added) => Copy::Made(added),
+                    Err(ArchiveError::Changed(_)) => return Ok(Outcome::Changed),
+                    Err(error) => {
+                        return Err(Failure {
+                            is_disk_full: error.is_disk_full(),
+                            outcome: Outcome::Failed(format!("{error}; nothing of it was removed")),
+                        });
+                    }
+                },
+            };
         }
         // To archive takes its time.
         let has_twin = item.twin.as_ref().is_none_or(Twin::is_unchanged);
@@ -157,13 +170,21 @@ impl Remover<'_> {
             Some(Outcome::Changed)
         };
         if let Some(outcome) = stays {
-            if let Some((manifest, _)) = archived {
-                self.archive.discard(&manifest).map_err(Failure::of)?;
+            if let Copy::Made(added) = &kept {
+                self.archive.discard(added).map_err(Failure::of)?;
             }
             return Ok(outcome);
         }
-        applied.archived += archived.map_or(0, |(_, disk)| disk);
-        parts.remove(folder, links, &mut applied.freed)
+        match kept {
+            Copy::None => {}
+            Copy::Made(added) => progress.applied.archived += added.disk,
+            // It is the only copy again, and its age counts from now.
+            Copy::Known(entry) => {
+                self.archive.renew(entry, self.now).map_err(Failure::of)?;
+                progress.renewed.insert(entry.name.clone());
+            }
+        }
+        parts.remove(folder, &mut progress.links, &mut progress.applied.freed)
     }
 
     fn manifest(&self, home: &Home<'_>, session: &str, parts: &Parts) -> Result<Manifest, Failure> {
@@ -187,6 +208,16 @@ impl Remover<'_> {
         let folders = parts.folders.iter().map(archived).collect();
         Ok(Manifest::new(id, &home.provider, &home.folder, self.now, files, folders))
     }
+}
+
+/// What the archive has of an item.
+enum Copy<'e> {
+    /// It is none that is archived.
+    None,
+    /// A new entry.
+    Made(Added),
+    /// An entry of before.
+    Known(&'e Entry),
 }
 
 /// Why an item was not removed.

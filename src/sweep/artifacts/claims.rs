@@ -1,6 +1,7 @@
 //! Who speaks for a session: running processes, a bridge's map, an agent host, the archive.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,11 +10,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::homes::{Continued, Home, Whose};
 use super::units::Unit;
 use crate::artifacts::archive::Entry;
+use crate::artifacts::survey::Piece;
 use crate::filesystem::proc::Proc;
 use crate::policy::artifact::Claim;
 use crate::processes::table::Table;
 use crate::providers::Catalogue;
 use crate::providers::live::{LiveSessions, Liveness, NamedProcesses, OpenFiles, Standing};
+use crate::providers::row::LiveRule;
 use crate::queues::continuations;
 use crate::sweep::processes::candidates::Programs;
 
@@ -30,6 +33,8 @@ pub(crate) struct Speakers<'s> {
     mapped: FxHashMap<String, Claim>,
     /// When sessions were put back from the archive.
     put_back: FxHashMap<String, DateTime<Utc>>,
+    /// Why that is not known of all.
+    archive_trouble: Option<String>,
     clis: Result<Vec<Cli>, String>,
 }
 
@@ -64,7 +69,7 @@ impl<'s> Speakers<'s> {
         (catalogue, proc): (&'s Catalogue, &'s Proc),
         mapped: impl IntoIterator<Item = String>,
         restorable: impl IntoIterator<Item = String>,
-        archive: &[Entry],
+        (archive, archive_trouble): (&[Entry], Option<String>),
     ) -> Self {
         let mut claims: FxHashMap<String, Claim> =
             restorable.into_iter().map(|session| (session, Claim::Restorable)).collect();
@@ -78,7 +83,8 @@ impl<'s> Speakers<'s> {
             let known = latest.entry(session).or_insert(at);
             *known = at.max(*known);
         }
-        Self { catalogue, proc, mapped: claims, put_back: latest, clis: clis(catalogue, proc) }
+        let clis = clis(catalogue, proc);
+        Self { catalogue, proc, mapped: claims, put_back: latest, archive_trouble, clis }
     }
 
     /// What speaks for the sessions of `home`.
@@ -109,7 +115,7 @@ impl<'s> Speakers<'s> {
         let unseen = claims.live.errors.first().or_else(|| named.errors.first()).cloned();
         claims.trouble =
             claims.trouble.take().or(unseen.map(|why| format!("which sessions are open is not known: {why}")));
-        if home.whose != Whose::Own {
+        if !home.sees_processes {
             // What its containers run is told by the host, not by processes.
             return claims;
         }
@@ -172,15 +178,31 @@ impl Claims<'_> {
         })
     }
 
+    /// Why it cannot be told of all sessions whether they were put back from the archive.
+    pub(super) fn archive_trouble(&self) -> Option<String> {
+        self.speakers.archive_trouble.clone()
+    }
+
     /// When a session was put back from the archive.
     pub(super) fn put_back(&self, session: &str) -> Option<DateTime<Utc>> {
         self.speakers.put_back.get(session).copied()
     }
 }
 
-/// Looks again whether somebody has one of these sessions open.
-pub(super) fn is_open_now(home: &Home<'_>, sessions: &[String], proc: &Proc) -> Result<bool, String> {
+/// Looks again whether somebody has `unit` open.
+pub(super) fn is_open_now(home: &Home<'_>, unit: &Unit, proc: &Proc) -> Result<bool, String> {
     let Some(row) = home.row else { return Ok(false) };
+    // Where it is the only sign. To look at the files of all processes takes longer than most removals.
+    if unit.session.is_some() && row.live.contains(&LiveRule::OpenTranscript) {
+        let open = Open::look(home, &[unit], proc);
+        if let Some(why) = open.trouble {
+            return Err(why);
+        }
+        if open.holder(unit).is_some() {
+            return Ok(true);
+        }
+    }
+    let sessions = unit.sessions();
     let live = LiveSessions::gather(row, &home.signs, &|id| sessions.iter().any(|session| session == id), proc);
     match live.errors.first() {
         Some(why) => Err(format!("which sessions are open is not known: {why}")),
@@ -196,19 +218,26 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Looks for the files of `units`, which lie in `home`; those in folders are not looked for.
+    /// Looks for the files of `units`, which lie in `home`, and for all below it.
     pub(super) fn look(home: &Home<'_>, units: &[&Unit], proc: &Proc) -> Self {
-        let mut paths: FxHashMap<&[u8], Vec<&std::path::Path>> = FxHashMap::default();
+        let mut paths: FxHashMap<&[u8], Vec<&Path>> = FxHashMap::default();
         for piece in units.iter().flat_map(|unit| &unit.pieces).filter(|piece| !piece.is_folder) {
             let name = piece.path.file_name().unwrap_or_default().as_encoded_bytes();
             paths.entry(name).or_default().push(&piece.path);
         }
         let mut holders = FxHashMap::default();
-        if paths.is_empty() {
+        if units.is_empty() {
             return Self { holders, trouble: None };
         }
-        let open = OpenFiles::look(proc, &|name| paths.contains_key(name));
+        let name_of = |path: &Path| path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+        let open = OpenFiles::look_for(proc, &|path| {
+            path.starts_with(&home.folder) || paths.contains_key(name_of(path).as_slice())
+        });
         for held in open.iter() {
+            // A file that was removed is held by its former name and a note.
+            if let Ok(below) = held.path.strip_prefix(&home.folder) {
+                holders.insert(below.to_owned(), held.pid);
+            }
             let name = held.path.file_name().unwrap_or_default().as_encoded_bytes();
             for path in paths.get(name).into_iter().flatten() {
                 if held.is(&home.folder.join(path)) {
@@ -220,7 +249,11 @@ impl Open {
     }
 
     fn holder(&self, unit: &Unit) -> Option<u32> {
-        unit.pieces.iter().find_map(|piece| self.holders.get(&piece.path)).copied()
+        let below = |piece: &Piece| {
+            let mut held = self.holders.iter();
+            held.find(|(path, _)| piece.is_folder && path.starts_with(&piece.path)).map(|(_, pid)| *pid)
+        };
+        unit.pieces.iter().find_map(|piece| self.holders.get(&piece.path).copied().or_else(|| below(piece)))
     }
 }
 

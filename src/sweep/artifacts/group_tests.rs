@@ -39,7 +39,7 @@ impl World {
 
     fn migrated<'c>(&self, catalogue: &'c Catalogue) -> Plan<'c> {
         let (homes, _) = homes(catalogue, &self.roots).unwrap();
-        migrated::plan(homes, &self.roots).unwrap()
+        migrated::plan(homes, &self.roots, (&self.speakers(), &self.proc), self.now)
     }
 }
 
@@ -84,8 +84,15 @@ fn neither_a_group_nor_its_home_is_reached_by_a_link() {
     fs_err::os::unix::fs::symlink(elsewhere.parent().unwrap(), sessions.join("ag-1")).unwrap();
     fs_err::os::unix::fs::symlink(&elsewhere, sessions.join("ag-2/.claude-shared")).unwrap();
     let catalogue = catalogue();
-    let (found, _) = homes(&catalogue, &world.roots).unwrap();
-    assert_eq!(found.len(), 0, "{found:?}");
+    let (found, problems) = homes(&catalogue, &world.roots).unwrap();
+    assert_eq!((found.len(), problems.len()), (0, 0), "{found:?}");
+    // Nor what holds all of them, and that is told.
+    fs_err::rename(&sessions, world.folder.path().join("moved")).unwrap();
+    fs_err::os::unix::fs::symlink(world.folder.path().join("moved"), &sessions).unwrap();
+    fs_err::create_dir_all(world.folder.path().join("logs/main/logs")).unwrap();
+    fs_err::os::unix::fs::symlink(world.folder.path().join("logs"), world.roots[0].join("groups")).unwrap();
+    let (found, problems) = homes(&catalogue, &world.roots).unwrap();
+    assert_eq!((found.len(), problems.len()), (0, 2), "{found:?} {problems:?}");
 }
 
 #[test]
@@ -102,7 +109,9 @@ fn of_a_groups_home_only_what_names_its_session_goes() {
 /// What a migration left twice: a file of version 1, its copy, and that of its project.
 fn twice() -> World {
     let world = installation();
-    database(&world.roots[0].join("data/v2.db"), "CREATE TABLE agent_groups (id TEXT)");
+    let groups = "CREATE TABLE agent_groups (id TEXT, folder TEXT); INSERT INTO agent_groups VALUES ('ag-1', 'main'), ('ag-2', 'o')";
+    database(&world.roots[0].join("data/v2.db"), groups);
+    database(&world.roots[0].join("store/messages.db"), "CREATE TABLE sessions (session_id TEXT)");
     world.below(&format!("{V1}/projects/-workspace-group/a.jsonl"), "one\n", 9);
     world.below(&format!("{V2}/projects/-workspace-agent/a.jsonl"), "one\ntwo\n", 1);
     world
@@ -122,7 +131,7 @@ fn a_file_goes_for_a_copy_that_holds_all_of_it() {
     let world = twice();
     fs_err::remove_file(world.roots[0].join("data/v2.db")).unwrap();
     let plan = world.migrated(&catalogue);
-    assert_eq!((goes(&plan).len(), plan.problems.len()), (0, 2));
+    assert_eq!((goes(&plan).len(), plan.problems.len()), (0, 1));
     // One file by two names is no copy.
     let world = twice();
     let old = world.roots[0].join(V1).join("projects/-workspace-group/a.jsonl");
@@ -135,6 +144,45 @@ fn a_file_goes_for_a_copy_that_holds_all_of_it() {
     fs_err::remove_file(world.roots[0].join(&copy)).unwrap();
     fs_err::os::unix::fs::symlink(old, world.roots[0].join(&copy)).unwrap();
     assert!(goes(&world.migrated(&catalogue)).is_empty());
+}
+
+#[test]
+fn only_the_copy_of_ones_own_group_counts_and_only_a_transcript_goes_on() {
+    let catalogue = catalogue();
+    let world = twice();
+    // Another group's files, a note that went on, one that did not, and what is empty.
+    let other = "data/v2-sessions/ag-2/.claude-shared";
+    for (name, old, new) in
+        [("MEMORY.md", "# Memory\n", "# Memory\nmore"), ("settings.json", "{}", "{}"), ("empty", "", "")]
+    {
+        world.below(&format!("{V1}/{name}"), old, 9);
+        world.below(&format!("{V2}/{name}"), new, 9);
+    }
+    world.below(&format!("{V1}/theirs.json"), "{}", 9);
+    world.below(&format!("{other}/theirs.json"), "{}", 9);
+    let mut gone = goes(&world.migrated(&catalogue));
+    gone.sort();
+    assert_eq!(gone, ["a.jsonl", "settings.json"]);
+}
+
+#[test]
+fn whoever_speaks_for_a_session_keeps_all_its_copies() {
+    let catalogue = catalogue();
+    let mut world = twice();
+    let name = format!("projects/-workspace-group/{}.jsonl", id(1));
+    for home in [V1, V2] {
+        world.below(&format!("{home}/{name}"), "one\n", 9);
+    }
+    world.below(&format!("{V2}/projects/-workspace-agent/{}.jsonl", id(1)), "one\n", 9);
+    assert_eq!(goes(&world.migrated(&catalogue)).len(), 3);
+    world.mapped = vec![id(1)];
+    assert_eq!(goes(&world.migrated(&catalogue)), ["a.jsonl"]);
+    world.mapped.clear();
+    database(&world.roots[0].join("store/messages.db"), &format!("INSERT INTO sessions VALUES ('{}')", id(1)));
+    assert_eq!(goes(&world.migrated(&catalogue)).len(), 2);
+    // What was written within the hour is somebody's.
+    world.below(&format!("{V1}/projects/-workspace-group/a.jsonl"), "one\n", 0);
+    assert_eq!(goes(&world.migrated(&catalogue)).len(), 1);
 }
 
 #[test]
@@ -151,4 +199,21 @@ fn a_copy_that_changes_or_goes_meanwhile_keeps_the_file() {
     let world = twice();
     let plan = world.migrated(&catalogue);
     assert_eq!(world.apply(&plan).outcomes, [Outcome::Removed]);
+}
+
+#[test]
+fn a_home_that_a_cli_shares_with_a_group_has_the_guards_of_both() {
+    let world = installation();
+    world.below(&format!("{V2}/debug/{}.txt", id(1)), "x", 10);
+    let mut rows: Vec<Located> = Vec::new();
+    for provider in builtin::rows().into_iter().filter(|row| row.name == "claude") {
+        let home = world.roots[0].join(V2);
+        rows.push(Located { provider, live_home: home.clone(), home });
+    }
+    let relative = Located { provider: builtin::rows().remove(1), home: "here".into(), live_home: "here".into() };
+    let catalogue = Catalogue::new(rows.into_iter().chain([relative]).collect());
+    let (found, problems) = homes(&catalogue, &world.roots).unwrap();
+    assert_eq!(found.iter().map(|home| home.sees_processes).collect::<Vec<_>>(), [true]);
+    assert!(matches!(found[0].whose, super::homes::Whose::Group { .. }));
+    assert!(problems[0].contains("absolute path"), "{problems:?}");
 }

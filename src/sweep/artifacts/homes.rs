@@ -25,6 +25,8 @@ pub(crate) struct Home<'c> {
     /// Where the signs of live processes are.
     pub(crate) signs: PathBuf,
     pub(crate) whose: Whose,
+    /// Whether CLIs of this machine, not in containers, work in it.
+    pub(crate) sees_processes: bool,
     pub(crate) rules: Rules,
 }
 
@@ -53,19 +55,7 @@ pub(crate) enum Continued {
 /// # Errors
 /// A place in the table of kinds is none.
 pub(crate) fn homes<'c>(catalogue: &'c Catalogue, roots: &[PathBuf]) -> Result<(Vec<Home<'c>>, Vec<String>)> {
-    let (mut homes, mut problems) = (Vec::new(), Vec::new());
-    for located in catalogue.iter() {
-        let Some(folder) = real(&located.home, &mut problems) else { continue };
-        let Located { provider, live_home, .. } = located;
-        homes.push(Home {
-            provider: provider.name.clone(),
-            row: Some(provider),
-            folder,
-            signs: live_home.clone(),
-            whose: Whose::Own,
-            rules: rules_of(provider)?,
-        });
-    }
+    let (mut homes, mut problems): (Vec<Home<'_>>, Vec<String>) = (Vec::new(), Vec::new());
     let agents = catalogue.named(OF_AGENTS).map(|index| catalogue.get(index).0);
     for root in roots {
         let Some(root) = real(root, &mut problems) else {
@@ -74,18 +64,54 @@ pub(crate) fn homes<'c>(catalogue: &'c Catalogue, roots: &[PathBuf]) -> Result<(
         };
         if let Some(row) = agents {
             for (folder, whose) in groups_of(&root, &mut problems) {
-                let rules = rules_of(row)?.only(is_of_agents);
-                let signs = folder.clone();
-                homes.push(Home { provider: row.name.clone(), row: Some(row), folder, signs, whose, rules });
+                homes.push(Home {
+                    provider: row.name.clone(),
+                    row: Some(row),
+                    signs: folder.clone(),
+                    folder,
+                    whose,
+                    sees_processes: false,
+                    rules: rules_of(row)?.only(is_of_agents),
+                });
             }
         }
-        if let Some(folder) = real(&root.join("groups"), &mut problems) {
-            let rules = Rules::new(HOST, &[], &[])?;
-            let signs = folder.clone();
-            homes.push(Home { provider: HOST.to_owned(), row: None, folder, signs, whose: Whose::Host, rules });
+        if let Some(folder) = below(&root, "groups", &mut problems) {
+            homes.push(Home {
+                provider: HOST.to_owned(),
+                row: None,
+                signs: folder.clone(),
+                folder,
+                whose: Whose::Host,
+                sees_processes: false,
+                rules: Rules::new(HOST, &[], &[])?,
+            });
         }
     }
-    Ok((homes, problems))
+    let mut own = Vec::new();
+    for Located { provider, home, live_home } in catalogue.iter() {
+        if !home.is_absolute() {
+            let why = "a home is an absolute path, and this one would be another one from each folder";
+            problems.push(format!("{}: {}: {why}", provider.name, home.display()));
+            continue;
+        }
+        let Some(folder) = real(home, &mut problems) else { continue };
+        // Who points a CLI at a group's home works in it beside the group: all guards of both count.
+        if let Some(shared) = homes.iter_mut().find(|other| other.folder == folder) {
+            shared.sees_processes = true;
+            continue;
+        }
+        own.push(Home {
+            provider: provider.name.clone(),
+            row: Some(provider),
+            folder,
+            signs: live_home.clone(),
+            whose: Whose::Own,
+            sees_processes: true,
+            rules: rules_of(provider)?,
+        });
+    }
+    own.append(&mut homes);
+    Ok((own, problems))
 }
 
 fn rules_of(provider: &Provider) -> Result<Rules> {
@@ -97,26 +123,16 @@ fn rules_of(provider: &Provider) -> Result<Rules> {
 fn groups_of(root: &Path, problems: &mut Vec<String>) -> Vec<(PathBuf, Whose)> {
     let mut found = Vec::new();
     for (sessions, home) in [("data/sessions", ".claude"), ("data/v2-sessions", ".claude-shared")] {
-        let Some(sessions) = real(&root.join(sessions), problems) else { continue };
-        let listing = match fs_err::read_dir(&sessions) {
-            Ok(listing) => listing,
-            Err(error) => {
-                problems.push(error.to_string());
-                continue;
-            }
-        };
+        let Some(sessions) = below(root, sessions, problems) else { continue };
+        let listing = fs_err::read_dir(&sessions).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let listing = listing.unwrap_or_else(|error| {
+            problems.push(error.to_string());
+            Vec::new()
+        });
         for entry in listing {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    problems.push(error.to_string());
-                    continue;
-                }
-            };
             let folder = entry.path().join(home);
             // Neither a group nor its home is reached by a link.
-            let is_real = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
-            if !is_real(&entry.path()) || !is_real(&folder) {
+            if !is_real(&entry.path(), problems) || !is_real(&folder, problems) {
                 continue;
             }
             let group = entry.file_name().to_string_lossy().into_owned();
@@ -131,11 +147,43 @@ fn groups_of(root: &Path, problems: &mut Vec<String>) -> Vec<(PathBuf, Whose)> {
     found
 }
 
+/// Whether this is a folder, and not a link to one; what cannot be looked at is told.
+fn is_real(path: &Path, problems: &mut Vec<String>) -> bool {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) => found.is_dir(),
+        Err(error) if is_absent(&error) => false,
+        Err(error) => {
+            problems.push(format!("{}: {error}", path.display()));
+            false
+        }
+    }
+}
+
+/// The folder at `path` below `root`; nothing where there is none, or where it is reached by a link, which is told.
+fn below(root: &Path, path: &str, problems: &mut Vec<String>) -> Option<PathBuf> {
+    let mut folder = root.to_owned();
+    for component in Path::new(path) {
+        folder.push(component);
+        if std::fs::symlink_metadata(&folder).is_ok_and(|found| found.is_symlink()) {
+            problems.push(format!("{}: this is a link, which is not followed", folder.display()));
+            return None;
+        }
+        if !is_real(&folder, problems) {
+            return None;
+        }
+    }
+    Some(folder)
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
 /// A folder with links resolved; nothing where there is none.
 fn real(folder: &Path, problems: &mut Vec<String>) -> Option<PathBuf> {
     match std::fs::canonicalize(folder) {
         Ok(folder) => Some(folder),
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => None,
+        Err(error) if is_absent(&error) => None,
         Err(error) => {
             problems.push(format!("{}: {error}", folder.display()));
             None

@@ -3,17 +3,37 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::claims::{Claims, Open, Speakers};
 use super::homes::Home;
 use super::plan::{Item, Terms};
 use super::units::Unit;
+use crate::artifacts::kinds::Grain;
 use crate::artifacts::survey::Tally;
 use crate::config::setting::KindLimits;
 use crate::filesystem::proc::Proc;
 use crate::policy::artifact::{Claim, Facts, Reason, Verdict, evicted, is_within};
 use crate::policy::byte_size::Budget;
+
+/// Of sub-agents' sessions: that which each is a part of.
+type Parents<'u> = FxHashMap<&'u str, Result<String, String>>;
+
+/// Keeps what is a part of a session that stays.
+fn keep_with_parents(items: &mut [Item], all: &[Unit], parents: &Parents<'_>) {
+    let gone: FxHashSet<String> =
+        items.iter().filter(|item| item.goes()).filter_map(|item| item.unit.session.clone()).collect();
+    let there: FxHashSet<&str> = all.iter().filter_map(|unit| unit.session.as_deref()).collect();
+    for item in items.iter_mut().filter(|item| item.goes()) {
+        let parent = item.unit.session.as_deref().and_then(|session| parents.get(session));
+        if let Some(Ok(parent)) = parent
+            && there.contains(parent.as_str())
+            && !gone.contains(parent)
+        {
+            item.verdict = Verdict::Keep(Reason::Claimed(Claim::PartOf { session: parent.clone() }));
+        }
+    }
+}
 
 /// Decides about the units of one home.
 pub(super) struct Judge<'j, 'c> {
@@ -43,20 +63,35 @@ impl Judge<'_, '_> {
         let open = Open::look(self.home, &candidates, proc);
         problems.extend(claims.trouble.iter().map(|why| format!("{}: {why}", self.home.folder.display())));
         problems.extend(open.trouble.iter().cloned());
-        let newest = self.newest_of_projects(&all);
-        let facts_of = |unit: &Unit| self.facts(unit, &claims, &open, &newest);
+        let parents = self.parents_of(&all);
+        let newest = self.newest_of_projects(&all, &parents);
+        let facts_of = |unit: &Unit| self.facts(unit, &claims, &open, (&parents, &newest));
         let mut items = Vec::new();
         for kind in 0..self.limits.len() {
             let of_kind: Vec<&Unit> = all.iter().filter(|unit| unit.kind == kind).collect();
             self.decide(kind, &of_kind, &facts_of, &mut items);
         }
+        keep_with_parents(&mut items, &all, &parents);
         items
+    }
+
+    /// The session that each sub-agent's is a part of, or why that cannot be told.
+    fn parents_of<'u>(&self, units: &'u [Unit]) -> Parents<'u> {
+        let parent = |unit: &'u Unit| {
+            let parent = unit.parent(self.home).transpose()?;
+            Some((unit.session.as_deref()?, parent))
+        };
+        units.iter().filter_map(parent).collect()
     }
 
     /// Decides about all units of one kind, the oldest first.
     fn decide(&self, kind: usize, of_kind: &[&Unit], facts_of: &dyn Fn(&Unit) -> Facts, items: &mut Vec<Item>) {
         let (limits, now) = (self.limits[kind], self.terms.now);
-        let mut left = self.tallies[kind].sums.disk;
+        // What belongs to nobody's session cannot go, and makes no room.
+        let mut left: u64 = of_kind.iter().map(|unit| unit.sums.disk).sum();
+        if self.home.rules.kinds[kind].grain == Grain::File {
+            left = left.max(self.tallies[kind].sums.disk);
+        }
         let mut decided: Vec<Option<Item>> = of_kind.iter().map(|_| None).collect();
         for (unit, item) in of_kind.iter().zip(&mut decided).filter(|(unit, _)| self.is_old(unit)) {
             let facts = facts_of(unit);
@@ -98,17 +133,24 @@ impl Judge<'_, '_> {
         verdict != Verdict::Keep(Reason::Young)
     }
 
-    fn facts(&self, unit: &Unit, claims: &Claims<'_>, open: &Open, newest: &FxHashSet<&str>) -> Facts {
+    fn facts(
+        &self,
+        unit: &Unit,
+        claims: &Claims<'_>,
+        open: &Open,
+        (parents, newest): (&Parents<'_>, &FxHashSet<&str>),
+    ) -> Facts {
         let mut doubt = claims.trouble.clone().or_else(|| open.trouble.clone());
         if unit.is_incomplete() {
             doubt = Some("it holds something that is no file, or cannot be read".to_owned());
         }
-        let parent = unit.parent(self.home).unwrap_or_else(|why| {
-            doubt.get_or_insert(why);
-            None
+        let parent = unit.session.as_deref().and_then(|session| parents.get(session));
+        let parent = parent.and_then(|parent| {
+            parent.as_ref().map_err(|why| doubt.get_or_insert_with(|| why.clone())).ok().map(String::as_str)
         });
-        let mut speaking = claims.on(unit, parent.as_deref(), open);
+        let mut speaking = claims.on(unit, parent, open);
         if let Some(session) = unit.session.as_deref() {
+            doubt = doubt.or_else(|| claims.archive_trouble());
             if newest.contains(session) {
                 speaking.push(Claim::Newest { of: self.terms.settings.keep_last });
             }
@@ -123,10 +165,11 @@ impl Judge<'_, '_> {
     }
 
     /// The sessions that stay because they are the newest of their projects.
-    fn newest_of_projects<'u>(&self, units: &'u [Unit]) -> FxHashSet<&'u str> {
+    fn newest_of_projects<'u>(&self, units: &'u [Unit], parents: &Parents<'_>) -> FxHashSet<&'u str> {
         let mut projects: BTreeMap<Option<PathBuf>, Vec<&Unit>> = BTreeMap::new();
-        // The oldest first, as they are sorted.
-        for unit in units.iter().filter(|unit| unit.session.is_some()) {
+        let is_own = |unit: &&Unit| unit.session.as_deref().is_some_and(|session| !parents.contains_key(session));
+        // The oldest first, as they are sorted. A sub-agent's is no conversation of its own.
+        for unit in units.iter().filter(is_own) {
             projects.entry(unit.project(self.home)).or_default().push(unit);
         }
         let newest = projects.values().flat_map(|units| units.iter().rev().take(self.terms.settings.keep_last));

@@ -1,8 +1,9 @@
 //! What nanoclaw's migration from v1 to v2 left twice or three times.
 //!
-//! It copies `data/sessions/<folder>/.claude` whole to `data/v2-sessions/<group>/.claude-shared`, and there
-//! `projects/-workspace-group` to `projects/-workspace-agent`, which is the one that v2 goes on with. A file goes where a copy
-//! further along begins with all that it holds: a conversation that went on in the copy is longer.
+//! It copies `data/sessions/<folder>/.claude` whole to `data/v2-sessions/<group>/.claude-shared` (`agent_groups` in v2's database
+//! tells which folder is which group's), and there `projects/-workspace-group` to `projects/-workspace-agent`, which is the one
+//! that v2 goes on with. A transcript goes where a copy further along begins with all that it holds, as a conversation that
+//! went on in the copy is longer; any other file where the copy is the same. And nobody may speak for it.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -10,56 +11,102 @@ use std::io::Read as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Result;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
 use rustix::fs::{FileType, Mode, OFlags, openat};
 
+use super::claims::{Open, Speakers};
 use super::homes::{Continued, Home, Whose};
 use super::plan::{HomePlan, Item, Plan, Twin};
 use super::units::Unit;
 use crate::artifacts::survey::{Piece, Sums};
+use crate::filesystem::proc::Proc;
 use crate::filesystem::walk::{self, FileStamp, Lister, Seen};
 use crate::interrupt;
-use crate::policy::artifact::{Cause, Verdict};
+use crate::policy::artifact::{Cause, Facts, Verdict};
+use crate::queues::central::folders_of_groups;
 
 const OLD_PROJECT: &str = "projects/-workspace-group";
 const NEW_PROJECT: &str = "projects/-workspace-agent";
 const CHUNK: usize = 256 * 1024;
 
+/// How long the central database may be busy.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What goes: of each v1 home, and of each v2 home's old project.
-pub(crate) fn plan<'c>(homes: Vec<Home<'c>>, roots: &[PathBuf]) -> Result<Plan<'c>> {
+pub(crate) fn plan<'c>(
+    homes: Vec<Home<'c>>,
+    roots: &[PathBuf],
+    (speakers, proc): (&Speakers<'_>, &Proc),
+    now: DateTime<Utc>,
+) -> Plan<'c> {
     let mut plan = Plan { homes: Vec::new(), forgotten: Vec::new(), held: None, problems: Vec::new() };
-    let copies: Vec<PathBuf> = homes.iter().filter(|home| is_v2(home)).map(|home| home.folder.clone()).collect();
+    let roots = roots.iter().filter_map(|root| std::fs::canonicalize(root).ok());
+    let groups: Vec<(PathBuf, anyhow::Result<FxHashMap<String, String>>)> =
+        roots.map(|root| (root.clone(), folders_of_groups(&root.join("data/v2.db"), PATIENCE))).collect();
+    for (root, folders) in &groups {
+        if let Err(error) = folders {
+            // Without v2's database nobody has migrated.
+            plan.problems.push(format!("{}: what was migrated is not known: {error:#}", root.display()));
+        }
+    }
+    let places: Vec<(String, PathBuf)> = homes.iter().filter(|home| is_v2(home)).filter_map(place_of).collect();
     for home in homes {
-        let v1 = matches!(&home.whose, Whose::Group { continued: Continued::V1(_), .. });
-        if !v1 && !is_v2(&home) {
-            continue;
-        }
-        let Some(root) =
-            roots.iter().filter_map(|root| std::fs::canonicalize(root).ok()).find(|root| home.folder.starts_with(root))
-        else {
-            continue;
+        let Whose::Group { group, continued } = &home.whose else { continue };
+        let Some((root, Ok(folders))) = groups.iter().find(|(root, _)| home.folder.starts_with(root)) else { continue };
+        let is_copy = |(id, copy): &&(String, PathBuf)| {
+            copy.starts_with(root) && folders.get(id).is_some_and(|folder| folder == group)
         };
-        // Without v2's database nobody has migrated.
-        if !root.join("data/v2.db").is_file() {
-            plan.problems.push(format!("{}: there is no data/v2.db, so nothing was migrated here", root.display()));
-            continue;
-        }
-        let below: Vec<&PathBuf> = copies.iter().filter(|copy| copy.starts_with(&root)).collect();
+        let (start, copies) = match continued {
+            Continued::V1(_) => (Path::new(""), places.iter().filter(is_copy).map(|(_, copy)| copy.clone()).collect()),
+            Continued::V2(_) => (Path::new(OLD_PROJECT), Vec::new()),
+        };
         let mut search = Search {
             home: &home.folder,
-            copies: if v1 { below } else { Vec::new() },
+            is_v1: start == Path::new(""),
+            copies,
             found: Vec::new(),
             problems: Vec::new(),
         };
-        let start = if v1 { Path::new("") } else { Path::new(OLD_PROJECT) };
-        search.folder(start)?;
+        search.folder(start);
         plan.problems.append(&mut search.problems);
-        let items = search.found;
+        let items = judged(&home, search.found, (speakers, proc), now, &mut plan.problems);
         plan.homes.push(HomePlan { home, items });
     }
-    Ok(plan)
+    plan
+}
+
+/// An agent group's id and home.
+fn place_of(home: &Home<'_>) -> Option<(String, PathBuf)> {
+    let Whose::Group { group, .. } = &home.whose else { return None };
+    Some((group.clone(), home.folder.clone()))
+}
+
+/// Whether what has a copy may go.
+fn judged(
+    home: &Home<'_>,
+    found: Vec<Item>,
+    (speakers, proc): (&Speakers<'_>, &Proc),
+    now: DateTime<Utc>,
+    problems: &mut Vec<String>,
+) -> Vec<Item> {
+    if found.is_empty() {
+        return found;
+    }
+    let claims = speakers.of(home);
+    let units: Vec<&Unit> = found.iter().map(|item| &item.unit).collect();
+    let open = Open::look(home, &units, proc);
+    problems.extend(claims.trouble.iter().map(|why| format!("{}: {why}", home.folder.display())));
+    problems.extend(open.trouble.iter().cloned());
+    let judge = |item: Item| {
+        let doubt = claims.trouble.clone().or_else(|| open.trouble.clone());
+        let claims = claims.on(&item.unit, None, &open);
+        let facts = Facts { modified: item.unit.modified(), recorded: Ok(None), doubt, claims };
+        Item { verdict: facts.as_duplicate(now), ..item }
+    };
+    found.into_iter().map(judge).collect()
 }
 
 fn is_v2(home: &Home<'_>) -> bool {
@@ -69,19 +116,22 @@ fn is_v2(home: &Home<'_>) -> bool {
 /// Looks for copies of what is in one home.
 struct Search<'s> {
     home: &'s Path,
-    /// The v2 homes that a v1 home may have been copied to.
-    copies: Vec<&'s PathBuf>,
+    is_v1: bool,
+    /// The v2 homes that a v1 home was copied to.
+    copies: Vec<PathBuf>,
     found: Vec<Item>,
     problems: Vec<String>,
 }
 
 impl Search<'_> {
-    fn folder(&mut self, path: &Path) -> Result<()> {
-        let home = walk::open_folder_path(self.home)?;
-        if let Some(folder) = walk::open_folder_without_links(home.as_fd(), path)? {
-            self.inside(folder.as_fd(), path);
+    fn folder(&mut self, path: &Path) {
+        let opened =
+            walk::open_folder_path(self.home).and_then(|home| walk::open_folder_without_links(home.as_fd(), path));
+        match opened {
+            Ok(Some(folder)) => self.inside(folder.as_fd(), path),
+            Ok(None) => {}
+            Err(error) => self.problems.push(format!("{}: {error}", self.home.join(path).display())),
         }
-        Ok(())
     }
 
     fn inside(&mut self, folder: BorrowedFd<'_>, path: &Path) {
@@ -110,7 +160,8 @@ impl Search<'_> {
     }
 
     fn file(&mut self, folder: BorrowedFd<'_>, name: &CString, path: &Path, seen: &Seen) -> std::io::Result<()> {
-        for copy in self.places_of(path) {
+        // What is empty is in every file.
+        for copy in self.places_of(path).into_iter().filter(|_| seen.stamp.size > 0) {
             if let Some(stamp) = holds(folder, name, seen, &copy)? {
                 let mut sums = Sums::default();
                 sums.add(seen, true);
@@ -139,7 +190,7 @@ impl Search<'_> {
     /// Where copies of the file at `path` may be, those that v2 goes on with first.
     fn places_of(&self, path: &Path) -> Vec<PathBuf> {
         let renamed = path.strip_prefix(OLD_PROJECT).ok().map(|below| Path::new(NEW_PROJECT).join(below));
-        if self.copies.is_empty() {
+        if !self.is_v1 {
             return renamed.map(|renamed| self.home.join(renamed)).into_iter().collect();
         }
         let renamed = renamed.iter().flat_map(|renamed| self.copies.iter().map(move |copy| copy.join(renamed)));
@@ -147,7 +198,7 @@ impl Search<'_> {
     }
 }
 
-/// Whether the file at `copy` begins with all of a file that was `seen`; yields what tells that it does not change.
+/// Whether the file at `copy` holds all of a file that was `seen`; yields what tells that it does not change.
 fn holds(folder: BorrowedFd<'_>, name: &CString, seen: &Seen, copy: &Path) -> std::io::Result<Option<FileStamp>> {
     let Some((copy_folder, copy_name)) = place(copy)? else { return Ok(None) };
     let there = match walk::look(copy_folder.as_fd(), &copy_name) {
@@ -156,8 +207,9 @@ fn holds(folder: BorrowedFd<'_>, name: &CString, seen: &Seen, copy: &Path) -> st
         Err(error) => return Err(error.into()),
     };
     // One file by two names is no copy.
-    if there.kind != FileType::RegularFile || there.stamp.size < seen.stamp.size || there.identity() == seen.identity()
-    {
+    let goes_on = copy.extension().is_some_and(|ending| ending == "jsonl");
+    let is_whole = there.stamp.size == seen.stamp.size || (goes_on && there.stamp.size > seen.stamp.size);
+    if there.kind != FileType::RegularFile || !is_whole || there.identity() == seen.identity() {
         return Ok(None);
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;

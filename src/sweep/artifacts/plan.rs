@@ -1,8 +1,10 @@
 //! What is to become of what sessions left, as a value.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rustc_hash::FxHashSet;
 
 use super::claims::Speakers;
 use super::homes::{Home, Whose};
@@ -24,10 +26,19 @@ pub(crate) struct Plan<'c> {
     pub(crate) homes: Vec<HomePlan<'c>>,
     /// Entries of the archive that are too old.
     pub(crate) forgotten: Vec<Entry>,
-    /// A run that would remove so many of so many transcripts, and is not told that it may, does nothing.
-    pub(crate) held: Option<(usize, usize)>,
+    /// A run that would remove most of what must not be lost, and is not told that it may, does nothing.
+    pub(crate) held: Option<Held>,
     /// What could not be looked at.
     pub(crate) problems: Vec<String>,
+}
+
+/// What holds a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// `transcripts`, or `archived sessions`.
+    pub(crate) what: &'static str,
+    pub(crate) removed: usize,
+    pub(crate) of: usize,
 }
 
 /// What becomes of what is in one home.
@@ -72,6 +83,12 @@ impl Terms<'_> {
         row.filter(is_wanted).map_or(none, |row| self.settings.kinds[row])
     }
 
+    /// The retention of a provider's transcripts; nothing where they stay for ever.
+    fn retention_of(&self, provider: &str) -> Duration {
+        let rows = KINDS.iter().position(|kind| kind.provider == provider && kind.grain == Grain::Session);
+        rows.and_then(|row| self.settings.kinds[row].retention.duration()).unwrap_or_default()
+    }
+
     /// What was last changed before this is past its limit.
     fn overdue_before(&self, row: Option<usize>) -> Option<i64> {
         let limit = self.limits(row).retention.duration()?;
@@ -95,21 +112,40 @@ impl<'c> Plan<'c> {
             transcripts += seen;
             plan.homes.push(planned);
         }
-        let removed = plan.removed().filter(|(_, item)| item.unit.session.is_some()).count();
-        if !terms.may_take_most && is_held(removed, transcripts) {
-            plan.held = Some((removed, transcripts));
-        }
         if let Limit::After(limit) = terms.settings.archive_retention
             && terms.kinds.is_empty()
         {
             let is_old = |entry: &&Entry| {
                 let manifest = &entry.manifest;
-                let last = manifest.restored_at.unwrap_or(manifest.archived_at).max(manifest.archived_at);
-                !is_within(last, limit, terms.now)
+                // By the mark that it was put back a session stays.
+                let put_back = manifest.restored_at.map(|at| (at, limit.max(terms.retention_of(&manifest.provider))));
+                let last = put_back.into_iter().chain([(manifest.archived_at, limit)]);
+                !last.into_iter().any(|(at, limit)| is_within(at, limit, terms.now))
             };
             plan.forgotten = archive.iter().filter(is_old).cloned().collect();
         }
+        let removed = plan.removed().filter(|(_, item)| item.unit.session.is_some()).count();
+        let brakes =
+            [("transcripts", removed, transcripts), ("archived sessions", plan.forgotten.len(), archive.len())];
+        let mut held = brakes.into_iter().filter(|(_, removed, of)| !terms.may_take_most && is_held(*removed, *of));
+        plan.held = held.next().map(|(what, removed, of)| Held { what, removed, of });
         plan
+    }
+
+    /// Only what `other`, which was made later, removes as well: what somebody came to claim while a question was asked stays.
+    pub(crate) fn keep_to(&mut self, other: &Self) {
+        let still: FxHashSet<PathBuf> = other.removed().map(|(home, item)| home.path(item)).collect();
+        for home in &mut self.homes {
+            let folder = home.home.folder.clone();
+            home.items.retain(|item| !item.goes() || still.contains(&folder.join(item.unit.path())));
+        }
+        self.forgotten.retain(|entry| other.forgotten.contains(entry));
+        self.held = self.held.or(other.held);
+        for problem in &other.problems {
+            if !self.problems.contains(problem) {
+                self.problems.push(problem.clone());
+            }
+        }
     }
 
     /// What goes.
@@ -140,7 +176,7 @@ impl Item {
 }
 
 impl<'c> HomePlan<'c> {
-    /// Decides about one home; says how many transcripts there are in it.
+    /// Decides about one home; says of how many conversations it does.
     fn make(
         home: Home<'c>,
         speakers: &Speakers<'_>,
@@ -161,12 +197,10 @@ impl<'c> HomePlan<'c> {
         let questions: Vec<Question> = rows.iter().zip(&limits).map(question).collect();
         let Survey { tallies, pieces, problems: unseen, .. } = Survey::of(&home.folder, &home.rules, &questions);
         problems.extend(unseen);
-        let transcripts: usize = {
-            let sessions = home.rules.kinds.iter().zip(&tallies).filter(|(kind, _)| kind.grain == Grain::Session);
-            sessions.map(|(_, tally)| usize::try_from(tally.items).unwrap_or(usize::MAX)).sum()
-        };
         let judge = Judge { home: &home, terms, limits: &limits, tallies: &tallies };
-        let items = judge.items(units(&home, pieces, &wanted), speakers, proc, problems);
+        let units = units(&home, pieces, &wanted);
+        let transcripts = units.iter().filter(|unit| unit.session.is_some()).count();
+        let items = judge.items(units, speakers, proc, problems);
         (Self { home, items }, transcripts)
     }
 

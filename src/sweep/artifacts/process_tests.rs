@@ -58,6 +58,57 @@ fn what_a_process_holds_open_stays() {
     fs_err::os::unix::fs::symlink(log, world.folder.path().join("proc/4712/fd/3")).unwrap();
     let (_, kept) = decided(&world.plan());
     assert_eq!(kept, [("log.txt".to_owned(), Reason::Claimed(Claim::Live { pid: 4712 }))]);
+    // Also where it is in a folder that goes as a whole.
+    let hook = world.file("session-env/x/hook.sh", "x", 50);
+    world.touch(&world.home().join("session-env/x"), 50);
+    assert_eq!(goes(&world.plan()), ["x"]);
+    let hook = fs_err::canonicalize(hook).unwrap();
+    fs_err::os::unix::fs::symlink(hook, world.folder.path().join("proc/4712/fd/4")).unwrap();
+    assert!(goes(&world.plan()).is_empty());
+}
+
+#[test]
+fn a_rollout_that_is_opened_since_the_plan_stays() {
+    let mut world = World::new().retention("codex.transcripts", 30);
+    world.settings.keep_last = 1;
+    let rollout = |number: usize, days: i64| {
+        let at = (world.now - chrono::TimeDelta::days(days)).to_rfc3339();
+        let payload = format!("{{\"id\":\"{}\",\"cwd\":\"/work\"}}", id(number));
+        let line = format!("{{\"timestamp\":\"{at}\",\"type\":\"session_meta\",\"payload\":{payload}}}\n");
+        let name = format!("../.codex/sessions/2026/05/01/rollout-2026-05-01T00-00-00-{}.jsonl", id(number));
+        world.file(&name, &line, days)
+    };
+    let old = fs_err::canonicalize(rollout(1, 100)).unwrap();
+    (2..5).for_each(|number| drop(rollout(number, 1)));
+    world.process(4713, "tail", 1);
+    let plan = world.plan();
+    assert_eq!(goes(&plan).len(), 1);
+    fs_err::os::unix::fs::symlink(&old, world.folder.path().join("proc/4713/fd/3")).unwrap();
+    assert_eq!(world.apply(&plan).outcomes, [super::apply::Outcome::Opened]);
+    assert!(old.exists());
+}
+
+#[test]
+fn sub_agents_take_no_place_among_the_newest_and_stay_with_their_parents() {
+    let mut world = World::new().retention("codex.transcripts", 30);
+    world.settings.keep_last = 1;
+    let rollout = |number: usize, parent: Option<usize>, days: i64| {
+        let at = (world.now - chrono::TimeDelta::days(days)).to_rfc3339();
+        let parent = parent.map(|parent| format!(",\"parent_thread_id\":\"{}\"", id(parent))).unwrap_or_default();
+        let payload = format!("{{\"id\":\"{}\",\"cwd\":\"/work\"{parent}}}", id(number));
+        let line = format!("{{\"timestamp\":\"{at}\",\"type\":\"session_meta\",\"payload\":{payload}}}\n");
+        let name = format!("../.codex/sessions/2026/05/01/rollout-2026-05-01T00-00-00-{}.jsonl", id(number));
+        world.file(&name, &line, days);
+    };
+    // The newest conversation, its sub-agent that is older, another's that is newer, and that one.
+    rollout(1, None, 90);
+    rollout(2, Some(1), 95);
+    rollout(3, Some(4), 80);
+    rollout(4, None, 100);
+    let (gone, kept) = decided(&world.plan_with(true));
+    let name = |number: usize| format!("rollout-2026-05-01T00-00-00-{}.jsonl", id(number));
+    assert_eq!(gone, [name(4), name(3)]);
+    assert!(kept.contains(&(name(2), Reason::Claimed(Claim::PartOf { session: id(1) }))), "{kept:?}");
 }
 
 #[test]

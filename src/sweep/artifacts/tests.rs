@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::apply::{Applied, Outcome, Remover};
 use super::claims::Speakers;
 use super::homes::homes;
-use super::plan::{Plan, Terms};
+use super::plan::{Held, Plan, Terms};
 use crate::artifacts::archive::Archive;
 use crate::artifacts::kinds::{KINDS, row_named};
 use crate::config::setting::ArtifactsSettings;
@@ -24,9 +24,9 @@ const NONE: [&str; 0] = [];
 /// A home of Claude Code, an archive, and what a prune is told.
 pub(super) struct World {
     pub(super) folder: tempfile::TempDir,
-    catalogue: Catalogue,
+    pub(super) catalogue: Catalogue,
     pub(super) settings: ArtifactsSettings,
-    proc: Proc,
+    pub(super) proc: Proc,
     pub(super) now: DateTime<Utc>,
     pub(super) mapped: Vec<String>,
     restorable: Vec<String>,
@@ -115,13 +115,19 @@ impl World {
         assert_eq!(problems, Vec::<String>::new());
         let (archived, _) = self.archive().entries().unwrap();
         let (mapped, restorable) = (self.mapped.clone(), self.restorable.clone());
-        let speakers = Speakers::gather((&self.catalogue, &self.proc), mapped, restorable, &archived);
+        let speakers = Speakers::gather((&self.catalogue, &self.proc), mapped, restorable, (&archived, None));
         let terms = Terms { settings: &self.settings, kinds: Vec::new(), may_take_most, now: self.now };
         Plan::make(homes, &speakers, (&archived, &self.proc), &terms)
     }
 
+    pub(super) fn speakers(&self) -> Speakers<'_> {
+        let (mapped, restorable) = (self.mapped.clone(), self.restorable.clone());
+        Speakers::gather((&self.catalogue, &self.proc), mapped, restorable, (&[], None))
+    }
+
     pub(super) fn apply(&self, plan: &Plan<'_>) -> Applied {
-        Remover { archive: &self.archive(), proc: &self.proc, now: self.now }.apply(plan)
+        let entries = self.archive().entries().unwrap().0;
+        Remover { archive: &self.archive(), entries: &entries, proc: &self.proc, now: self.now }.apply(plan)
     }
 
     fn sessions_in_archive(&self) -> Vec<String> {
@@ -285,7 +291,7 @@ fn a_run_that_would_take_more_than_half_of_all_transcripts_is_held() {
     (0..4).for_each(|number| drop(world.transcript(number, 100)));
     world.file("debug/old.txt", "x", 10);
     let plan = world.plan();
-    assert_eq!(plan.held, Some((3, 4)));
+    assert_eq!(plan.held, Some(Held { what: "transcripts", removed: 3, of: 4 }));
     let applied = world.apply(&plan);
     assert_eq!(applied.outcomes, vec![Outcome::NotTried; 4]);
     assert!(world.home().join("debug/old.txt").exists());
@@ -295,7 +301,7 @@ fn a_run_that_would_take_more_than_half_of_all_transcripts_is_held() {
     // Half of them is no more than half.
     (10..13).for_each(|number| drop(world.transcript(number, 1)));
     (20..23).for_each(|number| drop(world.transcript(number, 100)));
-    assert_eq!(world.plan().held, Some((4, 7)));
+    assert_eq!(world.plan().held, Some(Held { what: "transcripts", removed: 4, of: 7 }));
     world.transcript(14, 1);
     assert_eq!(world.plan().held, None);
 }
@@ -486,4 +492,113 @@ fn a_run_that_is_asked_to_end_leaves_what_it_has_not_begun() {
     crate::interrupt::ask_in_test();
     assert_eq!(world.apply(&plan).outcomes, [Outcome::NotTried]);
     assert!(world.home().join("debug/old.txt").exists());
+}
+
+#[test]
+fn one_session_of_two_homes_is_archived_twice() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    let root = world.folder.path().join("nanoclaw");
+    for group in ["ga", "gb"] {
+        let home = format!("../../nanoclaw/data/v2-sessions/{group}/.claude-shared/projects/-w");
+        for (number, days) in [(1, 100), (2, 1), (3, 1)] {
+            let line = format!(
+                "{{\"timestamp\":\"{}\",\"of\":\"{group}\"}}\n",
+                (world.now - TimeDelta::days(days)).to_rfc3339()
+            );
+            world.file(&format!("{home}/{}.jsonl", id(number)), &line, days);
+        }
+    }
+    world.roots = vec![root];
+    let plan = world.plan();
+    assert_eq!(goes(&plan), vec![format!("{}.jsonl", id(1)); 2]);
+    world.apply(&plan);
+    let (entries, _) = world.archive().entries().unwrap();
+    let mut homes: Vec<_> = entries.iter().map(|entry| entry.manifest.home.clone()).collect();
+    homes.sort();
+    homes.dedup();
+    assert_eq!((entries.len(), homes.len()), (2, 2));
+    for entry in &entries {
+        assert_eq!(crate::artifacts::archive::restore(&world.archive(), entry).unwrap().files.len(), 1);
+    }
+}
+
+#[test]
+fn an_entry_that_is_the_only_copy_again_is_not_forgotten() {
+    let mut world = one_session();
+    world.apply(&world.plan());
+    let (entries, _) = world.archive().entries().unwrap();
+    crate::artifacts::archive::restore(&world.archive(), &entries[0]).unwrap();
+    world.archive().note_restored(&entries[0], world.now).unwrap();
+    // Both the mark that it was put back and the entry are older than their limits.
+    world.settings.archive_retention = Limit::After(std::time::Duration::from_secs(30 * DAY));
+    world.now += TimeDelta::days(40);
+    world.transcript(2, 1);
+    let plan = world.plan();
+    assert_eq!((goes(&plan).len(), plan.forgotten.len()), (1, 1));
+    let applied = world.apply(&plan);
+    assert_eq!((applied.outcomes, applied.forgotten, applied.archived), (vec![Outcome::Removed], 0, 0));
+    let (entries, _) = world.archive().entries().unwrap();
+    assert_eq!((entries.len(), entries[0].manifest.archived_at, entries[0].manifest.restored_at), (1, world.now, None));
+    assert!(world.plan().forgotten.is_empty());
+}
+
+#[test]
+fn an_entry_whose_mark_keeps_a_session_is_not_forgotten() {
+    let mut world = one_session();
+    world.settings.kinds[row_named("claude.transcripts").unwrap()].retention =
+        Limit::After(std::time::Duration::from_secs(60 * DAY));
+    world.apply(&world.plan());
+    let (entries, _) = world.archive().entries().unwrap();
+    crate::artifacts::archive::restore(&world.archive(), &entries[0]).unwrap();
+    world.archive().note_restored(&entries[0], world.now).unwrap();
+    world.settings.archive_retention = Limit::After(std::time::Duration::from_secs(30 * DAY));
+    world.now += TimeDelta::days(40);
+    let plan = world.plan();
+    assert_eq!((goes(&plan).len(), plan.forgotten.len()), (0, 0));
+}
+
+#[test]
+fn a_run_that_would_forget_most_of_the_archive_is_held() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    (0..4).for_each(|number| drop(world.transcript(number, 100)));
+    world.apply(&world.plan_with(true));
+    world.settings.archive_retention = Limit::After(std::time::Duration::from_secs(365 * DAY));
+    world.now += TimeDelta::days(4_000);
+    assert_eq!(world.plan().held, Some(Held { what: "archived sessions", removed: 3, of: 3 }));
+    assert_eq!(world.plan_with(true).held, None);
+}
+
+#[test]
+fn copies_of_one_session_count_once_for_the_brake() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    for number in 0..8 {
+        let text = fs_err::read_to_string(world.transcript(number, 100)).unwrap();
+        world.file(&format!("projects/-other/{}.jsonl", id(number)), &text, 100);
+    }
+    assert_eq!(world.plan().held.map(|held| held.of), Some(8));
+}
+
+#[test]
+fn a_budget_is_not_met_by_what_makes_no_room() {
+    let world = World::new().max_size("claude.transcripts", 1_000_000);
+    (0..20).for_each(|number| drop(world.transcript(number, 100)));
+    world.file(&format!("projects/-work/{}/tool-results/big", id(77)), &"x".repeat(3_000_000), 100);
+    assert_eq!(goes(&world.plan_with(true)), NONE);
+}
+
+#[test]
+fn what_somebody_claims_while_a_question_is_asked_stays() {
+    let world = one_session();
+    let mut plan = world.plan();
+    let again = {
+        let (homes, _) = homes(&world.catalogue, &[]).unwrap();
+        let terms = Terms { settings: &world.settings, kinds: Vec::new(), may_take_most: false, now: world.now };
+        let speakers = Speakers::gather((&world.catalogue, &world.proc), [id(1)], Vec::new(), (&[], None));
+        Plan::make(homes, &speakers, (&[], &world.proc), &terms)
+    };
+    plan.keep_to(&again);
+    assert_eq!(goes(&plan), NONE);
 }
