@@ -175,3 +175,17 @@ fn wrong_values_are_refused_with_a_right_one() {
     let ran = Ran::of(command.env("SESSION_SWEEP_ARTIFACTS_CLAUDE_DEBUG_RETENTION", "11d"));
     assert!(ran.stdout.contains("\"11d\""), "{ran:?}");
 }
+
+#[test]
+fn the_help_of_every_command_of_artifacts() {
+    let world = World::new();
+    settled(&world, || {
+        for command in ["artifacts", "artifacts report", "artifacts prune", "artifacts restore"] {
+            let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+            let ran = Ran::of(&mut world.command_at_present(&words)).ends_with(0);
+            let widest = ran.stdout.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(100), "{command}: {widest:?}");
+            insta::assert_snapshot!(format!("help_{}", command.replace(' ', "_")), ran.stdout);
+        }
+    });
+}
