@@ -281,3 +281,53 @@ fn a_root_that_is_not_there_is_told() {
     let ran = host.disk.run(&["artifacts", "report", "--root", "/nonexistent"]).ends_with(4);
     assert!(ran.stdout.contains("/nonexistent: there is no such folder"), "{ran:?}");
 }
+
+/// The trees that real CLIs wrote, each a home.
+fn real_trees() -> Vec<PathBuf> {
+    let trees = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/real-trees");
+    let folders = |path: &Path| {
+        let entries = fs_err::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    let versions = folders(&trees).into_iter().flat_map(|provider| folders(&provider));
+    versions.map(|version| version.join("home")).filter(|home| home.is_dir()).collect()
+}
+
+#[test]
+fn what_real_clis_wrote_goes_into_the_archive_and_comes_back() {
+    let (mut archived, trees) = (0, real_trees());
+    for tree in &trees {
+        let disk = Disk::new();
+        let limits = ["claude", "codex", "gemini", "qwen", "copilot"]
+            .map(|provider| format!("[artifacts.{provider}.transcripts]\nretention = \"1d\"\n"));
+        disk.configure(&format!("[artifacts]\nkeep_last = 1\n{}", limits.concat()));
+        for entry in
+            walkdir::WalkDir::new(tree).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file())
+        {
+            let below = entry.path().strip_prefix(tree).unwrap();
+            // What says that a session is open is of another machine.
+            if !below.starts_with(".claude/sessions") && !below.starts_with(".codex/thread-writer-locks") {
+                disk.file(below.to_str().unwrap(), fs_err::read(entry.path()).unwrap(), 40);
+            }
+        }
+        let all = || {
+            let mut all = contents(&disk.home());
+            all.retain(|path, _| !path.starts_with(disk.home().join(".local")));
+            all
+        };
+        let before = all();
+        let kinds = ["claude", "codex", "gemini", "qwen", "copilot"].map(|name| format!("--kind={name}.transcripts"));
+        let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+        let prune = [&["artifacts", "prune", "--yes", "--yes-most"], &kinds[..]].concat();
+        disk.run(&prune).ends_with(0);
+        let list = disk.json(&["artifacts", "restore"])["entries"].as_array().unwrap().clone();
+        let gone = before.len() - all().len();
+        assert!(gone >= list.len(), "{}", tree.display());
+        for entry in &list {
+            disk.run(&["artifacts", "restore", entry["entry"].as_str().unwrap()]).ends_with(0);
+        }
+        assert_eq!(all(), before, "{}", tree.display());
+        archived += list.len();
+    }
+    assert!(trees.len() >= 10 && archived >= trees.len(), "{archived} of {}", trees.len());
+}
