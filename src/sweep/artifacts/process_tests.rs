@@ -111,6 +111,10 @@ fn sub_agents_take_no_place_among_the_newest_and_stay_with_their_parents() {
     assert!(kept.contains(&(name(2), Reason::Claimed(Claim::PartOf { session: id(1) }))), "{kept:?}");
 }
 
+fn rollout_of(number: usize) -> String {
+    format!("../.codex/sessions/2026/05/01/rollout-2026-05-01T00-00-00-{}.jsonl", id(number))
+}
+
 #[test]
 fn a_sub_agents_rollout_stays_with_its_parents() {
     let mut world = World::new().retention("codex.transcripts", 30);
@@ -119,8 +123,7 @@ fn a_sub_agents_rollout_stays_with_its_parents() {
         let at = (world.now - chrono::TimeDelta::days(days)).to_rfc3339();
         let payload = format!("{{\"id\":\"{}\",\"cwd\":\"/work\"{parent}}}", id(number));
         let line = format!("{{\"timestamp\":\"{at}\",\"type\":\"session_meta\",\"payload\":{payload}}}\n");
-        let name = format!("../.codex/sessions/2026/05/01/rollout-2026-05-01T00-00-00-{}.jsonl", id(number));
-        world.file(&name, &line, days);
+        world.file(&rollout_of(number), &line, days);
     };
     rollout(1, "", 100);
     rollout(2, &format!(",\"parent_thread_id\":\"{}\"", id(1)), 100);
@@ -129,4 +132,7 @@ fn a_sub_agents_rollout_stays_with_its_parents() {
     world.mapped = vec![id(1)];
     let (gone, kept) = decided(&world.plan());
     assert!(gone.is_empty() && kept.len() == 2, "{gone:?} {kept:?}");
+    // Also where nothing of the parent's is there any more.
+    fs_err::remove_file(world.home().join(rollout_of(1))).unwrap();
+    assert!(goes(&world.plan()).is_empty());
 }
