@@ -122,8 +122,9 @@ fn the_archive_looks_like_this() {
     let ran = disk.run(&["artifacts", "restore", "-v"]).ends_with(0);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert!(lines[1].starts_with(&format!("{}  claude", id(1))), "{ran:?}");
-    assert_eq!(lines[2].trim(), format!("~/.claude/projects/-work/{}.jsonl", id(1)));
-    assert!(lines[3].starts_with("archive  ~/.local/state/session-sweep/archive  1 session in"), "{ran:?}");
+    assert!(lines[2].trim().ends_with(&format!("Z-{}", id(1))), "{ran:?}");
+    assert_eq!(lines[3].trim(), format!("~/.claude/projects/-work/{}.jsonl", id(1)));
+    assert!(lines[4].starts_with("archive  ~/.local/state/session-sweep/archive  1 session in"), "{ran:?}");
     // A beginning will do, unless it is that of several.
     disk.run(&["artifacts", "restore", "0856b851-1111"]).ends_with(0);
     disk.claude(2, 100);

@@ -77,7 +77,8 @@ impl View for ListView<'_> {
             );
             writeln!(out, "{}", line.trim_end())?;
             if verbose > 0 {
-                writeln!(out, "  {}", style.paint(Tone::Quiet, short(self.dirs, &transcript(entry))))?;
+                let (name, path) = (Escaped(&entry.name), short(self.dirs, &transcript(entry)));
+                writeln!(out, "  {}\n  {}", style.paint(Tone::Quiet, name), style.paint(Tone::Quiet, path))?;
             }
         }
         self.archive.line(out, style, self.dirs)?;

@@ -90,8 +90,12 @@ impl Remover<'_> {
             self.apply_home(home, &mut progress);
         }
         let Progress { renewed, mut applied, .. } = progress;
-        let forgotten = plan.forgotten.iter().filter(|entry| !renewed.contains(&entry.name));
-        for entry in forgotten.take_while(|_| !interrupt::asked()) {
+        let mut left = 0;
+        for entry in plan.forgotten.iter().filter(|entry| !renewed.contains(&entry.name)) {
+            if interrupt::asked() {
+                left += 1;
+                continue;
+            }
             match self.archive.remove(entry) {
                 Ok(()) => {
                     applied.forgotten += 1;
@@ -99,6 +103,9 @@ impl Remover<'_> {
                 }
                 Err(error) => applied.problems.push(error.to_string()),
             }
+        }
+        if left > 0 {
+            applied.problems.push(format!("{left} of the archive: {}", interrupt::LEFT));
         }
         applied
     }
