@@ -178,9 +178,61 @@ fn a_configuration_that_is_wrong_at_the_start_and_another_time_are_refused() {
     let world = scene();
     let ran = world.run(&["daemon"]).ends_with(2);
     assert!(ran.stderr.contains("--at rehearses one instant"), "{ran:?}");
+    let ran = Ran::of(&mut world.command_at_present(&["daemon", "--json"])).ends_with(2);
+    assert!(ran.stderr.contains("--json has no document"), "{ran:?}");
+    let help = world.run(&["daemon", "--help"]).ends_with(0).stdout;
+    assert!(
+        ["daemon.map", "daemon.processes", "daemon.queues", "daemon.artifacts"].iter().all(|key| help.contains(key))
+    );
     config(&world, "[daemon]\nmap = \"0s\"\n");
     let ran = Ran::of(&mut world.command_at_present(&["daemon"])).ends_with(2);
     assert!(ran.stderr.contains("daemon.map"), "{ran:?}");
+}
+
+#[test]
+fn metrics_replace_nothing_that_is_not_ours() {
+    let world = scene();
+    let map = world.map_path();
+    let ran = Ran::of(&mut world.command_at_present(&["daemon", "--metrics-file", map.to_str().unwrap()])).ends_with(2);
+    let refusal = "session_map.json is not replaced by metrics: it holds something else; give --metrics-file or";
+    assert!(ran.stderr.contains(refusal), "{ran:?}");
+    let before = world.map_json();
+    let metrics = world.root().join("m.prom");
+    config(&world, &format!("[daemon]\nmap = \"7m\"\nmetrics_file = {}\n", json!(metrics)));
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: 1 pruned");
+    idle(&world);
+    config(&world, &format!("[daemon]\nmap = \"8m\"\nmetrics_file = {}\n", json!(map)));
+    daemon.send(Signal::HUP);
+    daemon.hear("READY=1");
+    let log = daemon.log();
+    assert!(log.contains(refusal) && log.contains("is refused; the one before counts"), "{log}");
+    assert!(!log.contains("every 8m"), "{log}");
+    assert_eq!(world.map_json(), before);
+    assert!(fs_err::read_to_string(&metrics).unwrap().contains("last_reload_successful 0\n"));
+}
+
+#[test]
+fn a_configuration_that_is_gone_is_refused_and_the_one_before_counts() {
+    let world = scene();
+    config(&world, "[daemon]\nmap = \"7m\"\n");
+    let file = world.home().join(".config/session-sweep/config.toml");
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: 1 pruned");
+    fs_err::write(&file, "").unwrap();
+    for _ in 0..2 {
+        daemon.send(Signal::HUP);
+        daemon.hear("READY=1");
+        let _ = fs_err::remove_file(&file);
+    }
+    let log = daemon.log();
+    let refusal = "config.toml: was there when it was read before, and is missing or empty; put it back, or restart";
+    assert_eq!((log.matches(refusal).count(), log.matches("looks after map every 7m").count()), (2, 1), "{log}");
+    assert!(!log.contains("every 5m"), "{log}");
+    config(&world, "[daemon]\nmap = \"8m\"\n");
+    daemon.send(Signal::HUP);
+    daemon.hear("READY=1");
+    assert!(daemon.log().contains("looks after map every 8m"), "{}", daemon.log());
 }
 
 #[test]

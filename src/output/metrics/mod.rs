@@ -20,6 +20,9 @@ pub(crate) struct MetricsView<'m> {
     pub(crate) config_read: DateTime<Utc>,
 }
 
+/// How every text begins, and no file of anybody else.
+pub(crate) const BEGINNING: &str = "# TYPE session_sweep_";
+
 const SECONDS: Option<&str> = Some("seconds");
 
 /// Every metric there is.
@@ -171,7 +174,8 @@ mod tests {
             assert!(!name.ends_with("_total") && help.ends_with('.'), "{name}");
             assert!(*kind == Kind::Gauge || unit.is_none(), "{name}");
         }
-        assert!(view_of(&[]).ends_with("\n# EOF\n"));
+        let text = view_of(&[]);
+        assert!(text.starts_with(BEGINNING) && text.ends_with("\n# EOF\n"), "{text}");
     }
 
     #[test]
