@@ -119,9 +119,30 @@ fn a_tick_waits_for_its_turn_while_a_sweep_runs() {
     daemon.run_all("map");
     assert!(is_pruned(&world));
     let (_, log) = daemon.end();
-    assert!(log.contains("[INFO ] map: put off: ") && log.contains("sweep.lock is locked by "), "{log}");
-    // Put off is no run.
+    assert_eq!(log.matches("[INFO ] map: put off: ").count(), 1, "what repeats itself is not said again: {log}");
+    assert!(log.contains("sweep.lock is locked by "), "{log}");
+    // That it began is written down once, and that it is over.
+    let exits: Vec<Value> = runs(&world).iter().map(|run| run["exit"].clone()).collect();
+    assert_eq!(exits, [3, 0]);
+}
+
+#[test]
+fn an_area_that_is_put_off_for_ever_is_a_warning_after_ten_ticks() {
+    let world = scene();
+    fs_err::create_dir_all(world.state()).unwrap();
+    let lock = fs_err::File::create(world.state().join("sweep.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: put off: ");
+    let warning = "[WARN ] map: 10 ticks in a row were put off: ";
+    (2..10).for_each(|_| drop(daemon.run_all("map")));
+    assert!(!daemon.log().contains(warning), "{}", daemon.log());
+    daemon.run_all("map");
+    daemon.run_all("map");
+    assert_eq!(daemon.log().matches(warning).count(), 1, "{}", daemon.log());
     assert_eq!(runs(&world).len(), 1);
+    let doctor = Ran::of(&mut world.command_at_present(&["doctor"])).stdout;
+    assert!(!doctor.contains("went well") && doctor.contains("ticks of map are put off:"), "{doctor}");
 }
 
 #[test]
@@ -457,7 +478,7 @@ fn status_and_doctor_know_of_it() {
     world.map("{");
     daemon.run_all("map");
     let last = finding("last-run");
-    assert_eq!(last["status"], "warning", "{last:#}");
+    assert_eq!(last["status"], "wrong", "{last:#}");
     assert!(last["message"].as_str().unwrap().contains("ticks of map are failed: "), "{last:#}");
     let user = crate::scheduled::me();
     world.machine_file(

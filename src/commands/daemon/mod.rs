@@ -53,6 +53,12 @@ pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus>
     Ok(ExitStatus::Done)
 }
 
+/// The areas that are looked after by this configuration.
+pub(super) fn areas_on(context: &Context) -> Vec<&'static str> {
+    let areas = AREAS.iter().zip(areas::intervals(context));
+    areas.filter_map(|(area, interval)| interval.map(|_| area.name)).collect()
+}
+
 /// What goes on from tick to tick.
 struct Daemon<'n> {
     given: Given,

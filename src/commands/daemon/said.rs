@@ -14,16 +14,19 @@ const TOLD: usize = 3;
 pub(super) fn line(area: &str, tick: &Tick, noted: Noted) -> (Level, String) {
     let level = match tick.ending {
         Ending::Failed | Ending::Panicked => Level::Error,
-        Ending::PutOff => Level::Info,
-        Ending::Done | Ending::Partial if noted.is_new || tick.has_done() => Level::Info,
-        Ending::Done | Ending::Partial => Level::Debug,
+        Ending::Done | Ending::Partial | Ending::PutOff if noted.is_new || tick.has_done() => Level::Info,
+        Ending::Done | Ending::Partial | Ending::PutOff => Level::Debug,
     };
     (level, format!("{area}: {}", summary(tick)))
 }
 
 /// The warning for an area that gets nowhere.
 pub(super) fn stuck(area: &str, ticks: u32, tick: &Tick) -> String {
-    format!("{area}: {ticks} ticks in a row were only refused something and did nothing: {}", problems(tick))
+    let what = match tick.ending {
+        Ending::PutOff => "were put off",
+        _ => "were only refused something and did nothing",
+    };
+    format!("{area}: {ticks} ticks in a row {what}: {}", problems(tick))
 }
 
 /// What a tick came to, in words: `7 pruned; 12 mappings`.
@@ -87,8 +90,10 @@ mod tests {
             said(&tick(Ending::Partial, 2, &["a"]), OLD),
             said(&tick(Ending::Failed, 0, &["it burned"]), OLD),
             said(&tick(Ending::Failed, 2, &["it burned"]), OLD),
-            said(&tick(Ending::PutOff, 0, &["sweep.lock is locked by pid 7"]), OLD),
+            said(&tick(Ending::PutOff, 0, &["sweep.lock is locked by pid 7"]), NEW),
+            said(&tick(Ending::PutOff, 0, &["sweep.lock is locked by pid 8"]), OLD),
             stuck("map", 10, &tick(Ending::Partial, 0, &["a"])),
+            stuck("map", 100, &tick(Ending::PutOff, 0, &["sweep.lock is locked by pid 8"])),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r#"
         INFO map: 7 pruned; 12 mappings
@@ -100,7 +105,9 @@ mod tests {
         ERROR map: failed: it burned
         ERROR map: 2 pruned; 12 mappings; then it failed: it burned
         INFO map: put off: sweep.lock is locked by pid 7
+        DEBUG map: put off: sweep.lock is locked by pid 8
         map: 10 ticks in a row were only refused something and did nothing: a
+        map: 100 ticks in a row were put off: sweep.lock is locked by pid 8
         "#);
     }
 }
