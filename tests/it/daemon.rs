@@ -11,8 +11,10 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::daemon_world::Daemon;
+use crate::left_behind::id;
 use crate::queues_schemas::Generation;
 use crate::queues_world::Queues;
+use crate::test_bridge::Bridge;
 use crate::world::{CLAUDE_ID, Ran, World, wait_until};
 
 /// The lines of the run log.
@@ -124,6 +126,68 @@ fn a_tick_waits_for_its_turn_while_a_sweep_runs() {
     // That it began is written down once, and that it is over.
     let exits: Vec<Value> = runs(&world).iter().map(|run| run["exit"].clone()).collect();
     assert_eq!(exits, [3, 0]);
+}
+
+#[test]
+fn a_tick_waits_a_second_for_an_areas_lock_and_not_as_long_as_a_sweep() {
+    let mut world = scene();
+    world.variable("SESSION_SWEEP_MAP_WAIT", "1h");
+    let lock = fs_err::File::create(world.bridge().join("session_map.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: put off: ");
+    drop(lock);
+    daemon.run_all("map");
+    assert!(is_pruned(&world));
+}
+
+#[test]
+fn what_is_in_the_locks_place_is_no_reason_to_go_on_without_it() {
+    let world = scene();
+    let lock = world.state().join("sweep.lock");
+    fs_err::create_dir_all(&lock).unwrap();
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: failed: ");
+    assert!(daemon.log().contains("sweep.lock is not touched: it is a folder; move it away"), "{}", daemon.log());
+    let sweep = || Ran::of(&mut world.command_at_present(&["sweep", "--wait", "never"]));
+    sweep().ends_with(1);
+    fs_err::remove_dir(&lock).unwrap();
+    fs_err::write(&lock, "dear diary").unwrap();
+    sweep().ends_with(1);
+    assert!(!is_pruned(&world));
+    assert_eq!(fs_err::read_to_string(&lock).unwrap(), "dear diary");
+    fs_err::remove_file(&lock).unwrap();
+    daemon.run_all("map");
+    assert!(is_pruned(&world));
+}
+
+#[test]
+fn mappings_that_a_bridge_was_not_asked_for_are_told() {
+    let mut world = World::new();
+    for session in [CLAUDE_ID, &id(1)] {
+        world.claude_hours_ago(session, 5);
+    }
+    world.map(&json!({"claude-cli": {"one": CLAUDE_ID, "two": id(1)}}).to_string());
+    let bridge = Bridge::start(world.map_path());
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    let pid = std::sync::Arc::new(std::sync::atomic::AtomicI32::new(0));
+    let of_daemon = std::sync::Arc::clone(&pid);
+    bridge.play(move |request| {
+        if request.starts_with("DELETE") {
+            // It waits for the answer, and the signal is there before it.
+            wait_until(|| of_daemon.load(std::sync::atomic::Ordering::SeqCst) != 0);
+            let pid = rustix::process::Pid::from_raw(of_daemon.load(std::sync::atomic::Ordering::SeqCst)).unwrap();
+            rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        }
+        None
+    });
+    let daemon = Daemon::of(&world);
+    pid.store(daemon.pid() as i32, std::sync::atomic::Ordering::SeqCst);
+    let (status, log) = daemon.end_of();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let told = "map: 1 pruned; 2 mappings; not all: 1 more mappings stay: the daemon was asked to end before them";
+    assert!(log.contains(told), "{log}");
+    assert_eq!(bridge.memory()["claude-cli"].as_object().unwrap().len(), 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod said;
 mod tick;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -52,6 +52,9 @@ pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus>
     Daemon::new(given, environment, context, &notifier, Watchdog::new(&notifier, period))?.serve(&signals)?;
     Ok(ExitStatus::Done)
 }
+
+/// How long a tick waits for an area's lock, which a bridge or a person may have for a moment: a tick later is as good.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The areas that are looked after by this configuration.
 pub(super) fn areas_on(context: &Context) -> Vec<&'static str> {
@@ -135,8 +138,11 @@ impl<'n> Daemon<'n> {
     /// One tick of an area, with an instant of its own.
     fn tick(&mut self, number: usize) {
         let (area, began, clocked) = (&AREAS[number], Proc::since_boot(), Instant::now());
-        let old = &self.context;
-        let context = Context::with(old.config.clone(), old.dirs.clone(), self.environment.clone(), &self.given);
+        let mut config = self.context.config.clone();
+        for wait in [&mut config.settings.wait, &mut config.settings.registry.wait] {
+            *wait = LONGEST_WAIT.min(*wait);
+        }
+        let context = Context::with(config, self.context.dirs.clone(), self.environment.clone(), &self.given);
         let (tick, outcome) = self.watchdog.during(|| tick::tick(area, &context));
         let took = clocked.elapsed();
         if tick.ending == Ending::PutOff {
