@@ -14,6 +14,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::run_log::log_run;
 use super::{UsageError, sweep_lock};
+use crate::allocator;
 use crate::config::{self, Environment};
 use crate::context::{Context, Given, clock};
 use crate::daemon::{Ending, Notifier, Signals, Tally, Timetable, Waiter, Watchdog, notify};
@@ -113,7 +114,8 @@ impl<'n> Daemon<'n> {
         self.metrics.go_on_at(self.context.config.settings.daemon.metrics_file.as_deref());
         self.say_what_is_on();
         self.write_metrics();
-        self.tell(Some("READY=1"));
+        self.tell_people();
+        self.notifier.tell("READY=1");
         while !signals.is_to_end() {
             if signals.is_to_reload() {
                 self.reload();
@@ -123,7 +125,7 @@ impl<'n> Daemon<'n> {
             }
             if let Some(area) = self.timetable.due(Proc::since_boot()) {
                 self.tick(area);
-                self.tell(None);
+                self.tell_people();
             } else {
                 let next = self.timetable.next().map(|(_, next)| next);
                 self.waiter.wait(next, self.watchdog.interval(), signals)?;
@@ -159,8 +161,11 @@ impl<'n> Daemon<'n> {
         if noted.is_new || tick.has_done() {
             log_run(&context.dirs.state, StartedBy::Daemon, context.started, took, Ok(&outcome));
         }
-        self.last = Some(format!("{}: {}", area.name, said::summary(&tick)));
+        self.last = Some(format!("{}: {}", area.name, said::in_short(&tick)));
         self.write_metrics();
+        // What a tick looked at is not kept, and may be a hundred times what a daemon that waits needs.
+        drop((tick, outcome, context));
+        allocator::give_back();
     }
 
     /// Reads the configuration again. One that is wrong is refused as a whole, and the one before counts.
@@ -186,7 +191,8 @@ impl<'n> Daemon<'n> {
             }
         }
         self.write_metrics();
-        self.tell(Some("READY=1"));
+        self.tell_people();
+        self.notifier.tell("READY=1");
     }
 
     /// The configuration as it is now, with its files, or everything that is wrong with it.
@@ -219,8 +225,8 @@ impl<'n> Daemon<'n> {
         }
     }
 
-    /// Tells the service manager `state` and, for people, what comes next and what came last.
-    fn tell(&self, state: Option<&str>) {
+    /// Tells people by the service manager what comes next and what came last.
+    fn tell_people(&self) {
         let last = self.last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default();
         let next = match self.timetable.next() {
             Some((area, next)) => {
@@ -230,8 +236,7 @@ impl<'n> Daemon<'n> {
             }
             None => "nothing is switched on".to_owned(),
         };
-        let state = state.map(|state| format!("{state}\n")).unwrap_or_default();
-        self.notifier.tell(&format!("{state}STATUS={next}{last}"));
+        self.notifier.status(&format!("{next}{last}"));
     }
 
     fn write_metrics(&mut self) {
