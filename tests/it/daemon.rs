@@ -298,6 +298,35 @@ fn metrics_replace_nothing_that_is_not_ours() {
 }
 
 #[test]
+fn a_folder_that_an_area_cannot_write_to_is_warned_of() {
+    let world = scene();
+    let file = world.file("file", "", 0);
+    let base = file.join("claude_sessions");
+    let registry = |enabled| format!("[registry]\nenabled = {enabled}\nbase = {}\n", json!(base));
+    config(&world, &registry(false));
+    let daemon = Daemon::of(&world);
+    let warning =
+        format!("[WARN ] registry: {} is no folder; where this is a service, make the folder", file.display());
+    assert!(!daemon.log().contains("[WARN ]"), "an area that is off writes nothing: {}", daemon.log());
+    config(&world, &registry(true));
+    daemon.send(Signal::HUP);
+    daemon.hear("READY=1");
+    assert!(daemon.log().contains(&warning), "{}", daemon.log());
+}
+
+#[test]
+fn the_units_let_a_daemon_start_anew_where_another_had_its_lock() {
+    for unit in [
+        include_str!("../../packaging/systemd/session-sweep-daemon.service"),
+        include_str!("../../packaging/systemd/user/session-sweep-daemon.service"),
+    ] {
+        assert!(unit.contains("\nRestartPreventExitStatus=2\n") && unit.contains("\nRestartSec=1min\n"), "{unit}");
+    }
+    let unit = include_str!("../../packaging/systemd/session-sweep-daemon.service");
+    assert!(unit.contains("\nAfter=time-set.target local-fs.target remote-fs.target\n"), "{unit}");
+}
+
+#[test]
 fn a_configuration_that_is_gone_is_refused_and_the_one_before_counts() {
     let world = scene();
     config(&world, "[daemon]\nmap = \"7m\"\n");

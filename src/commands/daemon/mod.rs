@@ -3,6 +3,7 @@
 mod areas;
 mod figures;
 mod patience;
+mod places;
 mod said;
 mod tick;
 
@@ -222,6 +223,9 @@ impl<'n> Daemon<'n> {
         }
         for line in patience::too_long(&self.context.config, self.watchdog.period()) {
             log::warn!("{line}");
+        }
+        for line in places::unwritable(&self.context) {
+            log::warn!("{}", Escaped(&line));
         }
     }
 
