@@ -21,7 +21,8 @@ pub(crate) fn cut(text: &str, longest: usize) -> Cow<'_, str> {
     if text.len() <= longest {
         text.into()
     } else {
-        format!("{}…", &text[..text.floor_char_boundary(longest)]).into()
+        let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        format!("{}…", &text[..end]).into()
     }
 }
 

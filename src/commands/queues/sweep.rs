@@ -51,7 +51,7 @@ pub(in crate::commands) struct Run {
     ticks: Vec<Tick>,
     /// How many installations were not come to.
     left: usize,
-    dry_run: bool,
+    is_preview: bool,
 }
 
 /// One tick over one installation.
@@ -80,7 +80,7 @@ impl Run {
         let done = |root: &PathBuf| scene(context, root, &proc)?.tick(&context.dirs.state, lock());
         let tick = |root: &PathBuf| Tick { folder: root.clone(), done: done(root) };
         let ticks: Vec<Tick> = roots.iter().take_while(|_| !interrupt::asked()).map(tick).collect();
-        Self { left: roots.len() - ticks.len(), ticks, dry_run: program.is_none() }
+        Self { left: roots.len() - ticks.len(), ticks, is_preview: program.is_none() }
     }
 
     /// Whether something is to be done.
@@ -137,7 +137,7 @@ impl Run {
             plan: tick.done.as_ref().map(|(plan, _)| plan),
             applied: tick.done.as_ref().ok().and_then(|(_, applied)| applied.as_ref()),
         };
-        SweepView { now: context.now, dry_run: self.dry_run, installations: self.ticks.iter().map(view).collect() }
+        SweepView { now: context.now, dry_run: self.is_preview, installations: self.ticks.iter().map(view).collect() }
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
 
     fn run_of(errors: Vec<anyhow::Error>, left: usize) -> Run {
         let tick = |error| Tick { folder: PathBuf::from("/srv/host"), done: Err(error) };
-        Run { ticks: errors.into_iter().map(tick).collect(), left, dry_run: false }
+        Run { ticks: errors.into_iter().map(tick).collect(), left, is_preview: false }
     }
 
     #[test]
