@@ -105,6 +105,7 @@ impl Context {
                 Some(holder) => log::warn!("waiting for {holder}"),
                 None => log::warn!("waiting for another run"),
             },
+            in_an_item: false,
         }
     }
 

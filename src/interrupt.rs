@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// What is said of an item that was left.
 pub(crate) const LEFT: &str = "the daemon was asked to end before it";
 
+/// What is said of several of them at once, or of what is done in one step.
+pub(crate) const LEFT_REST: &str = "the daemon was asked to end before them";
+
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 static STEPS: AtomicU64 = AtomicU64::new(0);
 
@@ -28,6 +31,8 @@ pub(crate) fn asked() -> bool {
 /// A step forward: one more folder, session or item was looked at.
 pub(crate) fn mark() {
     STEPS.fetch_add(1, Ordering::Relaxed);
+    #[cfg(test)]
+    STEPS_OF_THIS_TEST.set(STEPS_OF_THIS_TEST.get() + 1);
 }
 
 /// How many steps there were: as long as the number grows, the run gets on.
@@ -49,10 +54,17 @@ fn is_set() -> bool {
 #[cfg(test)]
 thread_local! {
     static OF_THIS_TEST: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    static STEPS_OF_THIS_TEST: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// Asks this thread's run to end.
 #[cfg(test)]
 pub(crate) fn ask_in_test() {
     OF_THIS_TEST.set(true);
+}
+
+/// How many steps this thread took.
+#[cfg(test)]
+pub(crate) fn steps_of_test() -> u64 {
+    STEPS_OF_THIS_TEST.get()
 }

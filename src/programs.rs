@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// A program that has said nothing by then will not.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,6 +77,8 @@ impl Programs {
         command.env("LC_ALL", "C").env_remove("TZ").envs(zone.map(|zone| ("TZ", zone)));
         command.env("SYSTEMD_COLORS", "0").env("SYSTEMD_PAGER", "");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        // Ctrl-C at a terminal is for whoever runs this, who finishes the item that it is at, not for what the item needs.
+        command.process_group(0);
         match command.spawn() {
             Ok(child) => answer_of(child, &path.to_string_lossy(), patience),
             Err(error) => Answer::Failed(format!("{}: {error}", path.display())),
@@ -102,7 +106,10 @@ fn answer_of(mut child: Child, name: &str, patience: Duration) -> Answer {
             Ok(Some(status)) => break status,
             Ok(None) if Instant::now() < deadline => {}
             outcome => {
-                // It is ours and nobody has waited for it: its number names nobody else.
+                if matches!(outcome, Ok(None)) {
+                    // It is ours and nobody has waited for it: its number names nobody else, and no other group.
+                    let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                }
                 let _ = child.kill();
                 let _ = child.wait();
                 let why = outcome.err().map_or_else(
@@ -207,6 +214,30 @@ mod tests {
         let answer = programs().ask_within(Path::new("/bin/sleep"), &["600"], Duration::from_millis(50));
         assert!(matches!(&answer, Answer::Failed(why) if why.contains("did not answer")), "{answer:?}");
         assert!(started.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_program_has_a_group_of_its_own() {
+        // Pid, name, state, parent, group.
+        let said =
+            programs().ask("sh", &["-c", "read pid name state parent group rest </proc/$$/stat; echo $pid $group"]);
+        let Answer::Said(text) = said else { panic!("{said:?}") };
+        let (pid, group) = text.trim().split_once(' ').unwrap();
+        assert_eq!(pid, group);
+    }
+
+    #[test]
+    fn with_a_program_that_does_not_end_goes_what_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("pid");
+        let script = format!("sleep 600 & echo $! >'{}'; wait", told.display());
+        let answer = programs().ask_within(Path::new("/bin/sh"), &["-c", &script], Duration::from_secs(1));
+        assert!(matches!(&answer, Answer::Failed(why) if why.contains("did not answer")), "{answer:?}");
+        let pid = fs_err::read_to_string(told).unwrap();
+        // Killed by now; somebody else collects it, or nobody does.
+        let stat = fs_err::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        let is_gone = |stat: &str| !stat.contains("(sleep) S") && !stat.contains("(sleep) R");
+        assert!(is_gone(&stat), "{stat}");
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
             providers,
             prune,
             map_error,
+            registry_enabled: context.config.settings.registry.enabled,
             registry,
             registry_error: of_registry.clone(),
             processes,

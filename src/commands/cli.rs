@@ -200,13 +200,13 @@ pub(super) struct Sweep {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "How often each area is looked at is set in the configuration: daemon.map, daemon.processes, daemon.queues. \
-    SIGTERM ends it after the current item, SIGHUP reads the configuration again, SIGUSR1 runs every area now. It shares a \
-    lock with `session-sweep sweep`, so both never run at once; there is one daemon for a state folder. It tells systemd \
-    by sd_notify how it goes."
+    after_help = "How often each area is looked at is set in the configuration: daemon.map, daemon.processes, daemon.queues, \
+    daemon.artifacts. SIGTERM ends it after the current item, SIGHUP reads the configuration again and keeps the one before \
+    where the new one is wrong or gone, SIGUSR1 runs every area now. It shares a lock with `session-sweep sweep`, so both never \
+    run at once; there is one daemon for a state folder. It tells systemd by sd_notify how it goes."
 )]
 pub(super) struct Daemon {
-    /// Write metrics here after each tick, as OpenMetrics text [default: daemon.metrics_file]
+    /// Write metrics here after each tick, as OpenMetrics text; no other file is replaced [default: daemon.metrics_file]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) metrics_file: Option<PathBuf>,
 }

@@ -56,6 +56,7 @@ pub(super) fn gather(given: &Given, environment: Environment) -> Facts {
         schedules,
         deadlines,
         daemon,
+        areas: None,
         cron_is_running,
         runs,
         binaries,
@@ -85,6 +86,7 @@ pub(super) fn gather(given: &Given, environment: Environment) -> Facts {
     facts.config.files = files.iter().filter(|(_, present)| *present).map(|(path, _)| dirs.shorten(path)).collect();
     if let Ok(context) = Context::new(given, environment) {
         facts.config.is_usable = true;
+        facts.areas = Some(super::daemon::areas_on(&context));
         facts.config.from_environment = context.config.values_of_environment();
         facts.color = Some(context.config.settings.color);
         facts.stores = Some(context.catalogue.iter().map(|row| store(&context, row)).collect());

@@ -73,7 +73,7 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
         Command::Doctor => return doctor::run(&given, environment),
         Command::Status => return status::run(&given, environment),
         Command::Sweep(arguments) => return sweep::run(&given, &environment, &arguments),
-        Command::Daemon(arguments) => return daemon::run(&given, environment, &arguments),
+        Command::Daemon(_) => return daemon::run(&given, environment),
         Command::Processes(arguments) => return processes::run(&given, environment, &arguments),
         _ => {}
     }

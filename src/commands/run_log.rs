@@ -42,9 +42,7 @@ impl Outcome {
             failure: None,
         }
     }
-}
 
-impl Outcome {
     /// Nothing but a failure.
     pub(super) fn failed(failure: anyhow::Error) -> Self {
         Self { status: super::status_of(&failure), failure: Some(failure), ..Self::nothing() }

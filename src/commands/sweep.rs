@@ -12,7 +12,6 @@ use super::{artifacts, processes, queues, sweep_lock};
 use crate::config::{Dirs, Environment, Problems};
 use crate::context::{Context, Given, clock};
 use crate::exit::ExitStatus;
-use crate::filesystem::LockError;
 use crate::output::escape::Escaped;
 use crate::output::registry::CleanupView;
 use crate::output::sweep::SweepView;
@@ -34,8 +33,8 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     let path = task.map.path().to_string_lossy();
     let begun = Instant::now();
     let wait = Some(context.config.settings.wait);
-    let lock = if task.dry_run { Ok(None) } else { sweep_lock::take(context, task.program, wait) };
-    let _one_at_a_time = lock.map_err(|held| put_off(context, arguments, begun, held))?;
+    let lock = if task.dry_run { Ok(None) } else { sweep_lock::take_if_possible(context, task.program, wait) };
+    let _one_at_a_time = lock.map_err(|error| put_off(context, arguments, begun, error))?;
     let cleaned = CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
     let registry = cleaned.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
     let swept = processes::CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
@@ -124,9 +123,8 @@ impl Outcome {
     }
 }
 
-/// Writes down that another sweep, or a tick of the daemon, was running, and hands that on.
-fn put_off(context: &Context, arguments: &Sweep, begun: Instant, held: LockError) -> anyhow::Error {
-    let error = anyhow::Error::from(held);
+/// Writes down that the lock was not to be had, as where another sweep or a tick of the daemon was running, and hands that on.
+fn put_off(context: &Context, arguments: &Sweep, begun: Instant, error: anyhow::Error) -> anyhow::Error {
     log_run(&context.dirs.state, arguments.started_by, context.started, begun.elapsed(), Err(&error));
     error
 }

@@ -3,6 +3,7 @@
 //! That socket may be a path or an abstract name, which begins with `@`. Where there is none, nobody is told; a socket that
 //! does not answer stops nobody, since the manager finds out by itself.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,6 +12,19 @@ use std::time::Duration;
 
 /// How long a manager may take that has more messages than it can hold.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// systemd drops a message of more than 4,096 bytes, and nobody reads a line of that length.
+const LONGEST_STATUS: usize = 1_000;
+
+/// So many bytes of a text at most, and one more character where that is not all.
+pub(crate) fn cut(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.len() <= longest {
+        text.into()
+    } else {
+        let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        format!("{}…", &text[..end]).into()
+    }
+}
 
 /// Tells the service manager how it goes.
 #[derive(Debug)]
@@ -23,7 +37,12 @@ impl Notifier {
         Self(name.and_then(|name| connect(name).inspect_err(unheard).ok()))
     }
 
-    /// Sends one or several `NAME=value` lines.
+    /// Tells people, in a message of its own: what is too long, or no text, is dropped as a whole, and a state with it.
+    pub(crate) fn status(&self, text: &str) {
+        self.tell(&format!("STATUS={}", cut(text, LONGEST_STATUS)));
+    }
+
+    /// Sends one or several `NAME=value` lines, none of them with words of others.
     pub(crate) fn tell(&self, lines: &str) {
         if let Some(socket) = &self.0
             && let Err(error) = socket.send(lines.as_bytes())
@@ -80,6 +99,21 @@ mod tests {
             let count = socket.recv(&mut heard).unwrap();
             assert_eq!(&heard[..count], b"READY=1\nSTATUS=it goes");
         }
+    }
+
+    #[test]
+    fn a_status_is_short_enough_for_every_manager() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let mut heard = [0; 8_192];
+        for text in ["x".repeat(5_000), "ä€".repeat(2_000)] {
+            Notifier::to(Some(path.as_os_str())).status(&text);
+            let count = socket.recv(&mut heard).unwrap();
+            let status = str::from_utf8(&heard[..count]).unwrap();
+            assert!((900..1_100).contains(&count) && status.ends_with('…'), "{count}");
+        }
+        assert_eq!((cut("äöü", 6), cut("äöü", 5)), ("äöü".into(), "äö…".into()));
     }
 
     #[test]

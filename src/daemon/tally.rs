@@ -80,18 +80,21 @@ pub(crate) struct Tally {
     before: Option<(Ending, Vec<String>)>,
     /// How many ticks in a row only refused.
     refusals: u32,
+    /// How many ticks in a row were put off.
+    put_offs: u32,
 }
 
 /// What is to be said of a tick beside what it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Noted {
-    /// It ended otherwise than the one before, or for another reason.
+    /// It ended otherwise than the one before, or for another reason. Of those that are put off in a row only the first one is
+    /// new, whoever has the lock.
     pub(crate) is_new: bool,
-    /// So many ticks in a row only refused, which is worth a warning.
+    /// So many ticks in a row only refused, or were put off, which is worth a warning.
     pub(crate) stuck: Option<u32>,
 }
 
-/// After so many ticks that only refuse, somebody should know; again after ten times as many.
+/// After so many ticks that only refuse or are put off, somebody should know; again after ten times as many.
 const STUCK: u32 = 10;
 
 impl Tally {
@@ -99,20 +102,26 @@ impl Tally {
     pub(crate) fn add(&mut self, tick: &Tick, at: DateTime<Utc>, took: Duration) -> Noted {
         *self.ticks.entry(tick.ending).or_default() += 1;
         if tick.ending == Ending::PutOff {
-            return Noted { is_new: false, stuck: None };
+            self.put_offs = self.put_offs.saturating_add(1);
+            return Noted { is_new: self.put_offs == 1, stuck: worth_a_warning(self.put_offs) };
         }
+        let was_put_off = std::mem::take(&mut self.put_offs) > 0;
         self.last = Some((at, took));
         self.seen = tick.seen.iter().copied().collect();
         for (what, number) in &tick.done {
             *self.done.entry(what).or_default() += *number as u64;
         }
         let came = (tick.ending, tick.problems.clone());
-        let is_new = self.before.as_ref() != Some(&came);
+        let is_new = was_put_off || self.before.as_ref() != Some(&came);
         self.before = Some(came);
         self.refusals = if tick.only_refused() { self.refusals.saturating_add(1) } else { 0 };
-        let is_stuck = self.refusals >= STUCK && 10_u32.pow(self.refusals.ilog10()) == self.refusals;
-        Noted { is_new, stuck: is_stuck.then_some(self.refusals) }
+        Noted { is_new, stuck: worth_a_warning(self.refusals) }
     }
+}
+
+/// That number of ticks in a row, where it is one to speak of.
+fn worth_a_warning(ticks: u32) -> Option<u32> {
+    (ticks >= STUCK && 10_u32.pow(ticks.ilog10()) == ticks).then_some(ticks)
 }
 
 #[cfg(test)]
@@ -149,8 +158,22 @@ mod tests {
         assert!(!add(&mut tally, &refusal()).is_new);
         assert!(add(&mut tally, &Tick::without(Ending::Partial, vec!["never".to_owned()])).is_new);
         assert!(add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
-        assert!(!add(&mut tally, &Tick::without(Ending::PutOff, Vec::new())).is_new);
         assert!(!add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
+    }
+
+    #[test]
+    fn an_area_that_is_put_off_for_ever_is_noticed() {
+        let mut tally = Tally::default();
+        let put_off = |by: u32| Tick::without(Ending::PutOff, vec![format!("sweep.lock is locked by pid {by}")]);
+        let noted: Vec<Noted> = (0..1_500).map(|by| add(&mut tally, &put_off(by))).collect();
+        let new: Vec<usize> = (0..1_500).filter(|tick| noted[*tick].is_new).collect();
+        assert_eq!(new, [0], "it begins once");
+        assert_eq!(noted.iter().filter_map(|noted| noted.stuck).collect::<Vec<_>>(), [10, 100, 1_000]);
+        assert_eq!(tally.last, None, "put off is no tick");
+        // That it is over is news, too, and the next time it begins anew.
+        assert!(add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
+        assert!(!add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
+        assert_eq!(add(&mut tally, &put_off(1)), Noted { is_new: true, stuck: None });
     }
 
     #[test]

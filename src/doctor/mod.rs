@@ -132,6 +132,8 @@ pub(crate) struct Facts {
     pub(crate) deadlines: Vec<Option<DateTime<Utc>>>,
     /// The daemon, where one runs.
     pub(crate) daemon: Option<u32>,
+    /// The areas that a daemon looks after by the settings of now; nothing where those are wrong.
+    pub(crate) areas: Option<Vec<&'static str>>,
     /// Whether something runs lines for cron, where that can be seen.
     pub(crate) cron_is_running: Option<bool>,
     /// This user's runs, the oldest first, or why they cannot be read.

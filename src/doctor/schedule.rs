@@ -95,7 +95,7 @@ pub(super) fn last_run(facts: &Facts) -> Finding {
     let deadline = |at: usize| facts.deadlines.get(at).copied().flatten();
     let Some(first) = own.first() else {
         return if facts.daemon.is_some() {
-            last_tick(facts)
+            last_tick(facts.runs(), facts.areas.as_deref(), facts.now)
         } else if facts.only_others() {
             Finding::ok("nothing is scheduled for root")
         } else {
@@ -126,23 +126,43 @@ pub(super) fn last_run(facts: &Facts) -> Finding {
     }
 }
 
-/// How the last tick of the daemon ended that did something or ended otherwise than the one before.
-fn last_tick(facts: &Facts) -> Finding {
-    let ticks = || facts.runs().iter().filter(|run| run.started_by == StartedBy::Daemon);
+/// How the last tick of each area ended that did something or ended otherwise than the one before.
+/// Areas that are switched off by now do not count; where nobody knows which are on, all do.
+fn last_tick(runs: &[Run], areas: Option<&[&str]>, now: DateTime<Utc>) -> Finding {
+    let is_on = |run: &&Run| match (areas, &run.area) {
+        (Some(on), Some(area)) => on.contains(&area.as_str()),
+        _ => true,
+    };
+    let ticks = || runs.iter().filter(|run| run.started_by == StartedBy::Daemon).filter(is_on);
     // Of each area its last one counts.
     let is_last = |run: &&Run| ticks().rfind(|other| other.area == run.area).is_some_and(|last| last == *run);
-    let Some(worst) = ticks().filter(is_last).max_by_key(|run| run.exit) else {
+    let last: Vec<&Run> = ticks().filter(is_last).collect();
+    let mut bad: Vec<&Run> = last.iter().copied().filter(|run| run.status() != ExitStatus::Done).collect();
+    if last.is_empty() {
         return Finding::ok("the daemon runs, and has done nothing yet");
+    }
+    // The worst one first.
+    bad.sort_by(|one, other| match one.status() {
+        status if status == other.status() => std::cmp::Ordering::Equal,
+        status if status.and(other.status()) == status => std::cmp::Ordering::Less,
+        _ => std::cmp::Ordering::Greater,
+    });
+    let Some(worst) = bad.first() else { return Finding::ok("the daemon's last ticks went well") };
+    let tell = |run: &&Run| {
+        let area = run.area.as_deref().unwrap_or("an area");
+        let word = if run.status() == ExitStatus::Locked { "put off" } else { run.status().word() };
+        let error = run.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        let ago = format_age((now - run.at).to_std().unwrap_or_default());
+        format!("of {area} are {word}{error} (since {ago} ago)")
     };
-    let ago = format_age((facts.now - worst.at).to_std().unwrap_or_default());
-    let area = worst.area.as_deref().unwrap_or("an area");
+    let told: Vec<String> = bad.iter().map(tell).collect();
+    let message = format!("the daemon's ticks {}", told.join("; "));
     match worst.status() {
-        ExitStatus::Done => Finding::ok("the daemon's last ticks went well"),
-        status => {
-            let error = worst.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-            let message = format!("since {ago} ago the daemon's ticks of {area} are {}{error}", status.word());
-            Finding::warning(message, "session-sweep sweep --dry-run shows what is in the way")
+        ExitStatus::Failed | ExitStatus::Usage => {
+            Finding::wrong(message, "put right what is named here; session-sweep sweep --dry-run shows whether it is")
         }
+        ExitStatus::Locked => Finding::warning(message, "see what the process that is named here does"),
+        _ => Finding::warning(message, "session-sweep sweep --dry-run shows what is in the way"),
     }
 }
 
@@ -197,5 +217,60 @@ fn how_to_see(schedule: &Schedule) -> String {
         Kind::SystemdUser => format!("journalctl --user -u {unit}"),
         Kind::SystemdSystem => format!("journalctl -u {unit}"),
         Kind::Cron => "see that cron runs (systemctl status cron), and what it mailed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+
+    /// Of the daemon's ticks: area, exit code, error.
+    fn finding(ticks: &[(&str, u8, Option<&str>)], areas: Option<&[&str]>) -> Finding {
+        let at = |second| DateTime::from_timestamp(1_795_176_000 + second, 0).unwrap();
+        let run = |(second, (area, exit, error)): (usize, &(&str, u8, Option<&str>))| Run {
+            at: at(second as i64),
+            started_by: StartedBy::Daemon,
+            area: Some((*area).to_owned()),
+            took_ms: 12,
+            exit: *exit,
+            map: None,
+            totals: None,
+            registry: None,
+            processes: None,
+            queues: None,
+            artifacts: None,
+            error: error.map(ToOwned::to_owned),
+        };
+        let runs: Vec<Run> = ticks.iter().enumerate().map(run).collect();
+        last_tick(&runs, areas, at(60))
+    }
+
+    #[test]
+    fn a_failed_area_is_worse_than_a_partial_one_and_each_that_is_not_well_is_named() {
+        let ticks = [
+            ("queues", 3, Some("it is locked")),
+            ("map", 4, Some("one was refused")),
+            ("registry", 1, Some("it burned")),
+            ("processes", 0, None),
+        ];
+        let all = finding(&ticks, None);
+        assert_eq!(all.status, Status::Wrong);
+        assert_eq!(
+            all.message,
+            "the daemon's ticks of registry are failed: it burned (since 58s ago); of queues are put off: it is locked \
+             (since 1m ago); of map are partial: one was refused (since 59s ago)"
+        );
+        let on = finding(&ticks, Some(&["map", "processes"]));
+        assert_eq!((on.status, on.message.contains("registry")), (Status::Warning, false), "{on:?}");
+        assert_eq!(finding(&ticks, Some(&["processes"])).status, Status::Ok);
+        assert_eq!(finding(&ticks[..1], None).status, Status::Warning, "put off is not well");
+        assert!(finding(&[], None).message.contains("nothing yet"));
+    }
+
+    #[test]
+    fn of_each_area_its_last_tick_counts() {
+        let well = finding(&[("map", 1, Some("it burned")), ("map", 0, None)], None);
+        assert_eq!((well.status, well.message.as_str()), (Status::Ok, "the daemon's last ticks went well"));
     }
 }

@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(look(&path), LockState::Free);
         assert!(!path.exists());
         let now = DateTime::from_timestamp(1_795_168_923, 0).unwrap();
-        let policy = LockPolicy { wait: None, program: "session-sweep prune", now, on_wait: |_| {} };
+        let policy = LockPolicy { wait: None, program: "session-sweep prune", now, on_wait: |_| {}, in_an_item: false };
         let lock = Lock::take(&path, policy).unwrap();
         let LockState::Held { pid, holder: Some(holder) } = look(&path) else { panic!("held") };
         assert_eq!((pid, holder.pid, holder.since), (std::process::id(), std::process::id(), now));

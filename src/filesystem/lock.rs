@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use super::error::FileError;
 use super::sidecar::Sidecar;
 use super::temporary::process_exists;
+use crate::interrupt;
 
 const POLL: Duration = Duration::from_millis(10);
 const SAY_SO_AFTER: Duration = Duration::from_millis(500);
@@ -74,6 +75,8 @@ pub(crate) struct LockPolicy<'a> {
     pub(crate) now: DateTime<Utc>,
     /// Called once when waiting takes long.
     pub(crate) on_wait: fn(Option<&Holder>),
+    /// It is taken in the middle of an item, which is finished: who asks the run to end does not end the wait.
+    pub(crate) in_an_item: bool,
 }
 
 /// A lock, until it is dropped.
@@ -86,19 +89,15 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock whose file is `path`.
     pub(crate) fn take(path: &Path, policy: LockPolicy<'_>) -> Result<Self, LockError> {
-        let claim = Claim { program: policy.program, now: policy.now };
-        Self::acquire(path, claim, policy.wait, &mut |holder| (policy.on_wait)(holder))
+        Self::acquire(path, policy, &mut |holder| (policy.on_wait)(holder))
     }
 
-    /// Takes the lock whose file is `path`, waiting for at most `wait`; calls `on_wait` once when it takes long.
     fn acquire(
         path: &Path,
-        claim: Claim<'_>,
-        wait: Option<Duration>,
+        policy: LockPolicy<'_>,
         on_wait: &mut dyn FnMut(Option<&Holder>),
     ) -> Result<Self, LockError> {
-        let started = Instant::now();
-        let mut said = false;
+        let mut wait = Wait::begin(policy);
         loop {
             let Sidecar { file, .. } = Sidecar::open(path, OFlags::empty())?;
             match attempt(&file, path)? {
@@ -107,48 +106,61 @@ impl Lock {
                         let why = "it holds something that is no line of a lock's holder";
                         return Err(FileError::Refused { path: path.to_owned(), why }.into());
                     }
-                    write_line(&file, path, claim);
+                    write_line(&file, path, Claim { program: policy.program, now: policy.now });
                     return Ok(Self { file });
                 }
-                Attempt::Gone => continue,
-                Attempt::Held => {}
-            }
-            let waited = started.elapsed();
-            if waited >= wait.unwrap_or_default() {
-                let holder = holder(&file);
-                if holder.is_none() && waited < LINE_PATIENCE {
-                    std::thread::sleep(Duration::from_millis(1));
-                    continue;
+                Attempt::Gone => {}
+                Attempt::Held if wait.goes_on(&|| holder(&file), on_wait) => {}
+                Attempt::Held => {
+                    let holder = holder(&file);
+                    if holder.is_none() && wait.since.elapsed() < LINE_PATIENCE {
+                        std::thread::sleep(Duration::from_millis(1));
+                        continue;
+                    }
+                    return Err(LockError::Held { path: path.to_owned(), holder });
                 }
-                return Err(LockError::Held { path: path.to_owned(), holder });
             }
-            if !said && waited >= SAY_SO_AFTER {
-                said = true;
-                on_wait(holder(&file).as_ref());
-            }
-            // Who waits for a lock gets on: it ends by itself.
-            crate::interrupt::mark();
-            std::thread::sleep(POLL.min(wait.unwrap_or_default().saturating_sub(waited)));
         }
+    }
+}
+
+/// Waiting for whoever has a lock.
+struct Wait<'p> {
+    policy: LockPolicy<'p>,
+    since: Instant,
+    said: bool,
+}
+
+impl<'p> Wait<'p> {
+    fn begin(policy: LockPolicy<'p>) -> Self {
+        Self { policy, since: Instant::now(), said: false }
+    }
+
+    /// Waits a moment; false where the time is over, or the run is asked to end. Says so once when it takes long.
+    fn goes_on(&mut self, holder: &dyn Fn() -> Option<Holder>, on_wait: &mut dyn FnMut(Option<&Holder>)) -> bool {
+        let left = self.policy.wait.unwrap_or_default().saturating_sub(self.since.elapsed());
+        // To ask is a step forward, too: who waits for a lock gets on, it ends by itself.
+        if left.is_zero() || (interrupt::asked() && !self.policy.in_an_item) {
+            return false;
+        }
+        if !self.said && self.since.elapsed() >= SAY_SO_AFTER {
+            self.said = true;
+            on_wait(holder().as_ref());
+        }
+        std::thread::sleep(POLL.min(left));
+        true
     }
 }
 
 /// Takes a lock on a folder that is somebody else's, in which nothing is made: runs that keep their state in other places, as
 /// another user's do, see it. It is released when what is yielded is dropped; nothing where the file system knows no such lock.
 pub(crate) fn lock_folder(path: &Path, policy: LockPolicy<'_>) -> Result<Option<File>, LockError> {
-    let started = Instant::now();
     let folder = File::open(path).map_err(FileError::io(path, "open"))?;
-    let mut said = false;
+    let mut wait = Wait::begin(policy);
     loop {
         match folder.try_lock() {
             Ok(()) => return Ok(Some(folder)),
-            Err(TryLockError::WouldBlock) if started.elapsed() < policy.wait.unwrap_or_default() => {
-                if !said && started.elapsed() >= SAY_SO_AFTER {
-                    said = true;
-                    (policy.on_wait)(None);
-                }
-                std::thread::sleep(POLL);
-            }
+            Err(TryLockError::WouldBlock) if wait.goes_on(&|| None, &mut |holder| (policy.on_wait)(holder)) => {}
             Err(TryLockError::WouldBlock) => return Err(LockError::Held { path: path.to_owned(), holder: None }),
             Err(TryLockError::Error(error)) => {
                 log::debug!("{} cannot be locked: {error}", path.display());
@@ -239,15 +251,16 @@ mod tests {
 
     use chrono::{DateTime, Utc};
 
-    use super::{Attempt, Claim, Lock, LockError, attempt, parse};
+    use super::{Attempt, Lock, LockError, LockPolicy, attempt, lock_folder, parse};
+    use crate::interrupt;
 
-    fn claim() -> Claim<'static> {
+    fn policy(wait: Option<Duration>) -> LockPolicy<'static> {
         let now = DateTime::<Utc>::from_timestamp(1_795_168_923, 0).unwrap();
-        Claim { program: "session-sweep prune", now }
+        LockPolicy { wait, program: "session-sweep prune", now, on_wait: |_| {}, in_an_item: false }
     }
 
     fn acquire(path: &Path, wait: Option<Duration>) -> Result<Lock, LockError> {
-        Lock::acquire(path, claim(), wait, &mut |_| {})
+        Lock::take(path, policy(wait))
     }
 
     fn world() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -287,11 +300,42 @@ mod tests {
         let mut told = Vec::new();
         let started = Instant::now();
         let wait = Duration::from_millis(600);
-        let result = Lock::acquire(&path, claim(), Some(wait), &mut |holder| told.push(holder.cloned()));
+        let result = Lock::acquire(&path, policy(Some(wait)), &mut |holder| told.push(holder.cloned()));
         assert!(matches!(result, Err(LockError::Held { .. })));
         assert!(started.elapsed() >= wait);
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].as_ref().unwrap().pid, std::process::id());
+    }
+
+    #[test]
+    fn who_asks_the_run_to_end_ends_the_wait_unless_an_item_is_being_finished() {
+        const LONG: Duration = Duration::from_secs(60);
+        let (folder, path) = world();
+        let (_lock, _folder) = (acquire(&path, None).unwrap(), lock_folder(folder.path(), policy(None)).unwrap());
+        interrupt::ask_in_test();
+        let started = Instant::now();
+        assert!(matches!(acquire(&path, Some(LONG)), Err(LockError::Held { holder: Some(_), .. })));
+        assert!(matches!(lock_folder(folder.path(), policy(Some(LONG))), Err(LockError::Held { .. })));
+        assert!(started.elapsed() < LONG);
+        let wait = Duration::from_millis(100);
+        let in_an_item = LockPolicy { in_an_item: true, ..policy(Some(wait)) };
+        assert!(matches!(Lock::take(&path, in_an_item), Err(LockError::Held { .. })));
+        assert!(started.elapsed() >= wait);
+    }
+
+    #[test]
+    fn who_waits_gives_signs_of_life() {
+        let (folder, path) = world();
+        let (_lock, _folder) = (acquire(&path, None).unwrap(), lock_folder(folder.path(), policy(None)).unwrap());
+        let wait = policy(Some(Duration::from_millis(30)));
+        for take in [
+            |path: &Path, wait| Lock::take(path, wait).map(drop),
+            |path: &Path, wait| lock_folder(path.parent().unwrap(), wait).map(drop),
+        ] {
+            let before = interrupt::steps_of_test();
+            assert!(take(&path, wait).is_err());
+            assert!(interrupt::steps_of_test() > before);
+        }
     }
 
     #[test]

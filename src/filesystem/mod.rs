@@ -42,4 +42,4 @@ pub(crate) use replace::{HOLD, Prepared, Replaced};
 pub(crate) use snapshot::{Snapshot, SnapshotError};
 pub(crate) use temporary::{discard_leftovers, has_leftovers, remove_leftovers};
 pub(crate) use update::{Decision, UpdateError, changes_after, update};
-pub(crate) use writable::{FolderObjection, folder_objection, obstacle};
+pub(crate) use writable::{FolderObjection, folder_objection, folder_obstacle, obstacle};

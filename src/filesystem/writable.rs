@@ -48,6 +48,27 @@ pub(crate) fn obstacle(path: &Path, beside: &[&Path]) -> io::Result<Option<Strin
     Ok(None)
 }
 
+/// What keeps this process from writing into a folder; where that is not there, from making it.
+pub(crate) fn folder_obstacle(folder: &Path) -> Option<String> {
+    for place in folder.ancestors() {
+        let is_folder = match std::fs::metadata(place) {
+            Ok(metadata) => metadata.is_dir(),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            Err(error) => return Some(format!("{} cannot be looked at: {error}", place.display())),
+        };
+        if !is_folder {
+            return Some(format!("{} is no folder", place.display()));
+        }
+        let error = accessat(CWD, place, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).err()?;
+        return Some(if place == folder {
+            format!("{} cannot be written: {error}", folder.display())
+        } else {
+            format!("{} is not there, and cannot be made in {}: {error}", folder.display(), place.display())
+        });
+    }
+    None
+}
+
 /// Whether a file that we make in `folder` can be given the owner and the group of this one.
 fn can_give_away_to(original: &Metadata, folder: &Stat) -> bool {
     let us = geteuid();
@@ -148,6 +169,26 @@ mod tests {
         if !geteuid().is_root() {
             set_mode(folder.path(), 0o555);
             assert!(why(&path).contains("cannot write to the folder"));
+            set_mode(folder.path(), 0o755);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_as_good_as_what_it_would_be_made_in() {
+        let (folder, path) = world();
+        for inner in ["", "new", "new/inner"] {
+            assert_eq!(folder_obstacle(&folder.path().join(inner)), None, "{inner}");
+        }
+        for inner in [path.clone(), path.join("inner/most")] {
+            assert_eq!(folder_obstacle(&inner), Some(format!("{} is no folder", path.display())));
+        }
+        // Root may write everywhere.
+        if !geteuid().is_root() {
+            set_mode(folder.path(), 0o555);
+            assert!(folder_obstacle(folder.path()).unwrap().contains("cannot be written: "));
+            assert!(
+                folder_obstacle(&folder.path().join("new")).unwrap().contains("new is not there, and cannot be made")
+            );
             set_mode(folder.path(), 0o755);
         }
     }

@@ -28,6 +28,7 @@ pub(crate) struct AuditView<'v> {
     pub(crate) prune: Option<PruneView<'v>>,
     /// Why the map could not be looked at.
     pub(crate) map_error: Option<String>,
+    pub(crate) registry_enabled: bool,
     /// Nothing where it is not enabled, or there is none.
     pub(crate) registry: Option<&'v CleanupView<'v>>,
     /// Why the registry could not be looked at.
@@ -80,9 +81,11 @@ impl AuditView<'_> {
     fn overview(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         let no_map = || Headline { tone: Tone::Quiet, text: format!("no session map at {}", Escaped(&self.map)) };
         let map = self.prune.as_ref().map_or_else(no_map, PruneView::headline);
+        let no_registry = || Headline { tone: Tone::Quiet, text: "nothing there yet".to_owned() };
+        let registry = self.registry.map(CleanupView::headline).or_else(|| self.registry_enabled.then(no_registry));
         let areas = [
             ("map", Some(map), self.map_error.as_deref()),
-            ("registry", self.registry.map(CleanupView::headline), self.registry_error.as_deref()),
+            ("registry", registry, self.registry_error.as_deref()),
             ("processes", self.processes.map(CleanView::headline), self.processes_error.as_deref()),
             ("queues", self.queues.map(queues::SweepView::headline), self.queues_error.as_deref()),
             ("artifacts", self.artifacts.map(artifacts::PruneView::headline), self.artifacts_error.as_deref()),

@@ -137,14 +137,7 @@ impl Held<'_> {
             Ok(edited)
         })?;
         let Some(plan) = made else { return Err(RegistryError::Missing(registry.path())) };
-        let mut problems = Vec::new();
-        let mut removed = 0;
-        for beat in plan.superseded.iter().take_while(|_| !interrupt::asked()) {
-            match plan.beats.remove(*beat) {
-                Ok(done) => removed += usize::from(done),
-                Err(error) => problems.push(error),
-            }
-        }
+        let (removed, mut problems) = remove_all(&plan.superseded, |beat| plan.beats.remove(beat));
         problems.extend(self.forget_gone(rules.now).err().map(|error| error.to_string()));
         let clocks = rules.clocks.as_ref().filter(|_| plan.held.is_none() || !rules.is_by_the_way);
         if let Some(Err(error)) = clocks.map(|clocks| registry.note_clocks(clocks)) {
@@ -153,6 +146,22 @@ impl Held<'_> {
         }
         Ok(Cleaned { plan, removed, problems })
     }
+}
+
+/// Removes one heartbeat after the other: how many, and what went wrong or was not come to.
+fn remove_all<B: Copy>(beats: &[B], mut remove: impl FnMut(B) -> Result<bool, String>) -> (usize, Vec<String>) {
+    let (mut removed, mut problems) = (0, Vec::new());
+    for (done, beat) in beats.iter().enumerate() {
+        if interrupt::asked() {
+            problems.push(format!("{} superseded heartbeats stay: {}", beats.len() - done, interrupt::LEFT_REST));
+            break;
+        }
+        match remove(*beat) {
+            Ok(done) => removed += usize::from(done),
+            Err(error) => problems.push(error),
+        }
+    }
+    (removed, problems)
 }
 
 /// [`Clocks`] as they are kept.
@@ -174,5 +183,23 @@ impl From<NotedClocks> for Clocks {
     fn from(noted: NotedClocks) -> Self {
         let since_boot = Duration::try_from_secs_f64(noted.since_boot_seconds).unwrap_or_default();
         Self { wall: noted.wall, since_boot, boot_id: noted.boot_id }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_that_were_not_come_to_are_told() {
+        let ask_at_the_second = |beat| {
+            if beat == 2 {
+                interrupt::ask_in_test();
+            }
+            Ok(true)
+        };
+        let (removed, problems) = remove_all(&[1, 2, 3, 4, 5], ask_at_the_second);
+        assert_eq!(removed, 2);
+        assert_eq!(problems, ["3 superseded heartbeats stay: the daemon was asked to end before them"]);
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn apply(
     let doomed = plan.doomed();
     // The file is changed at once: it is one item.
     if !doomed.is_empty() && interrupt::asked() {
-        let problems = vec![format!("{} mappings stay: {} change of the map", doomed.len(), interrupt::LEFT)];
+        let problems = vec![format!("{} mappings stay: {}", doomed.len(), interrupt::LEFT_REST)];
         return Ok(Applied { problems, ..Applied::default() });
     }
     let mut applied = Applied::default();

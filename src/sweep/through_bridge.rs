@@ -88,8 +88,8 @@ impl<'r> Removing<'r, '_> {
             self.ask(&mut batch, recheck);
             let again = self.bridge.sessions();
             let wait = Some(self.how.lock.wait.unwrap_or_default().max(PATIENCE));
-            *held =
-                Some(self.map.lock(LockPolicy { wait, ..self.how.lock }).map_err(|error| half_way(error, applied))?);
+            let policy = LockPolicy { wait, in_an_item: true, ..self.how.lock };
+            *held = Some(self.map.lock(policy).map_err(|error| half_way(error, applied))?);
             let listed = again.as_ref().ok().and_then(|text| self.listed(text, places.clone()).ok());
             let staying = batch.settle(listed.as_ref(), applied, refusals, |at| self.chat(at));
             self.unbury(&staying).map_err(|error| half_way(error, applied))?;
@@ -97,6 +97,9 @@ impl<'r> Removing<'r, '_> {
             list = failure.and(again).map_err(|error| error.after(progress(applied)))?;
             applied.changed_meanwhile.extend(self.left(places.start, &batch).map(|at| self.entry(at)));
             next = batch.chosen.get(batch.done).map_or(places.end, |at| *at as usize);
+        }
+        if next < self.doomed.len() {
+            applied.problems.push(format!("{} more mappings stay: {}", self.doomed.len() - next, interrupt::LEFT_REST));
         }
         Ok(())
     }

@@ -11,8 +11,10 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::daemon_world::Daemon;
+use crate::left_behind::id;
 use crate::queues_schemas::Generation;
 use crate::queues_world::Queues;
+use crate::test_bridge::Bridge;
 use crate::world::{CLAUDE_ID, Ran, World, wait_until};
 
 /// The lines of the run log.
@@ -119,9 +121,92 @@ fn a_tick_waits_for_its_turn_while_a_sweep_runs() {
     daemon.run_all("map");
     assert!(is_pruned(&world));
     let (_, log) = daemon.end();
-    assert!(log.contains("[INFO ] map: put off: ") && log.contains("sweep.lock is locked by "), "{log}");
-    // Put off is no run.
+    assert_eq!(log.matches("[INFO ] map: put off: ").count(), 1, "what repeats itself is not said again: {log}");
+    assert!(log.contains("sweep.lock is locked by "), "{log}");
+    // That it began is written down once, and that it is over.
+    let exits: Vec<Value> = runs(&world).iter().map(|run| run["exit"].clone()).collect();
+    assert_eq!(exits, [3, 0]);
+}
+
+#[test]
+fn a_tick_waits_a_second_for_an_areas_lock_and_not_as_long_as_a_sweep() {
+    let mut world = scene();
+    world.variable("SESSION_SWEEP_MAP_WAIT", "1h");
+    let lock = fs_err::File::create(world.bridge().join("session_map.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: put off: ");
+    drop(lock);
+    daemon.run_all("map");
+    assert!(is_pruned(&world));
+}
+
+#[test]
+fn what_is_in_the_locks_place_is_no_reason_to_go_on_without_it() {
+    let world = scene();
+    let lock = world.state().join("sweep.lock");
+    fs_err::create_dir_all(&lock).unwrap();
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: failed: ");
+    assert!(daemon.log().contains("sweep.lock is not touched: it is a folder; move it away"), "{}", daemon.log());
+    let sweep = || Ran::of(&mut world.command_at_present(&["sweep", "--wait", "never"]));
+    sweep().ends_with(1);
+    fs_err::remove_dir(&lock).unwrap();
+    fs_err::write(&lock, "dear diary").unwrap();
+    sweep().ends_with(1);
+    assert!(!is_pruned(&world));
+    assert_eq!(fs_err::read_to_string(&lock).unwrap(), "dear diary");
+    fs_err::remove_file(&lock).unwrap();
+    daemon.run_all("map");
+    assert!(is_pruned(&world));
+}
+
+#[test]
+fn mappings_that_a_bridge_was_not_asked_for_are_told() {
+    let mut world = World::new();
+    for session in [CLAUDE_ID, &id(1)] {
+        world.claude_hours_ago(session, 5);
+    }
+    world.map(&json!({"claude-cli": {"one": CLAUDE_ID, "two": id(1)}}).to_string());
+    let bridge = Bridge::start(world.map_path());
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    let pid = std::sync::Arc::new(std::sync::atomic::AtomicI32::new(0));
+    let of_daemon = std::sync::Arc::clone(&pid);
+    bridge.play(move |request| {
+        if request.starts_with("DELETE") {
+            // It waits for the answer, and the signal is there before it.
+            wait_until(|| of_daemon.load(std::sync::atomic::Ordering::SeqCst) != 0);
+            let pid = rustix::process::Pid::from_raw(of_daemon.load(std::sync::atomic::Ordering::SeqCst)).unwrap();
+            rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        }
+        None
+    });
+    let daemon = Daemon::of(&world);
+    pid.store(daemon.pid() as i32, std::sync::atomic::Ordering::SeqCst);
+    let (status, log) = daemon.end_of();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let told = "map: 1 pruned; 2 mappings; not all: 1 more mappings stay: the daemon was asked to end before them";
+    assert!(log.contains(told), "{log}");
+    assert_eq!(bridge.memory()["claude-cli"].as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn an_area_that_is_put_off_for_ever_is_a_warning_after_ten_ticks() {
+    let world = scene();
+    fs_err::create_dir_all(world.state()).unwrap();
+    let lock = fs_err::File::create(world.state().join("sweep.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: put off: ");
+    let warning = "[WARN ] map: 10 ticks in a row were put off: ";
+    (2..10).for_each(|_| drop(daemon.run_all("map")));
+    assert!(!daemon.log().contains(warning), "{}", daemon.log());
+    daemon.run_all("map");
+    daemon.run_all("map");
+    assert_eq!(daemon.log().matches(warning).count(), 1, "{}", daemon.log());
     assert_eq!(runs(&world).len(), 1);
+    let doctor = Ran::of(&mut world.command_at_present(&["doctor"])).stdout;
+    assert!(!doctor.contains("went well") && doctor.contains("ticks of map are put off:"), "{doctor}");
 }
 
 #[test]
@@ -178,9 +263,90 @@ fn a_configuration_that_is_wrong_at_the_start_and_another_time_are_refused() {
     let world = scene();
     let ran = world.run(&["daemon"]).ends_with(2);
     assert!(ran.stderr.contains("--at rehearses one instant"), "{ran:?}");
+    let ran = Ran::of(&mut world.command_at_present(&["daemon", "--json"])).ends_with(2);
+    assert!(ran.stderr.contains("--json has no document"), "{ran:?}");
+    let help = world.run(&["daemon", "--help"]).ends_with(0).stdout;
+    assert!(
+        ["daemon.map", "daemon.processes", "daemon.queues", "daemon.artifacts"].iter().all(|key| help.contains(key))
+    );
     config(&world, "[daemon]\nmap = \"0s\"\n");
     let ran = Ran::of(&mut world.command_at_present(&["daemon"])).ends_with(2);
     assert!(ran.stderr.contains("daemon.map"), "{ran:?}");
+}
+
+#[test]
+fn metrics_replace_nothing_that_is_not_ours() {
+    let world = scene();
+    let map = world.map_path();
+    let ran = Ran::of(&mut world.command_at_present(&["daemon", "--metrics-file", map.to_str().unwrap()])).ends_with(2);
+    let refusal = "session_map.json is not replaced by metrics: it holds something else; give --metrics-file or";
+    assert!(ran.stderr.contains(refusal), "{ran:?}");
+    let before = world.map_json();
+    let metrics = world.root().join("m.prom");
+    config(&world, &format!("[daemon]\nmap = \"7m\"\nmetrics_file = {}\n", json!(metrics)));
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: 1 pruned");
+    idle(&world);
+    config(&world, &format!("[daemon]\nmap = \"8m\"\nmetrics_file = {}\n", json!(map)));
+    daemon.send(Signal::HUP);
+    daemon.hear("READY=1");
+    let log = daemon.log();
+    assert!(log.contains(refusal) && log.contains("is refused; the one before counts"), "{log}");
+    assert!(!log.contains("every 8m"), "{log}");
+    assert_eq!(world.map_json(), before);
+    assert!(fs_err::read_to_string(&metrics).unwrap().contains("last_reload_successful 0\n"));
+}
+
+#[test]
+fn a_folder_that_an_area_cannot_write_to_is_warned_of() {
+    let world = scene();
+    let file = world.file("file", "", 0);
+    let base = file.join("claude_sessions");
+    let registry = |enabled| format!("[registry]\nenabled = {enabled}\nbase = {}\n", json!(base));
+    config(&world, &registry(false));
+    let daemon = Daemon::of(&world);
+    let warning =
+        format!("[WARN ] registry: {} is no folder; where this is a service, make the folder", file.display());
+    assert!(!daemon.log().contains("[WARN ]"), "an area that is off writes nothing: {}", daemon.log());
+    config(&world, &registry(true));
+    daemon.send(Signal::HUP);
+    daemon.hear("READY=1");
+    assert!(daemon.log().contains(&warning), "{}", daemon.log());
+}
+
+#[test]
+fn the_units_let_a_daemon_start_anew_where_another_had_its_lock() {
+    for unit in [
+        include_str!("../../packaging/systemd/session-sweep-daemon.service"),
+        include_str!("../../packaging/systemd/user/session-sweep-daemon.service"),
+    ] {
+        assert!(unit.contains("\nRestartPreventExitStatus=2\n") && unit.contains("\nRestartSec=1min\n"), "{unit}");
+    }
+    let unit = include_str!("../../packaging/systemd/session-sweep-daemon.service");
+    assert!(unit.contains("\nAfter=time-set.target local-fs.target remote-fs.target\n"), "{unit}");
+}
+
+#[test]
+fn a_configuration_that_is_gone_is_refused_and_the_one_before_counts() {
+    let world = scene();
+    config(&world, "[daemon]\nmap = \"7m\"\n");
+    let file = world.home().join(".config/session-sweep/config.toml");
+    let daemon = Daemon::of(&world);
+    daemon.hear("last: map: 1 pruned");
+    fs_err::write(&file, "").unwrap();
+    for _ in 0..2 {
+        daemon.send(Signal::HUP);
+        daemon.hear("READY=1");
+        let _ = fs_err::remove_file(&file);
+    }
+    let log = daemon.log();
+    let refusal = "config.toml: was there when it was read before, and is missing or empty; put it back, or restart";
+    assert_eq!((log.matches(refusal).count(), log.matches("looks after map every 7m").count()), (2, 1), "{log}");
+    assert!(!log.contains("every 5m"), "{log}");
+    config(&world, "[daemon]\nmap = \"8m\"\n");
+    daemon.send(Signal::HUP);
+    daemon.hear("READY=1");
+    assert!(daemon.log().contains("looks after map every 8m"), "{}", daemon.log());
 }
 
 #[test]
@@ -405,7 +571,7 @@ fn status_and_doctor_know_of_it() {
     world.map("{");
     daemon.run_all("map");
     let last = finding("last-run");
-    assert_eq!(last["status"], "warning", "{last:#}");
+    assert_eq!(last["status"], "wrong", "{last:#}");
     assert!(last["message"].as_str().unwrap().contains("ticks of map are failed: "), "{last:#}");
     let user = crate::scheduled::me();
     world.machine_file(

@@ -30,7 +30,7 @@ impl Daemon {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let child = command.stderr(file).spawn().unwrap();
         let daemon = Self { child, manager, log };
-        daemon.hear("READY=1");
+        assert_eq!(daemon.hear("READY=1"), "READY=1", "nothing that could be too long goes with it");
         daemon
     }
 

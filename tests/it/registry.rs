@@ -681,3 +681,16 @@ fn the_help_of_every_registry_command() {
         }
     });
 }
+
+#[test]
+fn a_registry_that_is_enabled_and_has_no_file_yet_is_not_told_as_one_that_is_off() {
+    let mut world = World::new();
+    assert!(world.run(&["audit"]).stdout.contains("not enabled: registry, "));
+    world.variable("SESSION_SWEEP_REGISTRY_ENABLED", "true");
+    world.variable("SESSION_SWEEP_REGISTRY_BASE", world.root().join("claude_sessions"));
+    let audit = world.run(&["audit"]).stdout;
+    assert!(
+        audit.contains("registry     nothing there yet\n") && audit.contains("not enabled: processes, "),
+        "{audit}"
+    );
+}

@@ -3,18 +3,20 @@
 mod areas;
 mod figures;
 mod patience;
+mod places;
 mod said;
 mod tick;
 
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::cli::Daemon as Arguments;
 use super::run_log::log_run;
 use super::{UsageError, sweep_lock};
-use crate::config::Environment;
+use crate::allocator;
+use crate::config::{self, Environment};
 use crate::context::{Context, Given, clock};
 use crate::daemon::{Ending, Notifier, Signals, Tally, Timetable, Waiter, Watchdog, notify};
 use crate::exit::ExitStatus;
@@ -22,17 +24,25 @@ use crate::filesystem::proc::Proc;
 use crate::filesystem::{Lock, LockPolicy, make_folder};
 use crate::output::escape::Escaped;
 use crate::output::metrics::MetricsView;
+use crate::providers::builtin;
 use crate::schedule::runs::StartedBy;
 use areas::AREAS;
 
-pub(super) fn run(given: &Given, environment: Environment, _arguments: &Arguments) -> Result<ExitStatus> {
+pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus> {
     if given.at.is_some() {
         let why = "--at rehearses one instant, and a daemon goes with the time: rehearse with `session-sweep sweep --dry-run`";
+        return Err(UsageError(why.to_owned()).into());
+    }
+    if given.json {
+        let why = "--json has no document to show of a daemon: it tells by its log, --metrics-file and the run log";
         return Err(UsageError(why.to_owned()).into());
     }
     // What comes of ticks is told by the log alone.
     let given = Given { json: true, quiet: true, ..given.clone() };
     let context = Context::new(&given, environment.clone())?;
+    if let Some(why) = metrics_refusal(&context) {
+        return Err(UsageError(why).into());
+    }
     make_folder(&context.dirs.state)?;
     let policy = LockPolicy { wait: None, ..context.lock(areas::PROGRAM) };
     let _only_one = Lock::take(&sweep_lock::of_daemon(&context.dirs.state), policy)?;
@@ -45,6 +55,15 @@ pub(super) fn run(given: &Given, environment: Environment, _arguments: &Argument
     Ok(ExitStatus::Done)
 }
 
+/// How long a tick waits for an area's lock, which a bridge or a person may have for a moment: a tick later is as good.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The areas that are looked after by this configuration.
+pub(super) fn areas_on(context: &Context) -> Vec<&'static str> {
+    let areas = AREAS.iter().zip(areas::intervals(context));
+    areas.filter_map(|(area, interval)| interval.map(|_| area.name)).collect()
+}
+
 /// What goes on from tick to tick.
 struct Daemon<'n> {
     given: Given,
@@ -52,6 +71,8 @@ struct Daemon<'n> {
     /// Of the configuration that was last read and found right.
     context: Context,
     config_is_right: bool,
+    /// Where that stands.
+    files: Vec<PathBuf>,
     timetable: Timetable,
     /// Beside [`AREAS`].
     tallies: Vec<Tally>,
@@ -79,6 +100,7 @@ impl<'n> Daemon<'n> {
             metrics: figures::MetricsFile::default(),
             waiter: Waiter::new()?,
             started: context.started,
+            files: files(&given, &context),
             config_is_right: true,
             given,
             environment,
@@ -90,12 +112,11 @@ impl<'n> Daemon<'n> {
 
     /// Ticks until it is asked to end.
     fn serve(&mut self, signals: &Signals) -> Result<()> {
-        if let Some(path) = &self.context.config.settings.daemon.metrics_file {
-            figures::tidy(path);
-        }
+        self.metrics.go_on_at(self.context.config.settings.daemon.metrics_file.as_deref());
         self.say_what_is_on();
         self.write_metrics();
-        self.tell(Some("READY=1"));
+        self.tell_people();
+        self.notifier.tell("READY=1");
         while !signals.is_to_end() {
             if signals.is_to_reload() {
                 self.reload();
@@ -105,7 +126,7 @@ impl<'n> Daemon<'n> {
             }
             if let Some(area) = self.timetable.due(Proc::since_boot()) {
                 self.tick(area);
-                self.tell(None);
+                self.tell_people();
             } else {
                 let next = self.timetable.next().map(|(_, next)| next);
                 self.waiter.wait(next, self.watchdog.interval(), signals)?;
@@ -120,8 +141,11 @@ impl<'n> Daemon<'n> {
     /// One tick of an area, with an instant of its own.
     fn tick(&mut self, number: usize) {
         let (area, began, clocked) = (&AREAS[number], Proc::since_boot(), Instant::now());
-        let old = &self.context;
-        let context = Context::with(old.config.clone(), old.dirs.clone(), self.environment.clone(), &self.given);
+        let mut config = self.context.config.clone();
+        for wait in [&mut config.settings.wait, &mut config.settings.registry.wait] {
+            *wait = LONGEST_WAIT.min(*wait);
+        }
+        let context = Context::with(config, self.context.dirs.clone(), self.environment.clone(), &self.given);
         let (tick, outcome) = self.watchdog.during(|| tick::tick(area, &context));
         let took = clocked.elapsed();
         if tick.ending == Ending::PutOff {
@@ -138,24 +162,28 @@ impl<'n> Daemon<'n> {
         if noted.is_new || tick.has_done() {
             log_run(&context.dirs.state, StartedBy::Daemon, context.started, took, Ok(&outcome));
         }
-        self.last = Some(format!("{}: {}", area.name, said::summary(&tick)));
+        self.last = Some(format!("{}: {}", area.name, said::in_short(&tick)));
         self.write_metrics();
+        // What a tick looked at is not kept, and may be a hundred times what a daemon that waits needs.
+        drop((tick, outcome, context));
+        allocator::give_back();
     }
 
     /// Reads the configuration again. One that is wrong is refused as a whole, and the one before counts.
     fn reload(&mut self) {
         self.notifier.tell(&notify::reloading());
-        match Context::new(&self.given, self.environment.clone()) {
-            Ok(context) => {
+        match self.read_again() {
+            Ok((context, files)) => {
                 self.config_is_right = true;
-                self.context = context;
+                (self.context, self.files) = (context, files);
+                self.metrics.go_on_at(self.context.config.settings.daemon.metrics_file.as_deref());
                 self.timetable.change(&areas::intervals(&self.context), Proc::since_boot());
                 log::info!("the configuration was read again");
                 self.say_what_is_on();
             }
             Err(problems) => {
                 self.config_is_right = false;
-                for line in problems.to_string().lines() {
+                for line in problems.lines() {
                     log::error!("{}", Escaped(line));
                 }
                 log::error!(
@@ -164,7 +192,20 @@ impl<'n> Daemon<'n> {
             }
         }
         self.write_metrics();
-        self.tell(Some("READY=1"));
+        self.tell_people();
+        self.notifier.tell("READY=1");
+    }
+
+    /// The configuration as it is now, with its files, or everything that is wrong with it.
+    fn read_again(&self) -> Result<(Context, Vec<PathBuf>), String> {
+        // An editor, or whatever brings the files here, may be half-way through: without them it would all be defaults.
+        let gone: Vec<String> = self.files.iter().filter(|file| !has_text(file)).map(|file| missing(file)).collect();
+        if !gone.is_empty() {
+            return Err(gone.join("\n"));
+        }
+        let context = Context::new(&self.given, self.environment.clone()).map_err(|problems| problems.to_string())?;
+        let files = files(&self.given, &context);
+        metrics_refusal(&context).map_or(Ok((context, files)), Err)
     }
 
     /// Says how often what is looked at, and what the watchdog would take for a tick that hangs.
@@ -183,10 +224,13 @@ impl<'n> Daemon<'n> {
         for line in patience::too_long(&self.context.config, self.watchdog.period()) {
             log::warn!("{line}");
         }
+        for line in places::unwritable(&self.context) {
+            log::warn!("{}", Escaped(&line));
+        }
     }
 
-    /// Tells the service manager `state` and, for people, what comes next and what came last.
-    fn tell(&self, state: Option<&str>) {
+    /// Tells people by the service manager what comes next and what came last.
+    fn tell_people(&self) {
         let last = self.last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default();
         let next = match self.timetable.next() {
             Some((area, next)) => {
@@ -196,12 +240,10 @@ impl<'n> Daemon<'n> {
             }
             None => "nothing is switched on".to_owned(),
         };
-        let state = state.map(|state| format!("{state}\n")).unwrap_or_default();
-        self.notifier.tell(&format!("{state}STATUS={next}{last}"));
+        self.notifier.status(&format!("{next}{last}"));
     }
 
     fn write_metrics(&mut self) {
-        let Some(path) = &self.context.config.settings.daemon.metrics_file else { return };
         let areas = AREAS.iter().zip(areas::intervals(&self.context)).zip(&self.tallies);
         let view = MetricsView {
             started: self.started,
@@ -209,6 +251,29 @@ impl<'n> Daemon<'n> {
             config_is_right: self.config_is_right,
             config_read: self.context.started,
         };
-        self.metrics.write(path, &view.text());
+        self.metrics.write(&view.text());
     }
+}
+
+/// Why metrics are not written where the configuration says.
+fn metrics_refusal(context: &Context) -> Option<String> {
+    context.config.settings.daemon.metrics_file.as_deref().and_then(figures::refusal)
+}
+
+/// The files that the configuration is read from, as far as they say something.
+fn files(given: &Given, context: &Context) -> Vec<PathBuf> {
+    let named = given.config_file.as_deref();
+    let (files, _) = config::check(&context.dirs, &context.environment, named, builtin::rows());
+    files.into_iter().map(|(path, _)| path).filter(|path| has_text(path)).collect()
+}
+
+fn has_text(path: &Path) -> bool {
+    fs_err::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+}
+
+fn missing(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "{path}: was there when it was read before, and is missing or empty; put it back, or restart the daemon without it"
+    )
 }

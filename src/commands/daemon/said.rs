@@ -2,6 +2,7 @@
 
 use log::Level;
 
+use crate::daemon::notify::cut;
 use crate::daemon::tally::Noted;
 use crate::daemon::{Ending, Tick};
 use crate::output::bytes::Bytes;
@@ -14,27 +15,37 @@ const TOLD: usize = 3;
 pub(super) fn line(area: &str, tick: &Tick, noted: Noted) -> (Level, String) {
     let level = match tick.ending {
         Ending::Failed | Ending::Panicked => Level::Error,
-        Ending::PutOff => Level::Info,
-        Ending::Done | Ending::Partial if noted.is_new || tick.has_done() => Level::Info,
-        Ending::Done | Ending::Partial => Level::Debug,
+        Ending::Done | Ending::Partial | Ending::PutOff if noted.is_new || tick.has_done() => Level::Info,
+        Ending::Done | Ending::Partial | Ending::PutOff => Level::Debug,
     };
-    (level, format!("{area}: {}", summary(tick)))
+    (level, format!("{area}: {}", summary(tick, usize::MAX)))
 }
 
 /// The warning for an area that gets nowhere.
 pub(super) fn stuck(area: &str, ticks: u32, tick: &Tick) -> String {
-    format!("{area}: {ticks} ticks in a row were only refused something and did nothing: {}", problems(tick))
+    let what = match tick.ending {
+        Ending::PutOff => "were put off",
+        _ => "were only refused something and did nothing",
+    };
+    format!("{area}: {ticks} ticks in a row {what}: {}", problems(tick, usize::MAX))
 }
 
-/// What a tick came to, in words: `7 pruned; 12 mappings`.
-pub(super) fn summary(tick: &Tick) -> String {
+/// What a tick came to, as short as a status line has to be; the log has all of it.
+pub(super) fn in_short(tick: &Tick) -> String {
+    const LONGEST_PROBLEM: usize = 200;
+    summary(tick, LONGEST_PROBLEM)
+}
+
+/// What a tick came to, in words: `7 pruned; 12 mappings`. Of each problem so many bytes are told.
+fn summary(tick: &Tick, longest: usize) -> String {
+    let problems = problems(tick, longest);
     match tick.ending {
         Ending::Done => done(tick),
-        Ending::Partial => format!("{}; not all: {}", done(tick), problems(tick)),
-        Ending::Failed if tick.has_done() => format!("{}; then it failed: {}", done(tick), problems(tick)),
-        Ending::Failed => format!("failed: {}", problems(tick)),
-        Ending::PutOff => format!("put off: {}", problems(tick)),
-        Ending::Panicked => problems(tick),
+        Ending::Partial => format!("{}; not all: {problems}", done(tick)),
+        Ending::Failed if tick.has_done() => format!("{}; then it failed: {problems}", done(tick)),
+        Ending::Failed => format!("failed: {problems}"),
+        Ending::PutOff => format!("put off: {problems}"),
+        Ending::Panicked => problems,
     }
 }
 
@@ -53,8 +64,9 @@ fn done(tick: &Tick) -> String {
     if seen.is_empty() { done } else { format!("{done}; {}", seen.join(", ")) }
 }
 
-fn problems(tick: &Tick) -> String {
-    let told: Vec<String> = tick.problems.iter().take(TOLD).map(|problem| Escaped(problem).to_string()).collect();
+fn problems(tick: &Tick, longest: usize) -> String {
+    let tell = |problem: &String| cut(&Escaped(problem).to_string(), longest).into_owned();
+    let told: Vec<String> = tick.problems.iter().take(TOLD).map(tell).collect();
     let more = tick.problems.len().saturating_sub(TOLD);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     format!("{}{more}", told.join("; "))
@@ -87,8 +99,10 @@ mod tests {
             said(&tick(Ending::Partial, 2, &["a"]), OLD),
             said(&tick(Ending::Failed, 0, &["it burned"]), OLD),
             said(&tick(Ending::Failed, 2, &["it burned"]), OLD),
-            said(&tick(Ending::PutOff, 0, &["sweep.lock is locked by pid 7"]), OLD),
+            said(&tick(Ending::PutOff, 0, &["sweep.lock is locked by pid 7"]), NEW),
+            said(&tick(Ending::PutOff, 0, &["sweep.lock is locked by pid 8"]), OLD),
             stuck("map", 10, &tick(Ending::Partial, 0, &["a"])),
+            stuck("map", 100, &tick(Ending::PutOff, 0, &["sweep.lock is locked by pid 8"])),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r#"
         INFO map: 7 pruned; 12 mappings
@@ -100,7 +114,18 @@ mod tests {
         ERROR map: failed: it burned
         ERROR map: 2 pruned; 12 mappings; then it failed: it burned
         INFO map: put off: sweep.lock is locked by pid 7
+        DEBUG map: put off: sweep.lock is locked by pid 8
         map: 10 ticks in a row were only refused something and did nothing: a
+        map: 100 ticks in a row were put off: sweep.lock is locked by pid 8
         "#);
+    }
+
+    #[test]
+    fn long_problems_are_cut_for_the_status_and_whole_in_the_log() {
+        let long = "x".repeat(1_000);
+        let tick = tick(Ending::Partial, 0, &[&long, "short", &long]);
+        assert!(line("map", &tick, NEW).1.contains(&format!("not all: {long}; short; {long}")));
+        let cut = format!("{}…", "x".repeat(200));
+        assert!(in_short(&tick).ends_with(&format!("not all: {cut}; short; {cut}")), "{}", in_short(&tick));
     }
 }

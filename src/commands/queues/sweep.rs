@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::arguments::Sweep;
 use super::{first_of, proc_of, roots, scene};
-use crate::commands::{UsageError, tell_when_quiet};
+use crate::commands::{UsageError, status_of, tell_when_quiet};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::interrupt;
@@ -28,8 +28,10 @@ pub(super) fn run(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
         context.output.show(&run.view(context))?;
     }
     if is_failed {
-        let failures = run.ticks.into_iter().filter_map(|tick| tick.done.err());
-        return first_of(failures).map_or(Ok(ExitStatus::Failed), Err);
+        let mut failures: Vec<anyhow::Error> = run.ticks.into_iter().filter_map(|tick| tick.done.err()).collect();
+        // The worst one is how the command ends.
+        failures.sort_by_key(|error| status_of(error) == ExitStatus::Locked);
+        return first_of(failures.into_iter()).map_or(Ok(ExitStatus::Failed), Err);
     }
     tell_when_quiet(context.output, run.problems().iter());
     let has_work = arguments.dry_run && arguments.exit_code && run.has_work();
@@ -47,7 +49,9 @@ fn refuse_rehearsal(context: &Context) -> Result<(), UsageError> {
 /// One tick over installations, done or only planned.
 pub(in crate::commands) struct Run {
     ticks: Vec<Tick>,
-    dry_run: bool,
+    /// How many installations were not come to.
+    left: usize,
+    is_preview: bool,
 }
 
 /// One tick over one installation.
@@ -75,8 +79,8 @@ impl Run {
         let lock = || program.map(|program| context.lock(program));
         let done = |root: &PathBuf| scene(context, root, &proc)?.tick(&context.dirs.state, lock());
         let tick = |root: &PathBuf| Tick { folder: root.clone(), done: done(root) };
-        let roots = roots.iter().take_while(|_| !interrupt::asked());
-        Self { ticks: roots.map(tick).collect(), dry_run: program.is_none() }
+        let ticks: Vec<Tick> = roots.iter().take_while(|_| !interrupt::asked()).map(tick).collect();
+        Self { left: roots.len() - ticks.len(), ticks, is_preview: program.is_none() }
     }
 
     /// Whether something is to be done.
@@ -88,23 +92,25 @@ impl Run {
         self.ticks.iter().filter_map(|tick| tick.done.as_ref().ok()).map(|(plan, applied)| (plan, applied.as_ref()))
     }
 
-    /// Whether no installation could be looked at.
+    /// Whether none of the installations that were come to could be looked at.
     fn is_failed(&self) -> bool {
-        self.plans().next().is_none()
+        !self.ticks.is_empty() && self.plans().next().is_none()
     }
 
-    /// How a run of this alone ends.
+    /// How a run of this alone ends. One installation that is locked does not hide that another one failed.
     pub(in crate::commands) fn status(&self) -> ExitStatus {
-        match self.ticks.iter().find_map(|tick| tick.done.as_ref().err()) {
-            Some(error) if self.is_failed() => crate::commands::status_of(error),
-            _ if self.problems().is_empty() => ExitStatus::Done,
-            _ => ExitStatus::Partial,
+        let failures = self.ticks.iter().filter_map(|tick| tick.done.as_ref().err());
+        if self.is_failed() {
+            return failures.map(status_of).fold(ExitStatus::Done, ExitStatus::and);
         }
+        if self.problems().is_empty() { ExitStatus::Done } else { ExitStatus::Partial }
     }
 
     /// What could not be looked at or done.
     pub(in crate::commands) fn problems(&self) -> Vec<String> {
-        self.ticks.iter().flat_map(Tick::problems).collect()
+        let left =
+            (self.left > 0).then(|| format!("{} installations stay as they are: {}", self.left, interrupt::LEFT_REST));
+        self.ticks.iter().flat_map(Tick::problems).chain(left).collect()
     }
 
     /// For the run log.
@@ -131,7 +137,7 @@ impl Run {
             plan: tick.done.as_ref().map(|(plan, _)| plan),
             applied: tick.done.as_ref().ok().and_then(|(_, applied)| applied.as_ref()),
         };
-        SweepView { now: context.now, dry_run: self.dry_run, installations: self.ticks.iter().map(view).collect() }
+        SweepView { now: context.now, dry_run: self.is_preview, installations: self.ticks.iter().map(view).collect() }
     }
 }
 
@@ -141,5 +147,33 @@ impl Tick {
             Ok((plan, applied)) => problems_of(plan, applied.as_ref()),
             Err(error) => vec![format!("{}: {error:#}", self.folder.display())],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::LockError;
+
+    fn run_of(errors: Vec<anyhow::Error>, left: usize) -> Run {
+        let tick = |error| Tick { folder: PathBuf::from("/srv/host"), done: Err(error) };
+        Run { ticks: errors.into_iter().map(tick).collect(), left, is_preview: false }
+    }
+
+    #[test]
+    fn an_installation_that_is_locked_does_not_hide_one_that_failed() {
+        let locked = || LockError::Held { path: PathBuf::from("/srv/host"), holder: None }.into();
+        let failed = || anyhow::anyhow!("it burned");
+        assert_eq!(run_of(vec![locked(), locked()], 0).status(), ExitStatus::Locked);
+        assert_eq!(run_of(vec![locked(), failed()], 0).status(), ExitStatus::Failed);
+        assert_eq!(run_of(vec![failed(), locked()], 0).status(), ExitStatus::Failed);
+    }
+
+    #[test]
+    fn installations_that_were_not_come_to_are_told() {
+        let run = run_of(Vec::new(), 2);
+        assert_eq!((run.status(), run.is_failed()), (ExitStatus::Partial, false));
+        assert_eq!(run.problems(), ["2 installations stay as they are: the daemon was asked to end before them"]);
+        assert_eq!(run_of(Vec::new(), 0).status(), ExitStatus::Done);
     }
 }

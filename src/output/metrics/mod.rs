@@ -20,6 +20,9 @@ pub(crate) struct MetricsView<'m> {
     pub(crate) config_read: DateTime<Utc>,
 }
 
+/// How every text begins, and no file of anybody else.
+pub(crate) const BEGINNING: &str = "# TYPE session_sweep_";
+
 const SECONDS: Option<&str> = Some("seconds");
 
 /// Every metric there is.
@@ -38,7 +41,11 @@ static FAMILIES: [Family; 9] = [
     ),
     gauge("session_sweep_interval_seconds", SECONDS, "How often an area has its tick; not there for one that is off."),
     counter("session_sweep_ticks", None, "How many ticks of an area ended how."),
-    gauge("session_sweep_last_tick_timestamp_seconds", SECONDS, "When an area's last tick began."),
+    gauge(
+        "session_sweep_last_tick_timestamp_seconds",
+        SECONDS,
+        "When an area's last tick began; before its first one, when the daemon started.",
+    ),
     gauge("session_sweep_last_tick_duration_seconds", SECONDS, "How long an area's last tick took."),
     gauge("session_sweep_items", None, "How much of what an area's last tick looked at."),
 ];
@@ -78,10 +85,14 @@ impl MetricsView<'_> {
                 Sample::new([("area", area), ("outcome", ending.name())], count)
             }),
         );
-        let ran = || self.areas.iter().filter_map(|(area, _, tally)| Some((*area, tally.last?)));
-        text.add(last, ran().map(|(area, (at, _))| Sample::new([("area", area)], at.timestamp())));
-        text.add(took, ran().map(|(area, (_, took))| Sample::new([("area", area)], took.as_secs_f64())));
-        let seen = self.areas.iter().flat_map(|(area, _, tally)| tally.seen.iter().map(|seen| (*area, seen)));
+        // What an area that is off looked at last would look like what it looks at.
+        let on = || self.areas.iter().filter(|(_, interval, _)| interval.is_some());
+        // An area that never had a tick has to be told by its age, too.
+        let began = |tally: &Tally| tally.last.map_or(self.started, |(at, _)| at).timestamp();
+        text.add(last, on().map(|(area, _, tally)| Sample::new([("area", *area)], began(tally))));
+        let ran = on().filter_map(|(area, _, tally)| Some((*area, tally.last?.1)));
+        text.add(took, ran.map(|(area, took)| Sample::new([("area", area)], took.as_secs_f64())));
+        let seen = on().flat_map(|(area, _, tally)| tally.seen.iter().map(|seen| (*area, seen)));
         text.add(items, seen.map(|(area, (what, count))| Sample::new([("area", area), ("what", *what)], count)));
         let done = || self.areas.iter().flat_map(|(area, _, tally)| tally.done.iter().map(|done| (*area, done)));
         let times = done().filter(|(_, (what, _))| !what.ends_with(OF_BYTES));
@@ -143,7 +154,7 @@ mod tests {
         session_sweep_ticks_total{area="map",outcome="panicked"} 0
         # TYPE session_sweep_last_tick_timestamp_seconds gauge
         # UNIT session_sweep_last_tick_timestamp_seconds seconds
-        # HELP session_sweep_last_tick_timestamp_seconds When an area's last tick began.
+        # HELP session_sweep_last_tick_timestamp_seconds When an area's last tick began; before its first one, when the daemon started.
         session_sweep_last_tick_timestamp_seconds{area="map"} 1795176060
         # TYPE session_sweep_last_tick_duration_seconds gauge
         # UNIT session_sweep_last_tick_duration_seconds seconds
@@ -164,20 +175,35 @@ mod tests {
     }
 
     #[test]
+    fn an_area_that_never_ran_is_told_and_one_that_is_off_is_not() {
+        let interval = Some(Duration::from_secs(300));
+        let mut ran = Tally::default();
+        let tick = Tick { seen: vec![("checked", 12)], ..Tick::without(Ending::Done, vec![]) };
+        ran.add(&tick, DateTime::from_timestamp(1_795_176_060, 0).unwrap(), Duration::ZERO);
+        let mut put_off = Tally::default();
+        put_off.add(&Tick::without(Ending::PutOff, vec![]), DateTime::UNIX_EPOCH, Duration::ZERO);
+        let text = view_of(&[("map", interval, put_off), ("registry", None, ran)]);
+        assert!(text.contains("session_sweep_last_tick_timestamp_seconds{area=\"map\"} 1795176000\n"), "{text}");
+        let of_registry = text.lines().filter(|line| line.contains("area=\"registry\""));
+        assert!(of_registry.clone().count() > 0, "its ticks happened");
+        assert!(of_registry.clone().all(|line| line.starts_with("session_sweep_ticks_total{")), "{text}");
+    }
+
+    #[test]
     fn names_are_as_the_format_wants_them() {
-        for Family { name, kind, unit, help } in FAMILIES.iter().chain([&ACTIONS]) {
+        for Family { name, unit, help, .. } in FAMILIES.iter().chain([&ACTIONS, &BYTES]) {
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
             assert!(unit.is_none_or(|unit| name.ends_with(&format!("_{unit}"))), "{name}");
             assert!(!name.ends_with("_total") && help.ends_with('.'), "{name}");
-            assert!(*kind == Kind::Gauge || unit.is_none(), "{name}");
         }
-        assert!(view_of(&[]).ends_with("\n# EOF\n"));
+        let text = view_of(&[]);
+        assert!(text.starts_with(BEGINNING) && text.ends_with("\n# EOF\n"), "{text}");
     }
 
     #[test]
     fn the_page_lists_every_metric() {
         let page = include_str!("../../../docs/daemon.md");
-        for Family { name, kind, .. } in FAMILIES.iter().chain([&ACTIONS]) {
+        for Family { name, kind, .. } in FAMILIES.iter().chain([&ACTIONS, &BYTES]) {
             let suffix = if *kind == Kind::Counter { "_total" } else { "" };
             assert!(page.contains(&format!("| `{name}{suffix}` |")), "docs/daemon.md does not list {name}{suffix}");
         }

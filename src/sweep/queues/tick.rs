@@ -48,7 +48,13 @@ mod tests {
     use super::*;
 
     fn policy() -> LockPolicy<'static> {
-        LockPolicy { wait: None, program: "session-sweep queues sweep", now: Utc::now(), on_wait: |_| {} }
+        LockPolicy {
+            wait: None,
+            program: "session-sweep queues sweep",
+            now: Utc::now(),
+            on_wait: |_| {},
+            in_an_item: false,
+        }
     }
 
     #[test]

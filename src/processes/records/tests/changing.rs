@@ -289,7 +289,7 @@ fn nothing_is_written_through_a_link_or_over_what_is_no_file() {
 fn another_run_is_waited_for_or_named() {
     let world = World::new();
     let _held = world.hold();
-    let policy = LockPolicy { wait: None, program: "test", now: noon(0), on_wait: |_| {} };
+    let policy = LockPolicy { wait: None, program: "test", now: noon(0), on_wait: |_| {}, in_an_item: false };
     let lock = world.folder.path().join("state/processes.lock");
     let error = world.records.lock(&lock, policy).map(drop).unwrap_err();
     assert!(error.to_string().contains("is locked by pid"), "{error}");

@@ -17,7 +17,7 @@ const ACT: &str = "SESSION_SWEEP_TEST_ACT";
 /// What is done in the folder, by the test itself or by a run that is killed.
 fn act(folder: &Path, act: &str) {
     let world = World { folder: tempfile::tempdir().unwrap(), records: Records::at(folder.join("sessions"), None) };
-    let policy = LockPolicy { wait: None, program: "test", now: noon(0), on_wait: |_| {} };
+    let policy = LockPolicy { wait: None, program: "test", now: noon(0), on_wait: |_| {}, in_an_item: false };
     let held = world.records.lock(&folder.join("processes.lock"), policy).unwrap();
     let (session, process) = (id(ID), process(500, 77));
     match act {

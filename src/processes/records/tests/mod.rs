@@ -66,7 +66,7 @@ impl World {
     }
 
     fn hold(&self) -> HeldRecords<'_> {
-        let policy = LockPolicy { wait: None, program: "test", now: noon(0), on_wait: |_| {} };
+        let policy = LockPolicy { wait: None, program: "test", now: noon(0), on_wait: |_| {}, in_an_item: false };
         self.records.lock(&self.folder.path().join("state/processes.lock"), policy).unwrap()
     }
 
