@@ -3,8 +3,10 @@
 
 use std::path::PathBuf;
 
+use crate::artifacts::kinds::KINDS;
 use crate::context::Context;
 use crate::filesystem::folder_obstacle;
+use crate::providers::Located;
 use crate::sweep::processes::sessions_folder;
 
 /// What to say of each folder that an area which is on cannot write to.
@@ -27,7 +29,8 @@ fn places(context: &Context) -> Vec<(&'static str, PathBuf)> {
     let map = context.map(None).path().parent().map(|folder| ("map", folder.to_owned()));
     let records = sessions_folder(&settings.processes, &context.catalogue, &context.dirs.home);
     let roots = context.config.queues.iter().map(|queue| ("queues", queue.root.join("data/v2-sessions")));
-    let homes = context.catalogue.iter().map(|row| ("artifacts", row.home.clone()));
+    let is_pruned = |row: &&Located| KINDS.iter().any(|kind| kind.provider == row.provider.name);
+    let homes = context.catalogue.iter().filter(is_pruned).map(|row| ("artifacts", row.home.clone()));
     let others = roots.chain(homes).chain([("processes", records)]).filter(|(_, folder)| folder.exists());
     map.into_iter().chain([("registry", settings.registry.base.clone())]).chain(others).collect()
 }
