@@ -6,7 +6,7 @@ use super::apply::Outcome;
 use super::homes::homes;
 use super::migrated;
 use super::plan::Plan;
-use super::tests::{World, decided, goes, id};
+use super::world::{World, decided, goes, id};
 use crate::policy::artifact::{Claim, Reason};
 use crate::providers::{Catalogue, Located, builtin};
 

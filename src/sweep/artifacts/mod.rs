@@ -13,8 +13,12 @@ pub(crate) mod report;
 pub(crate) mod units;
 
 #[cfg(test)]
+mod apply_tests;
+#[cfg(test)]
 mod group_tests;
+#[cfg(test)]
+mod plan_tests;
 #[cfg(test)]
 mod process_tests;
 #[cfg(test)]
-mod tests;
+mod world;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::tests::{World, decided, goes, id};
+use super::world::{World, decided, goes, id};
 use crate::policy::artifact::{Claim, Reason};
 
 impl World {

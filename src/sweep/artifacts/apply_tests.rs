@@ -1,0 +1,237 @@
+//! What becomes of a plan, and of the archive with it.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::apply::Outcome;
+use super::claims::Speakers;
+use super::homes::homes;
+use super::plan::{Held, Plan, Terms};
+use super::world::{DAY, NONE, World, decided, disk_of, goes, id};
+use crate::artifacts::archive::restore;
+use crate::artifacts::kinds::row_named;
+use crate::policy::artifact::{Claim, Reason};
+use crate::policy::duration::Limit;
+
+/// A session that is to go, with what belongs to it.
+fn one_session() -> World {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    world.transcript(1, 100);
+    for (name, text) in [("tool-results/a.txt", "result"), ("subagents/agent-1.jsonl", "{}")] {
+        world.file(&format!("projects/-work/{}/{name}", id(1)), text, 101);
+    }
+    let loose = format!("{{\"sessionId\":\"{}\",\"isSidechain\":true}}\n", id(1));
+    world.file("projects/-work/agent-0123abcd.jsonl", &loose, 101);
+    world.file("projects/-work/memory/MEMORY.md", "mine", 500);
+    world.transcript(2, 1);
+    world
+}
+
+#[test]
+fn a_session_goes_with_all_that_belongs_to_it_and_comes_back() {
+    let world = one_session();
+    let plan = world.plan();
+    assert_eq!(goes(&plan), [format!("{}.jsonl", id(1))]);
+    let planned = plan.removed().next().unwrap().1.unit.sums.disk;
+    let applied = world.apply(&plan);
+    assert_eq!((applied.outcomes, applied.freed), (vec![Outcome::Removed], planned));
+    let mut left: Vec<_> = fs_err::read_dir(world.home().join("projects/-work"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, [format!("{}.jsonl", id(2)), "memory".to_owned()]);
+    let (entries, _) = world.archive().entries().unwrap();
+    let restored = restore(&world.archive(), &entries[0]).unwrap();
+    assert_eq!(restored.files.len(), 4);
+    world.archive().note_restored(&entries[0], world.now).unwrap();
+    let (gone, kept) = decided(&world.plan());
+    assert_eq!((gone.len(), kept.len()), (0, 1), "{kept:?}");
+    assert!(kept.iter().any(|(_, reason)| matches!(reason, Reason::Claimed(Claim::PutBack { .. }))), "{kept:?}");
+}
+
+#[test]
+fn what_changes_between_plan_and_removal_stays() {
+    type Change = fn(&World);
+    let changes: [(&str, Change); 6] = [
+        ("a line was added", |world| {
+            let path = world.home().join(format!("projects/-work/{}.jsonl", id(1)));
+            let text = fs_err::read_to_string(&path).unwrap() + "{}\n";
+            fs_err::write(&path, text).unwrap();
+        }),
+        ("a tool's result was changed and dated back", |world| {
+            world.file(&format!("projects/-work/{}/tool-results/a.txt", id(1)), "RESULT", 101);
+        }),
+        ("a file came, as old as the others", |world| {
+            world.file(&format!("projects/-work/{}/tool-results/b.txt", id(1)), "x", 101);
+        }),
+        ("a file went", |world| {
+            fs_err::remove_file(world.home().join(format!("projects/-work/{}/tool-results/a.txt", id(1)))).unwrap();
+        }),
+        ("a link was planted in the path", |world| {
+            let project = world.home().join("projects/-work");
+            fs_err::rename(&project, world.folder.path().join("elsewhere")).unwrap();
+            fs_err::os::unix::fs::symlink(world.folder.path().join("elsewhere"), project).unwrap();
+        }),
+        ("a link was planted below", |world| {
+            let folder = world.home().join(format!("projects/-work/{}/tool-results", id(1)));
+            fs_err::os::unix::fs::symlink("/etc/hostname", folder.join("link")).unwrap();
+        }),
+    ];
+    for (name, change) in changes {
+        let world = one_session();
+        let plan = world.plan();
+        change(&world);
+        let applied = world.apply(&plan);
+        assert_eq!((applied.outcomes, applied.freed), (vec![Outcome::Changed], 0), "{name}");
+        let transcript = world.home().join(format!("projects/-work/{}.jsonl", id(1)));
+        assert!(transcript.exists(), "{name}");
+        assert_eq!(world.sessions_in_archive(), NONE, "{name}");
+    }
+}
+
+#[test]
+fn a_session_that_is_opened_between_plan_and_removal_stays() {
+    let world = one_session();
+    let plan = world.plan();
+    fs_err::create_dir_all(world.home().join("sessions")).unwrap();
+    let record = format!(r#"{{"pid":4711,"sessionId":"{}","pidDomain":"linux:elsewhere:pid:[1]"}}"#, id(1));
+    fs_err::write(world.home().join("sessions/4711.json"), record).unwrap();
+    assert_eq!(world.apply(&plan).outcomes, [Outcome::Opened]);
+    assert_eq!(world.sessions_in_archive(), NONE);
+}
+
+#[test]
+fn a_file_with_two_names_frees_its_room_with_the_last_one() {
+    let world = World::new();
+    let one = world.file("debug/one.txt", "x", 10);
+    fs_err::hard_link(&one, world.home().join("debug/two.txt")).unwrap();
+    fs_err::hard_link(&one, world.home().join("history.jsonl")).unwrap();
+    // To take one name away changes the file that the others name: they go with the next run.
+    let freed = |world: &World| {
+        let applied = world.apply(&world.plan());
+        (applied.removed(), applied.freed)
+    };
+    assert_eq!([freed(&world), freed(&world), freed(&world)], [(1, 0), (1, 0), (0, 0)]);
+    let world = World::new();
+    let one = world.file("debug/one.txt", "x", 10);
+    fs_err::hard_link(&one, world.home().join("debug/two.txt")).unwrap();
+    let disk = disk_of(&one);
+    assert_eq!([freed(&world), freed(&world)], [(1, 0), (1, disk)]);
+}
+
+#[test]
+fn the_archive_forgets_by_its_own_retention_alone() {
+    let mut world = one_session();
+    world.apply(&world.plan());
+    world.now += TimeDelta::days(400);
+    assert!(world.plan().forgotten.is_empty());
+    world.settings.archive_retention = Limit::After(Duration::from_secs(365 * DAY));
+    world.settings.kinds.iter_mut().for_each(|limits| limits.retention = Limit::Never);
+    let plan = world.plan();
+    assert_eq!(plan.forgotten.len(), 1);
+    assert_eq!(world.apply(&plan).forgotten, 1);
+    assert_eq!(world.sessions_in_archive(), NONE);
+}
+
+#[test]
+fn a_run_that_is_asked_to_end_leaves_what_it_has_not_begun() {
+    let world = World::new();
+    world.file("debug/old.txt", "x", 10);
+    let plan = world.plan();
+    crate::interrupt::ask_in_test();
+    assert_eq!(world.apply(&plan).outcomes, [Outcome::NotTried]);
+    assert!(world.home().join("debug/old.txt").exists());
+}
+
+#[test]
+fn one_session_of_two_homes_is_archived_twice() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    let root = world.folder.path().join("nanoclaw");
+    for group in ["ga", "gb"] {
+        let home = format!("../../nanoclaw/data/v2-sessions/{group}/.claude-shared/projects/-w");
+        for (number, days) in [(1, 100), (2, 1), (3, 1)] {
+            let line = format!(
+                "{{\"timestamp\":\"{}\",\"of\":\"{group}\"}}\n",
+                (world.now - TimeDelta::days(days)).to_rfc3339()
+            );
+            world.file(&format!("{home}/{}.jsonl", id(number)), &line, days);
+        }
+    }
+    world.roots = vec![root];
+    let plan = world.plan();
+    assert_eq!(goes(&plan), vec![format!("{}.jsonl", id(1)); 2]);
+    world.apply(&plan);
+    let (entries, _) = world.archive().entries().unwrap();
+    let mut homes: Vec<_> = entries.iter().map(|entry| entry.manifest.home.clone()).collect();
+    homes.sort();
+    homes.dedup();
+    assert_eq!((entries.len(), homes.len()), (2, 2));
+    for entry in &entries {
+        assert_eq!(restore(&world.archive(), entry).unwrap().files.len(), 1);
+    }
+}
+
+#[test]
+fn an_entry_that_is_the_only_copy_again_is_not_forgotten() {
+    let mut world = one_session();
+    world.apply(&world.plan());
+    let (entries, _) = world.archive().entries().unwrap();
+    restore(&world.archive(), &entries[0]).unwrap();
+    world.archive().note_restored(&entries[0], world.now).unwrap();
+    // Both the mark that it was put back and the entry are older than their limits.
+    world.settings.archive_retention = Limit::After(Duration::from_secs(30 * DAY));
+    world.now += TimeDelta::days(40);
+    world.transcript(2, 1);
+    let plan = world.plan();
+    assert_eq!((goes(&plan).len(), plan.forgotten.len()), (1, 1));
+    let applied = world.apply(&plan);
+    assert_eq!((applied.outcomes, applied.forgotten, applied.archived), (vec![Outcome::Removed], 0, 0));
+    let (entries, _) = world.archive().entries().unwrap();
+    assert_eq!((entries.len(), entries[0].manifest.archived_at, entries[0].manifest.restored_at), (1, world.now, None));
+    assert!(world.plan().forgotten.is_empty());
+}
+
+#[test]
+fn an_entry_whose_mark_keeps_a_session_is_not_forgotten() {
+    let mut world = one_session();
+    world.settings.kinds[row_named("claude.transcripts").unwrap()].retention =
+        Limit::After(Duration::from_secs(60 * DAY));
+    world.apply(&world.plan());
+    let (entries, _) = world.archive().entries().unwrap();
+    restore(&world.archive(), &entries[0]).unwrap();
+    world.archive().note_restored(&entries[0], world.now).unwrap();
+    world.settings.archive_retention = Limit::After(Duration::from_secs(30 * DAY));
+    world.now += TimeDelta::days(40);
+    let plan = world.plan();
+    assert_eq!((goes(&plan).len(), plan.forgotten.len()), (0, 0));
+}
+
+#[test]
+fn a_run_that_would_forget_most_of_the_archive_is_held() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    (0..4).for_each(|number| drop(world.transcript(number, 100)));
+    world.apply(&world.plan_with(true));
+    world.settings.archive_retention = Limit::After(Duration::from_secs(365 * DAY));
+    world.now += TimeDelta::days(4_000);
+    assert_eq!(world.plan().held, Some(Held { what: "archived sessions", removed: 3, of: 3 }));
+    assert_eq!(world.plan_with(true).held, None);
+}
+
+#[test]
+fn what_somebody_claims_while_a_question_is_asked_stays() {
+    let world = one_session();
+    let mut plan = world.plan();
+    let again = {
+        let (homes, _) = homes(&world.catalogue, &[]).unwrap();
+        let terms = Terms { settings: &world.settings, kinds: Vec::new(), may_take_most: false, now: world.now };
+        let speakers = Speakers::gather((&world.catalogue, &world.proc), [id(1)], Vec::new(), (&[], None));
+        Plan::make(homes, &speakers, (&[], &world.proc), &terms)
+    };
+    plan.keep_to(&again);
+    assert_eq!(goes(&plan), NONE);
+}
