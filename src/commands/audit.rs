@@ -2,17 +2,15 @@
 
 use anyhow::Result;
 
+use super::areas::{AreaRun, Areas};
 use super::cli::Audit;
 use super::map::{with_mappings, with_plan};
-use super::registry::CleanUp;
-use super::{artifacts, processes, queues};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::output::audit::{AuditView, ProviderView};
 use crate::output::escape::Escaped;
 use crate::output::progress::with_spinner;
 use crate::output::prune::PruneView;
-use crate::output::registry::CleanupView;
 use crate::policy::mapping::State;
 use crate::providers::inventory::Inventory;
 use crate::sweep::plan::Plan;
@@ -23,59 +21,15 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
         context.catalogue.iter().map(|row| Inventory::of(&row.provider, &row.home)).collect::<Vec<_>>()
     });
     let mut inventories = Some(inventories);
-    let (cleaned, registry_error) = match CleanUp::where_enabled(context, None) {
-        Ok(cleaned) => (cleaned, None),
-        Err(error) => (None, Some(error)),
-    };
-    let registry = cleaned.as_ref().map(|run| run.view(context));
-    let (looked, processes_error) = match processes::CleanUp::where_enabled(context, None) {
-        Ok(looked) => (looked, None),
-        Err(error) => (None, Some(error)),
-    };
-    let processes = looked.as_ref().map(|run| run.view(context));
-    let (ticked, queues_error) = match queues::CleanUp::where_configured(context, None) {
-        Ok(ticked) => (ticked, None),
-        Err(error) => (None, Some(error)),
-    };
-    let in_queues = ticked.as_ref().map(|run| run.view(context));
-    let in_words = |error: &Option<anyhow::Error>| error.as_ref().map(|error| format!("{error:#}"));
-    let (of_registry, of_processes, of_queues) =
-        (in_words(&registry_error), in_words(&processes_error), in_words(&queues_error));
-    let (tidied, artifacts_error) = match artifacts::CleanUp::where_enabled(context, None) {
-        Ok(tidied) => (tidied, None),
-        Err(error) => (None, Some(error)),
-    };
-    let on_disk = tidied.as_ref().map(|run| run.view(context));
-    let of_disk = in_words(&artifacts_error);
+    let areas = Areas::go_through(context, None);
+    let others = areas.sections(context);
     let map_text = map.path().to_string_lossy().into_owned();
     let show = |providers, prune: Option<PruneView<'_>>, map_error| {
-        let (map, registry, processes) = (map_text.clone(), registry.as_ref(), processes.as_ref());
-        let (queues, queues_error) = (in_queues.as_ref(), of_queues.clone());
-        let (now, artifacts, artifacts_error) = (context.now, on_disk.as_ref(), of_disk.clone());
-        let view = AuditView {
-            now,
-            map,
-            providers,
-            prune,
-            map_error,
-            registry_enabled: context.config.settings.registry.enabled,
-            registry,
-            registry_error: of_registry.clone(),
-            processes,
-            processes_error: of_processes.clone(),
-            queues,
-            queues_error,
-            artifacts,
-            artifacts_error,
-        };
+        let view = AuditView { now: context.now, map: map_text.clone(), providers, prune, map_error, others: &others };
         context.output.show(&view)?;
         let in_map = view.prune.as_ref().map(PruneView::problems).unwrap_or_default();
-        let in_registry = registry.map(CleanupView::problems).unwrap_or_default();
-        let of_processes = looked.as_ref().map(processes::CleanUp::problems).unwrap_or_default();
-        let of_queues = ticked.as_ref().map(queues::CleanUp::problems).unwrap_or_default();
-        let on_disk = tidied.as_ref().map(artifacts::CleanUp::problems).unwrap_or_default();
-        let areas = [&in_map, &in_registry, &of_processes, &of_queues, &on_disk].into_iter().flatten();
-        let problems: Vec<&String> = problems_of(&view.providers).chain(areas).collect();
+        let in_others: Vec<String> = areas.runs().flat_map(AreaRun::problems).collect();
+        let problems: Vec<&String> = problems_of(&view.providers).chain(&in_map).chain(&in_others).collect();
         super::tell_when_quiet(context.output, problems.iter().copied());
         Ok(if problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial })
     };
@@ -87,30 +41,16 @@ pub(super) fn run(context: &Context, arguments: &Audit) -> Result<ExitStatus> {
             show(views(context, inventories, Some(plan)), Some(prune), None)
         })
     });
-    // One area does not hide the others.
-    let other_error = first_of(first_of(first_of(registry_error, processes_error), queues_error), artifacts_error);
-    match (audited, other_error) {
-        (Ok(_), Some(error)) => Err(error),
-        (Err(first), second) => {
-            // Unless it was shown already.
-            if let Some(inventories) = inventories {
-                show(views(context, inventories, None), None, Some(format!("{first:#}")))?;
-            }
-            if let Some(second) = second {
-                log::error!("{}", Escaped(&format!("{second:#}")));
-            }
-            Err(first)
-        }
-        (audited, None) => audited,
+    if let (Err(failure), Some(inventories)) = (&audited, inventories) {
+        // The map does not hide the other areas.
+        show(views(context, inventories, None), None, Some(format!("{failure:#}")))?;
     }
-}
-
-/// The first of two failures; the second one is said.
-fn first_of(first: Option<anyhow::Error>, second: Option<anyhow::Error>) -> Option<anyhow::Error> {
-    if let (Some(_), Some(second)) = (&first, &second) {
-        log::error!("{}", Escaped(&format!("{second:#}")));
+    let mut failures = areas.failures();
+    let ended = audited.and_then(|status| failures.next().map_or(Ok(status), Err));
+    for other in failures {
+        log::error!("{}", Escaped(&format!("{other:#}")));
     }
-    first.or(second)
+    ended
 }
 
 /// What could not be read in the stores.

@@ -1,5 +1,6 @@
 //! The command line: one file per command, each handing a view to `output` and returning an exit status.
 
+mod areas;
 mod artifacts;
 mod ask;
 mod audit;

@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::areas::Areas;
 use super::cli::Sweep;
 use super::prune::{Task, prune};
-use super::registry::CleanUp;
 use super::run_log::{Outcome, log_run};
-use super::{artifacts, processes, queues, sweep_lock};
+use super::{artifacts, processes, queues, registry, sweep_lock};
 use crate::config::{Dirs, Environment, Problems};
 use crate::context::{Context, Given, clock};
 use crate::exit::ExitStatus;
 use crate::output::escape::Escaped;
-use crate::output::registry::CleanupView;
+use crate::output::prune::PruneView;
 use crate::output::sweep::SweepView;
 
 pub(super) fn run(given: &Given, environment: &Environment, arguments: &Sweep) -> Result<ExitStatus> {
@@ -35,54 +35,28 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
     let wait = Some(context.config.settings.wait);
     let lock = if task.dry_run { Ok(None) } else { sweep_lock::take_if_possible(context, task.program, wait) };
     let _one_at_a_time = lock.map_err(|error| put_off(context, arguments, begun, error))?;
-    let cleaned = CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
-    let registry = cleaned.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
-    let swept = processes::CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
-    if let Ok(Some(run)) = &swept
+    let areas = Areas::go_through(context, (!task.dry_run).then_some(task.program));
+    if let Ok(Some(run)) = &areas.processes
         && let Some(left) = run.left_to_somebody()
     {
         log::warn!("{left}");
     }
-    let left_behind = swept.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
-    let ticked = queues::CleanUp::where_configured(context, (!task.dry_run).then_some(task.program));
-    let in_queues = ticked.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
-    let tidied = artifacts::CleanUp::where_enabled(context, (!task.dry_run).then_some(task.program));
-    let on_disk = tidied.as_ref().ok().and_then(Option::as_ref).map(|run| run.view(context));
-    let view = || SweepView {
-        dry_run: task.dry_run,
-        now: context.now,
-        map: &path,
-        prune: None,
-        map_error: None,
-        registry: registry.as_ref(),
-        registry_error: cleaned.as_ref().err().map(|error| format!("{error:#}")),
-        processes: left_behind.as_ref(),
-        processes_error: swept.as_ref().err().map(|error| format!("{error:#}")),
-        queues: in_queues.as_ref(),
-        queues_error: ticked.as_ref().err().map(|error| format!("{error:#}")),
-        artifacts: on_disk.as_ref(),
-        artifacts_error: tidied.as_ref().err().map(|error| format!("{error:#}")),
+    let others = areas.sections(context);
+    let show = |prune: Option<&PruneView<'_>>, map_error: Option<String>| {
+        let (dry_run, now, map) = (task.dry_run, context.now, &*path);
+        context.output.show(&SweepView { dry_run, now, map, prune, map_error, others: &others })
     };
-    let outcome = prune(context, &task, |prune| Ok(context.output.show(&SweepView { prune, ..view() })?));
+    let outcome = prune(context, &task, |prune| Ok(show(prune, None)?));
     let mut outcome = outcome.unwrap_or_else(|failure| {
         // One area does not hide what became of the other.
-        if (registry.is_some() || left_behind.is_some() || in_queues.is_some() || on_disk.is_some())
-            && let Err(error) = context.output.show(&SweepView { map_error: Some(format!("{failure:#}")), ..view() })
+        if areas.runs().next().is_some()
+            && let Err(error) = show(None, Some(format!("{failure:#}")))
         {
             log::error!("{error}");
         }
         Outcome::failed(failure)
     });
-    let problems = registry.as_ref().map(CleanupView::problems).unwrap_or_default();
-    let cleaned = outcome.take_in(context, &task, cleaned, |run| (run.status(), run.has_work(), problems));
-    outcome.registry = cleaned.map(|run| run.totals());
-    let swept = outcome.take_in(context, &task, swept, |run| (run.status(), run.has_work(), run.problems()));
-    outcome.processes = swept.map(|run| run.totals());
-    let ticked = outcome.take_in(context, &task, ticked, |run| (run.status(), run.has_work(), run.problems()));
-    outcome.queues = ticked.map(|run| run.totals());
-    let of_disk = tidied.as_ref().ok().and_then(Option::as_ref).map(artifacts::CleanUp::totals);
-    outcome.take_in(context, &task, tidied, |run| (run.status(), run.has_work(), run.problems()));
-    outcome.artifacts = of_disk;
+    outcome.take_in(context, &task, areas);
     if !task.dry_run {
         log_run(&context.dirs.state, arguments.started_by, context.started, begun.elapsed(), Ok(&outcome));
     }
@@ -90,25 +64,21 @@ fn sweep(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
 }
 
 impl Outcome {
-    /// Adds what became of one more area, which `came` tells: its status, whether there is or was work, and what could not be
-    /// looked at or done. Yields the area's run, where there was one.
-    fn take_in<R>(
-        &mut self,
-        context: &Context,
-        task: &Task,
-        area: Result<Option<R>>,
-        came: impl FnOnce(&R) -> (ExitStatus, bool, Vec<String>),
-    ) -> Option<R> {
-        let run = area.unwrap_or_else(|error| {
-            self.fail(error);
-            None
-        })?;
-        let (status, has_work, problems) = came(&run);
-        super::tell_when_quiet(context.output, problems.iter());
-        let has_work = task.exit_code && task.dry_run && has_work;
-        self.status = self.status.and(status).and(if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done });
-        self.problems.extend(problems);
-        Some(run)
+    /// Adds what became of the areas beside the map.
+    fn take_in(&mut self, context: &Context, task: &Task, areas: Areas<'_>) {
+        for run in areas.runs() {
+            let problems = run.problems();
+            super::tell_when_quiet(context.output, problems.iter());
+            let has_work = task.exit_code && task.dry_run && run.has_work();
+            self.status =
+                self.status.and(run.status()).and(if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done });
+            self.problems.extend(problems);
+        }
+        self.registry = totals_of(&areas.registry, registry::CleanUp::totals);
+        self.processes = totals_of(&areas.processes, processes::CleanUp::totals);
+        self.queues = totals_of(&areas.queues, queues::CleanUp::totals);
+        self.artifacts = totals_of(&areas.artifacts, artifacts::CleanUp::totals);
+        areas.failures().for_each(|failure| self.fail(failure));
     }
 
     /// Adds that an area failed. The first failure is how the command ends, the others are said.
@@ -121,6 +91,10 @@ impl Outcome {
             self.failure = Some(error);
         }
     }
+}
+
+fn totals_of<R, T>(came: &Result<Option<R>>, totals: impl FnOnce(&R) -> T) -> Option<T> {
+    came.as_ref().ok()?.as_ref().map(totals)
 }
 
 /// Writes down that the lock was not to be had, as where another sweep or a tick of the daemon was running, and hands that on.

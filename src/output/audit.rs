@@ -1,22 +1,19 @@
 //! The overview: all areas at a glance, each provider's store, then area by area what would be done.
 
 use std::io::{self, Write};
+use std::iter;
 
 use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::View;
 use super::age::Age;
-use super::artifacts;
+use super::areas::Sections;
 use super::bytes::Bytes;
 use super::escape::Escaped;
 use super::overview::{self, Headline};
-use super::processes::CleanView;
 use super::prune::PruneView;
-use super::queues;
-use super::registry::CleanupView;
 use super::style::{Style, Tone};
-use super::sweep::Areas;
 use crate::policy::timestamp::Timestamp;
 use crate::providers::inventory::Inventory;
 
@@ -28,23 +25,7 @@ pub(crate) struct AuditView<'v> {
     pub(crate) prune: Option<PruneView<'v>>,
     /// Why the map could not be looked at.
     pub(crate) map_error: Option<String>,
-    pub(crate) registry_enabled: bool,
-    /// Nothing where it is not enabled, or there is none.
-    pub(crate) registry: Option<&'v CleanupView<'v>>,
-    /// Why the registry could not be looked at.
-    pub(crate) registry_error: Option<String>,
-    /// Nothing where they are not enabled.
-    pub(crate) processes: Option<&'v CleanView<'v>>,
-    /// Why processes could not be looked at.
-    pub(crate) processes_error: Option<String>,
-    /// Nothing where no installation is configured.
-    pub(crate) queues: Option<&'v queues::SweepView<'v>>,
-    /// Why queues could not be looked at.
-    pub(crate) queues_error: Option<String>,
-    /// Nothing where they are not enabled.
-    pub(crate) artifacts: Option<&'v artifacts::PruneView<'v>>,
-    /// Why artifacts could not be looked at.
-    pub(crate) artifacts_error: Option<String>,
+    pub(crate) others: &'v Sections<'v>,
 }
 
 /// One provider's store.
@@ -72,24 +53,12 @@ impl ProviderView {
 }
 
 impl AuditView<'_> {
-    fn areas(&self) -> Areas<'_> {
-        let Self { registry, processes, queues, artifacts, .. } = *self;
-        Areas { registry, processes, queues, artifacts }
-    }
-
     /// The areas at a glance.
     fn overview(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         let no_map = || Headline { tone: Tone::Quiet, text: format!("no session map at {}", Escaped(&self.map)) };
         let map = self.prune.as_ref().map_or_else(no_map, PruneView::headline);
-        let no_registry = || Headline { tone: Tone::Quiet, text: "nothing there yet".to_owned() };
-        let registry = self.registry.map(CleanupView::headline).or_else(|| self.registry_enabled.then(no_registry));
-        let areas = [
-            ("map", Some(map), self.map_error.as_deref()),
-            ("registry", registry, self.registry_error.as_deref()),
-            ("processes", self.processes.map(CleanView::headline), self.processes_error.as_deref()),
-            ("queues", self.queues.map(queues::SweepView::headline), self.queues_error.as_deref()),
-            ("artifacts", self.artifacts.map(artifacts::PruneView::headline), self.artifacts_error.as_deref()),
-        ];
+        let map = ("map", Some(map), self.map_error.as_deref());
+        let areas: Vec<_> = iter::once(map).chain(self.others.at_a_glance()).collect();
         overview::write(out, style, &areas)
     }
 }
@@ -149,13 +118,13 @@ impl View for AuditView<'_> {
                 prune.text(out, style, verbose)?;
             }
         }
-        self.areas().write(out, style, verbose)
+        self.others.write(out, style, verbose)
     }
 }
 
 impl Serialize for AuditView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Audit", 15)?;
+        let mut document = serializer.serialize_struct("Audit", 7 + Sections::MEMBERS)?;
         document.serialize_field("schema", &1)?;
         document.serialize_field("command", "audit")?;
         document.serialize_field("now", &Timestamp(self.now))?;
@@ -163,14 +132,7 @@ impl Serialize for AuditView<'_> {
         document.serialize_field("providers", &self.providers)?;
         document.serialize_field("prune", &self.prune)?;
         document.serialize_field("map_error", &self.map_error)?;
-        document.serialize_field("registry", &self.registry)?;
-        document.serialize_field("registry_error", &self.registry_error)?;
-        document.serialize_field("processes", &self.processes)?;
-        document.serialize_field("processes_error", &self.processes_error)?;
-        document.serialize_field("queues", &self.queues.map(queues::SweepView::documents))?;
-        document.serialize_field("queues_error", &self.queues_error)?;
-        document.serialize_field("artifacts", &self.artifacts)?;
-        document.serialize_field("artifacts_error", &self.artifacts_error)?;
+        self.others.serialize_into(&mut document)?;
         document.end()
     }
 }

@@ -4,6 +4,7 @@
 //! chose are escaped before they reach a person's terminal or pipe.
 
 pub(crate) mod age;
+pub(crate) mod areas;
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod bytes;

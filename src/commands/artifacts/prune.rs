@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::arguments::Prune;
 use crate::artifacts::archive::{Archive, Entry};
+use crate::commands::areas::AreaRun;
 use crate::commands::ask::{agrees, say, somebody_is_there};
 use crate::commands::map::with_mappings;
 use crate::commands::{UsageError, tell_when_quiet};
@@ -149,21 +150,6 @@ impl<'c> Run<'c> {
         self.applied = Some(with_spinner(context.output.quiet, "removing", || remover.apply(&self.plan)));
     }
 
-    /// Whether something is to be done.
-    pub(in crate::commands) fn has_work(&self) -> bool {
-        self.plan.has_work()
-    }
-
-    /// How a run of this alone ends.
-    pub(in crate::commands) fn status(&self) -> ExitStatus {
-        if self.problems().is_empty() { ExitStatus::Done } else { ExitStatus::Partial }
-    }
-
-    /// What could not be looked at or done.
-    pub(in crate::commands) fn problems(&self) -> Vec<String> {
-        PruneView::problems_of(&self.plan, self.applied.as_ref())
-    }
-
     /// For the run log.
     pub(in crate::commands) fn totals(&self) -> ArtifactTotals {
         let applied = self.applied.as_ref();
@@ -178,6 +164,16 @@ impl<'c> Run<'c> {
 
     pub(in crate::commands) fn view(&self, context: &'c Context) -> PruneView<'_> {
         PruneView { now: context.now, dirs: &context.dirs, plan: &self.plan, applied: self.applied.as_ref() }
+    }
+}
+
+impl AreaRun for Run<'_> {
+    fn has_work(&self) -> bool {
+        self.plan.has_work()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        PruneView::problems_of(&self.plan, self.applied.as_ref())
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::commands::areas::AreaRun as _;
 use crate::commands::prune::{Task, prune};
 use crate::commands::run_log::Outcome;
 use crate::commands::{artifacts, processes, queues, registry};
 use crate::config::setting::DaemonSettings;
 use crate::context::Context;
-use crate::output::registry::CleanupView;
 use crate::policy::duration::Limit;
 
 /// What the locks say of a tick.
@@ -96,8 +96,8 @@ fn sweep_map(context: &Context) -> Result<Came> {
 fn sweep_registry(context: &Context) -> Result<Came> {
     let Some(run) = registry::CleanUp::where_enabled(context, Some(PROGRAM))? else { return Ok(Came::to_nothing()) };
     let totals = run.totals();
-    let problems = CleanupView::problems(&run.view(context));
-    let outcome = Outcome { status: run.status(), registry: Some(totals), problems, ..Outcome::nothing() };
+    let outcome =
+        Outcome { status: run.status(), registry: Some(totals), problems: run.problems(), ..Outcome::nothing() };
     let done = vec![("marked_inactive", totals.marked_inactive), ("heartbeats_removed", totals.beats_pruned)];
     Ok(Came { outcome, seen: vec![("numbers", totals.sessions)], done })
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::arguments::Clean;
 use super::{Look, notice, seen};
+use crate::commands::areas::AreaRun;
 use crate::commands::ask::{agrees, say, somebody_is_there};
 use crate::commands::{UsageError, tell_when_quiet};
 use crate::config::setting::ProcessesSettings;
@@ -152,22 +153,6 @@ impl Run {
         seen(remove_records(&self.plan, &look.scene(false, None), &held, applied))
     }
 
-    /// Whether something was or would be done.
-    pub(in crate::commands) fn has_work(&self) -> bool {
-        self.plan.has_work()
-    }
-
-    /// How a run of this alone ends.
-    pub(in crate::commands) fn status(&self) -> ExitStatus {
-        let is_complete = self.applied.as_ref().is_none_or(Applied::is_complete);
-        if is_complete && self.plan.problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial }
-    }
-
-    /// What could not be looked at or done.
-    pub(in crate::commands) fn problems(&self) -> Vec<String> {
-        CleanView::problems_of(&self.plan, self.applied.as_ref())
-    }
-
     /// For the run log: orphans found, processes ended, records removed.
     pub(in crate::commands) fn totals(&self) -> crate::schedule::runs::ProcessTotals {
         let applied = self.applied.as_ref();
@@ -188,6 +173,21 @@ impl Run {
             max: context.config.settings.processes.max,
             applied: self.applied.as_ref(),
         }
+    }
+}
+
+impl AreaRun for Run {
+    fn has_work(&self) -> bool {
+        self.plan.has_work()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        CleanView::problems_of(&self.plan, self.applied.as_ref())
+    }
+
+    fn status(&self) -> ExitStatus {
+        let is_complete = self.applied.as_ref().is_none_or(Applied::is_complete);
+        if is_complete && self.plan.problems.is_empty() { ExitStatus::Done } else { ExitStatus::Partial }
     }
 }
 

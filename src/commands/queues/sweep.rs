@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::arguments::Sweep;
 use super::{first_of, proc_of, roots, scene};
+use crate::commands::areas::AreaRun;
 use crate::commands::{UsageError, status_of, tell_when_quiet};
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -83,11 +84,6 @@ impl Run {
         Self { left: roots.len() - ticks.len(), ticks, is_preview: program.is_none() }
     }
 
-    /// Whether something is to be done.
-    pub(in crate::commands) fn has_work(&self) -> bool {
-        self.plans().any(|(plan, _)| plan.has_work())
-    }
-
     fn plans(&self) -> impl Iterator<Item = (&Plan, Option<&Applied>)> {
         self.ticks.iter().filter_map(|tick| tick.done.as_ref().ok()).map(|(plan, applied)| (plan, applied.as_ref()))
     }
@@ -95,22 +91,6 @@ impl Run {
     /// Whether none of the installations that were come to could be looked at.
     fn is_failed(&self) -> bool {
         !self.ticks.is_empty() && self.plans().next().is_none()
-    }
-
-    /// How a run of this alone ends. One installation that is locked does not hide that another one failed.
-    pub(in crate::commands) fn status(&self) -> ExitStatus {
-        let failures = self.ticks.iter().filter_map(|tick| tick.done.as_ref().err());
-        if self.is_failed() {
-            return failures.map(status_of).fold(ExitStatus::Done, ExitStatus::and);
-        }
-        if self.problems().is_empty() { ExitStatus::Done } else { ExitStatus::Partial }
-    }
-
-    /// What could not be looked at or done.
-    pub(in crate::commands) fn problems(&self) -> Vec<String> {
-        let left =
-            (self.left > 0).then(|| format!("{} installations stay as they are: {}", self.left, interrupt::LEFT_REST));
-        self.ticks.iter().flat_map(Tick::problems).chain(left).collect()
     }
 
     /// For the run log.
@@ -138,6 +118,27 @@ impl Run {
             applied: tick.done.as_ref().ok().and_then(|(_, applied)| applied.as_ref()),
         };
         SweepView { now: context.now, dry_run: self.is_preview, installations: self.ticks.iter().map(view).collect() }
+    }
+}
+
+impl AreaRun for Run {
+    fn has_work(&self) -> bool {
+        self.plans().any(|(plan, _)| plan.has_work())
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let left =
+            (self.left > 0).then(|| format!("{} installations stay as they are: {}", self.left, interrupt::LEFT_REST));
+        self.ticks.iter().flat_map(Tick::problems).chain(left).collect()
+    }
+
+    /// One installation that is locked does not hide that another one failed.
+    fn status(&self) -> ExitStatus {
+        let failures = self.ticks.iter().filter_map(|tick| tick.done.as_ref().err());
+        if self.is_failed() {
+            return failures.map(status_of).fold(ExitStatus::Done, ExitStatus::and);
+        }
+        if self.problems().is_empty() { ExitStatus::Done } else { ExitStatus::Partial }
     }
 }
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::arguments::Cleanup;
 use super::rules;
+use crate::commands::areas::AreaRun;
 use crate::commands::tell_when_quiet;
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -18,7 +19,7 @@ pub(super) fn run(context: &Context, arguments: &Cleanup) -> Result<ExitStatus> 
     let run = Run::new(context, &rules, program)?;
     let view = run.view(context);
     context.output.show(&view)?;
-    tell_when_quiet(context.output, view.problems().iter());
+    tell_when_quiet(context.output, run.problems().iter());
     Ok(match run.status() {
         ExitStatus::Done if arguments.exit_code && arguments.dry_run && run.has_work() => ExitStatus::WorkToDo,
         status => status,
@@ -56,18 +57,6 @@ impl Run {
         }
     }
 
-    /// How a run of this alone ends.
-    pub(in crate::commands) fn status(&self) -> ExitStatus {
-        let late = self.done.as_ref().is_some_and(|(_, problems)| !problems.is_empty());
-        let is_partial = late || self.plan.held.is_some() || !self.plan.survey.problems.is_empty();
-        if is_partial { ExitStatus::Partial } else { ExitStatus::Done }
-    }
-
-    /// Whether something was or would be changed.
-    pub(in crate::commands) fn has_work(&self) -> bool {
-        !self.plan.going.is_empty() || !self.plan.superseded.is_empty()
-    }
-
     /// For the run log.
     pub(in crate::commands) fn totals(&self) -> RegistryTotals {
         RegistryTotals {
@@ -84,7 +73,22 @@ impl Run {
             timeout: context.config.settings.registry.timeout,
             plan: &self.plan,
             removed: self.done.as_ref().map(|(removed, _)| *removed),
-            late: self.done.as_ref().map_or(&[], |(_, problems)| problems),
+            late: self.late(),
         }
+    }
+
+    /// What could not be removed.
+    fn late(&self) -> &[String] {
+        self.done.as_ref().map_or(&[], |(_, problems)| problems)
+    }
+}
+
+impl AreaRun for Run {
+    fn has_work(&self) -> bool {
+        !self.plan.going.is_empty() || !self.plan.superseded.is_empty()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        CleanupView::problems_of(&self.plan, self.late()).cloned().collect()
     }
 }

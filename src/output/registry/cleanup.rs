@@ -33,9 +33,12 @@ pub(crate) struct CleanupView<'v> {
 
 impl CleanupView<'_> {
     /// What could not be looked at or done.
-    pub(crate) fn problems(&self) -> Vec<String> {
-        let problems = self.plan.survey.problems.iter().chain(self.late).chain(&self.plan.held);
-        problems.cloned().collect()
+    pub(crate) fn problems_of<'p>(plan: &'p Plan, late: &'p [String]) -> impl Iterator<Item = &'p String> {
+        plan.survey.problems.iter().chain(late).chain(&plan.held)
+    }
+
+    fn problems(&self) -> impl Iterator<Item = &String> {
+        Self::problems_of(self.plan, self.late)
     }
 
     /// The same in one line, among other areas.
@@ -46,7 +49,7 @@ impl CleanupView<'_> {
         let beats = (beats > 0).then(|| format!("old heartbeats: {beats} would be removed"));
         let work: Vec<String> = sessions.into_iter().chain(beats).collect();
         let work = (!work.is_empty()).then(|| work.join("; "));
-        Headline::of(work, !self.problems().is_empty())
+        Headline::of(work, self.problems().next().is_some())
     }
 
     /// The same in few lines, among other areas.
