@@ -1,5 +1,7 @@
 //! `artifacts prune` and `restore`: what goes, what stays, and that what was archived comes back.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use serde_json::json;
 
 use crate::artifacts_world::{Disk, contents, id};
@@ -121,6 +123,27 @@ fn nothing_is_removed_without_a_yes_and_nothing_in_a_rehearsal() {
     disk.run(&["artifacts", "prune", "--dry-run", "--exit-code"]).ends_with(0);
     // With nothing to do nobody is asked.
     disk.run(&["artifacts", "prune"]).ends_with(0);
+}
+
+#[test]
+fn a_size_budget_that_cannot_be_met_is_told() {
+    let disk = Disk::new();
+    disk.configure("[artifacts.claude.paste_cache]\nmax_size = \"10kb\"\n");
+    disk.file(".claude/paste-cache/old.txt", "x".repeat(20_480), 10);
+    let young = disk.file(".claude/paste-cache/young.txt", "x".repeat(20_480), 0);
+    let left = fs_err::metadata(young).unwrap().blocks() * 512;
+    let ran = disk.run(&["artifacts", "prune", "--dry-run"]).ends_with(0);
+    assert!(ran.stdout.contains("\nover budget: claude paste_cache in ~/.claude: "), "{ran:?}");
+    assert!(ran.stdout.contains(" stay where 10.0 kB are allowed; the rest is kept, or was"), "{ran:?}");
+    let over = disk.json(&["artifacts", "prune", "--dry-run"])["over_budget"].clone();
+    let home = disk.home().join(".claude");
+    let paste_cache = json!({"provider": "claude", "home": home, "kind": "paste_cache", "left_disk_bytes": left,
+        "max_size_bytes": 10_000});
+    assert_eq!(over, json!([paste_cache]));
+    // That not more may go is no failure.
+    disk.run(&PRUNE).ends_with(0);
+    disk.configure(&format!("[artifacts.claude.paste_cache]\nmax_size = \"{left}b\"\n"));
+    assert_eq!(disk.json(&PRUNE)["over_budget"], json!([]));
 }
 
 #[test]

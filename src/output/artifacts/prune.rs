@@ -17,7 +17,7 @@ use crate::output::style::{Style, Tone};
 use crate::policy::artifact::{Cause, Claim, Reason, Verdict};
 use crate::policy::timestamp::Timestamp;
 use crate::sweep::artifacts::apply::{Applied, Outcome};
-use crate::sweep::artifacts::plan::{Held, HomePlan, Item, Plan, words_of};
+use crate::sweep::artifacts::plan::{Excess, Held, HomePlan, Item, Plan, label, words_of};
 
 /// What a prune did or would do.
 pub(crate) struct PruneView<'v> {
@@ -133,6 +133,19 @@ impl PruneView<'_> {
         Ok(())
     }
 
+    /// Which size budgets are not met, since what may go is not enough.
+    fn budgets(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+        for (home, Excess { kind, left, most }) in self.plan.excesses() {
+            let name = home.kind(*kind).map_or("", |kind| kind.name);
+            let (provider, folder) = (Escaped(&home.home.provider), short(self.dirs, label(&home.home)));
+            let (left, most) = (Bytes(*left), Bytes(*most));
+            let note = style.paint(Tone::Attention, "over budget:");
+            let why = "the rest is kept, or was changed within the hour";
+            writeln!(out, "{note} {provider} {name} in {folder}: {left} stay where {most} are allowed; {why}")?;
+        }
+        Ok(())
+    }
+
     fn summary(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         let planned: u64 = self.plan.removed().map(|(_, item)| item.unit.sums.disk).sum();
         let total = self.plan.removed().count();
@@ -200,6 +213,7 @@ impl View for PruneView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         self.groups(out, style, verbose)?;
         self.summary(out, style)?;
+        self.budgets(out, style)?;
         write_problems(out, style, &Self::problems_of(self.plan, self.applied))
     }
 }
@@ -238,7 +252,7 @@ impl Serialize for PruneView<'_> {
         let outcome = |index: usize| self.applied.and_then(|applied| applied.outcomes.get(index));
         let removed = self.plan.removed().enumerate().map(|(index, (home, item))| document(home, item, outcome(index)));
         let kept = self.plan.kept().map(|(home, item)| document(home, item, None));
-        let mut view = serializer.serialize_struct("Prune", 9)?;
+        let mut view = serializer.serialize_struct("Prune", 10)?;
         view.serialize_field("schema", &1)?;
         view.serialize_field("command", "artifacts prune")?;
         view.serialize_field("dry_run", &self.applied.is_none())?;
@@ -259,6 +273,16 @@ impl Serialize for PruneView<'_> {
         });
         view.serialize_field("applied", &applied)?;
         view.serialize_field("forgotten", &self.plan.forgotten.iter().map(|entry| &entry.name).collect::<Vec<_>>())?;
+        let over_budget = self.plan.excesses().map(|(home, excess)| {
+            json!({
+                "provider": home.home.provider,
+                "home": home.home.folder.to_string_lossy(),
+                "kind": home.kind(excess.kind).map(|kind| kind.name),
+                "left_disk_bytes": excess.left,
+                "max_size_bytes": excess.most,
+            })
+        });
+        view.serialize_field("over_budget", &over_budget.collect::<Vec<_>>())?;
         view.serialize_field("problems", &Self::problems_of(self.plan, self.applied))?;
         view.end()
     }

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::claims::{Claims, Open, Speakers};
 use super::homes::Home;
-use super::plan::{Item, Terms};
+use super::plan::{Excess, Item, Terms};
 use super::units::Unit;
 use crate::artifacts::kinds::Grain;
 use crate::artifacts::survey::Tally;
@@ -45,16 +45,14 @@ pub(super) struct Judge<'j, 'c> {
 }
 
 impl Judge<'_, '_> {
-    /// What goes, and what is past its limit and stays.
+    /// What of `all`, the oldest first, goes, and what is past its limit and stays.
     pub(super) fn items(
         &self,
-        mut all: Vec<Unit>,
+        all: &[Unit],
         speakers: &Speakers<'_>,
         proc: &Proc,
         problems: &mut Vec<String>,
     ) -> Vec<Item> {
-        // The oldest first: so they are shown, and so they go where there is too much.
-        all.sort_by(|one, other| (one.sums.newest, one.path()).cmp(&(other.sums.newest, other.path())));
         let candidates: Vec<&Unit> = all.iter().filter(|unit| self.may_go(unit)).collect();
         if candidates.is_empty() {
             return Vec::new();
@@ -63,16 +61,35 @@ impl Judge<'_, '_> {
         let open = Open::look(self.home, &candidates, proc);
         problems.extend(claims.trouble.iter().map(|why| format!("{}: {why}", self.home.folder.display())));
         problems.extend(open.trouble.iter().cloned());
-        let parents = self.parents_of(&all);
-        let newest = self.newest_of_projects(&all, &parents);
+        let parents = self.parents_of(all);
+        let newest = self.newest_of_projects(all, &parents);
         let facts_of = |unit: &Unit| self.facts(unit, &claims, &open, (&parents, &newest));
         let mut items = Vec::new();
         for kind in 0..self.limits.len() {
             let of_kind: Vec<&Unit> = all.iter().filter(|unit| unit.kind == kind).collect();
             self.decide(kind, &of_kind, &facts_of, &mut items);
         }
-        keep_with_parents(&mut items, &all, &parents);
+        keep_with_parents(&mut items, all, &parents);
         items
+    }
+
+    /// Where all that may go is not enough: what is left over the size budgets.
+    pub(super) fn excesses(&self, all: &[Unit], items: &[Item]) -> Vec<Excess> {
+        let gone = |kind: usize| items.iter().filter(move |item| item.unit.kind == kind && item.goes());
+        let excess = |kind: usize| {
+            let most = self.limits[kind].max_size.bytes()?;
+            let room = self.room_of(kind, all.iter()).max(self.tallies[kind].sums.disk);
+            let left = room.saturating_sub(gone(kind).map(|item| item.unit.sums.disk).sum());
+            (left > most).then_some(Excess { kind, left, most })
+        };
+        (0..self.limits.len()).filter_map(excess).collect()
+    }
+
+    /// How much room the units of a kind take on the disk, in bytes. What belongs to nobody's session cannot go, and makes no
+    /// room.
+    fn room_of<'u>(&self, kind: usize, units: impl Iterator<Item = &'u Unit>) -> u64 {
+        let room = units.filter(|unit| unit.kind == kind).map(|unit| unit.sums.disk).sum();
+        if self.home.rules.kinds[kind].grain == Grain::File { self.tallies[kind].sums.disk.max(room) } else { room }
     }
 
     /// The session that each sub-agent's is a part of, or why that cannot be told.
@@ -87,11 +104,7 @@ impl Judge<'_, '_> {
     /// Decides about all units of one kind, the oldest first.
     fn decide(&self, kind: usize, of_kind: &[&Unit], facts_of: &dyn Fn(&Unit) -> Facts, items: &mut Vec<Item>) {
         let (limits, now) = (self.limits[kind], self.terms.now);
-        // What belongs to nobody's session cannot go, and makes no room.
-        let mut left: u64 = of_kind.iter().map(|unit| unit.sums.disk).sum();
-        if self.home.rules.kinds[kind].grain == Grain::File {
-            left = left.max(self.tallies[kind].sums.disk);
-        }
+        let mut left = self.room_of(kind, of_kind.iter().copied());
         let mut decided: Vec<Option<Item>> = of_kind.iter().map(|_| None).collect();
         for (unit, item) in of_kind.iter().zip(&mut decided).filter(|(unit, _)| self.is_old(unit)) {
             let facts = facts_of(unit);

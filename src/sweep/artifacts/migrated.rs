@@ -73,7 +73,7 @@ pub(crate) fn plan<'c>(
         search.folder(start);
         plan.problems.append(&mut search.problems);
         let items = judged(&home, search.found, (speakers, proc), now, &mut plan.problems);
-        plan.homes.push(HomePlan { home, items });
+        plan.homes.push(HomePlan { home, items, excesses: Vec::new() });
     }
     plan
 }

@@ -47,6 +47,16 @@ pub(crate) struct HomePlan<'c> {
     pub(crate) home: Home<'c>,
     /// What goes, and what is past its limit and stays.
     pub(crate) items: Vec<Item>,
+    pub(crate) excesses: Vec<Excess>,
+}
+
+/// What is left of one kind over its size budget, as not enough of it may go. Both in bytes on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Excess {
+    /// Its place in the rules of the home.
+    pub(crate) kind: usize,
+    pub(crate) left: u64,
+    pub(crate) most: u64,
 }
 
 /// One thing that goes or stays.
@@ -158,6 +168,11 @@ impl<'c> Plan<'c> {
         self.homes.iter().flat_map(|home| home.items.iter().filter(|item| !item.goes()).map(move |item| (home, item)))
     }
 
+    /// What is left over the size budgets.
+    pub(crate) fn excesses(&self) -> impl Iterator<Item = (&HomePlan<'c>, &Excess)> {
+        self.homes.iter().flat_map(|home| home.excesses.iter().map(move |excess| (home, excess)))
+    }
+
     /// Whether there is something to do.
     pub(crate) fn has_work(&self) -> bool {
         self.held.is_some() || !self.forgotten.is_empty() || self.removed().next().is_some()
@@ -198,10 +213,13 @@ impl<'c> HomePlan<'c> {
         let Survey { tallies, pieces, problems: unseen, .. } = Survey::of(&home.folder, &home.rules, &questions);
         problems.extend(unseen);
         let judge = Judge { home: &home, terms, limits: &limits, tallies: &tallies };
-        let units = units(&home, pieces, &wanted);
+        let mut units = units(&home, pieces, &wanted);
+        // The oldest first: so they are shown, and so they go where there is too much.
+        units.sort_by(|one, other| (one.sums.newest, one.path()).cmp(&(other.sums.newest, other.path())));
         let transcripts = units.iter().filter(|unit| unit.session.is_some()).count();
-        let items = judge.items(units, speakers, proc, problems);
-        (Self { home, items }, transcripts)
+        let items = judge.items(&units, speakers, proc, problems);
+        let excesses = judge.excesses(&units, &items);
+        (Self { home, items, excesses }, transcripts)
     }
 
     /// The row of a kind of this home.

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::apply::Outcome;
-use super::plan::Held;
+use super::plan::{Held, Plan};
 use super::world::{NONE, World, decided, disk_of, goes, id};
 use crate::artifacts::kinds::KINDS;
 use crate::policy::artifact::{Cause, Claim, Reason, Verdict};
@@ -179,6 +179,27 @@ fn where_there_is_too_much_the_oldest_go_unless_they_are_claimed() {
     let world = World::new().max_size("claude.paste_cache", 1);
     world.file("paste-cache/now", "x", 0);
     assert_eq!(goes(&world.plan()), NONE);
+}
+
+#[test]
+fn a_budget_that_cannot_be_met_is_told() {
+    let excess_of = |plan: &Plan<'_>| plan.excesses().map(|(_, excess)| (excess.left, excess.most)).collect::<Vec<_>>();
+    let mut world = World::new();
+    let one = disk_of(&world.file("history.jsonl", "x", 1));
+    world = world.max_size("claude.paste_cache", one);
+    for name in ["now", "soon"] {
+        world.file(&format!("paste-cache/{name}"), "x", 0);
+    }
+    world.file("paste-cache/old", "x", 10);
+    // All that may go goes.
+    let plan = world.plan();
+    assert_eq!((goes(&plan), excess_of(&plan)), (vec!["old".to_owned()], vec![(2 * one, one)]));
+    let met = world.max_size("claude.paste_cache", 2 * one);
+    assert_eq!((goes(&met.plan()), excess_of(&met.plan())), (vec!["old".to_owned()], Vec::new()));
+    // What stays with its parent counts as well, and what is nobody's session.
+    let world = World::new().max_size("claude.transcripts", 1_000_000);
+    let big = disk_of(&world.file(&format!("projects/-work/{}/tool-results/big", id(77)), &"x".repeat(3_000_000), 100));
+    assert_eq!(excess_of(&world.plan()), [(big, 1_000_000)]);
 }
 
 #[test]
