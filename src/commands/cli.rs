@@ -159,7 +159,7 @@ pub(super) struct Prune {
     #[arg(short, long)]
     pub(super) yes: bool,
     /// With --dry-run: exit 10 when there is something to prune
-    #[arg(long)]
+    #[arg(long, requires = "dry_run")]
     pub(super) exit_code: bool,
     /// Exit 0 without a word when there is no map
     #[arg(long)]
@@ -185,7 +185,7 @@ pub(super) struct Sweep {
     #[arg(short, long)]
     pub(super) yes: bool,
     /// With --dry-run: exit 10 when there is something to do
-    #[arg(long)]
+    #[arg(long, requires = "dry_run")]
     pub(super) exit_code: bool,
     /// Who started this run, for the run log: hand, timer or cron
     #[arg(long, value_name = "WHO", value_enum, default_value = "hand", hide_possible_values = true)]

@@ -77,7 +77,7 @@ pub(super) fn prune(
             let status = match () {
                 () if failure.is_some() => ExitStatus::Failed,
                 () if !problems.is_empty() => ExitStatus::Partial,
-                () if task.exit_code && task.dry_run && totals.pruned > 0 => ExitStatus::WorkToDo,
+                () if task.exit_code && totals.pruned > 0 => ExitStatus::WorkToDo,
                 () => ExitStatus::Done,
             };
             Ok(Outcome {

@@ -69,7 +69,7 @@ impl Outcome {
         for run in areas.runs() {
             let problems = run.problems();
             super::tell_when_quiet(context.output, problems.iter());
-            let has_work = task.exit_code && task.dry_run && run.has_work();
+            let has_work = task.exit_code && run.has_work();
             self.status =
                 self.status.and(run.status()).and(if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done });
             self.problems.extend(problems);

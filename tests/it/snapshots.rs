@@ -354,8 +354,22 @@ fn exit_code_ten_means_work_to_do() {
     world.run(&["prune", "--dry-run", "--exit-code", "--idle", "never"]).ends_with(0);
     // A rehearsal stays one, whatever else is said.
     world.run(&["prune", "--dry-run", "--yes", "--exit-code"]).ends_with(10);
-    world.run(&["prune", "--exit-code"]).ends_with(0);
-    assert_eq!(world.map_json(), json!({"claude-cli": {}}));
+}
+
+#[test]
+fn a_run_that_is_no_rehearsal_tells_by_no_exit_code_that_there_is_work() {
+    let world = World::new();
+    world.claude(CLAUDE_ID, 600);
+    world.map(&nested(&[("claude-cli", "a", CLAUDE_ID)]));
+    let before = world.map_json();
+    let commands =
+        [&["prune"][..], &["sweep"], &["registry", "cleanup"], &["queues", "sweep"], &["artifacts", "prune", "--yes"]];
+    for command in commands {
+        let ran = world.run(&[command, &["--exit-code"]].concat()).ends_with(2);
+        assert!(ran.stderr.contains("not provided:\n  --dry-run"), "{ran:?}");
+        world.run(&[command, &["--exit-code", "--dry-run", "--help"]].concat()).ends_with(0);
+    }
+    assert_eq!(world.map_json(), before);
 }
 
 #[test]

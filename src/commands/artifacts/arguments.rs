@@ -60,7 +60,7 @@ pub(in crate::commands) struct Prune {
     #[arg(long, conflicts_with = "kind")]
     pub(super) migrate_v1: bool,
     /// With --dry-run: exit 10 when there is something to do
-    #[arg(long)]
+    #[arg(long, requires = "dry_run")]
     pub(super) exit_code: bool,
     #[command(flatten)]
     pub(super) map: MapArgs,

@@ -66,7 +66,7 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
     }
     context.output.show(&run.view(context))?;
     tell_when_quiet(context.output, run.problems().iter());
-    let has_work = arguments.dry_run && arguments.exit_code && run.has_work();
+    let has_work = arguments.exit_code && run.has_work();
     Ok(run.status().and(if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done }))
 }
 

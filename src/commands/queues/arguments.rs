@@ -49,7 +49,7 @@ pub(in crate::commands) struct Sweep {
     #[arg(long)]
     pub(super) take_over: bool,
     /// With --dry-run: exit 10 when there is something to do
-    #[arg(long)]
+    #[arg(long, requires = "dry_run")]
     pub(super) exit_code: bool,
     /// Accepted for scripts: nothing is asked that could be said yes to
     #[arg(short, long)]

@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, arguments: &Sweep) -> Result<ExitStatus> {
         return first_of(failures.into_iter()).map_or(Ok(ExitStatus::Failed), Err);
     }
     tell_when_quiet(context.output, run.problems().iter());
-    let has_work = arguments.dry_run && arguments.exit_code && run.has_work();
+    let has_work = arguments.exit_code && run.has_work();
     Ok(run.status().and(if has_work { ExitStatus::WorkToDo } else { ExitStatus::Done }))
 }
 

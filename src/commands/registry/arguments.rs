@@ -176,7 +176,7 @@ pub(in crate::commands) struct Cleanup {
     #[arg(long)]
     pub(super) force: bool,
     /// With --dry-run: exit 10 when there is something to do
-    #[arg(long)]
+    #[arg(long, requires = "dry_run")]
     pub(super) exit_code: bool,
     #[command(flatten)]
     base: BaseArgs,

@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, arguments: &Cleanup) -> Result<ExitStatus> 
     context.output.show(&view)?;
     tell_when_quiet(context.output, run.problems().iter());
     Ok(match run.status() {
-        ExitStatus::Done if arguments.exit_code && arguments.dry_run && run.has_work() => ExitStatus::WorkToDo,
+        ExitStatus::Done if arguments.exit_code && run.has_work() => ExitStatus::WorkToDo,
         status => status,
     })
 }
