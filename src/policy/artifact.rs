@@ -16,6 +16,8 @@ const SKEW: TimeDelta = TimeDelta::minutes(5);
 pub(crate) enum Claim {
     /// A running process has the session open.
     Live { pid: u32 },
+    /// A running process names it, by its command line or its environment.
+    Named { pid: u32 },
     /// Something says that a process has it open, and that cannot be checked.
     MayBeLive(String),
     /// A CLI runs that does not say which session it has open, and began before these files were changed last.

@@ -198,6 +198,7 @@ fn why(verdict: &Verdict) -> String {
 fn words_of_claim(claim: &Claim) -> String {
     match claim {
         Claim::Live { pid } => format!("process {pid} has it open"),
+        Claim::Named { pid } => format!("process {pid} names it"),
         Claim::MayBeLive(why) => format!("it may be open: {why}"),
         Claim::Running { pid } => format!("process {pid} runs and does not say which session it has open"),
         Claim::Mapped => "a bridge's map leads to it".to_owned(),

@@ -12,7 +12,10 @@ use crate::filesystem::proc::Proc;
 pub(crate) struct OpenFiles {
     /// The files whose names were asked for.
     files: Vec<HeldFile>,
-    /// What could not be examined. Processes of other users, whose files we may not see, do not count.
+    /// Processes whose files we may not see: those of other users, and those that hide them (Codex, by
+    /// `PR_SET_DUMPABLE`).
+    pub(crate) hidden: Vec<u32>,
+    /// What could not be examined, beside those.
     pub(crate) errors: Vec<String>,
 }
 
@@ -57,10 +60,9 @@ impl OpenFiles {
                 }
             });
             match seen {
-                Err(error) if error.kind() != ErrorKind::PermissionDenied => {
-                    open.errors.push(format!("open files of process {pid} are not known: {error}"));
-                }
-                _ => {}
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => open.hidden.push(pid),
+                Err(error) => open.errors.push(format!("open files of process {pid} are not known: {error}")),
             }
         }
         open
@@ -91,6 +93,7 @@ mod tests {
     use super::*;
 
     use std::fs::File;
+    use std::os::unix::fs::PermissionsExt;
     use std::process::{Child, Command, Stdio};
 
     fn holder(proc: &Proc, path: &Path) -> Option<u32> {
@@ -122,6 +125,27 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(look(&held), None);
+    }
+
+    #[test]
+    fn who_does_not_let_its_files_be_seen_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let [own, hidden] = [4_711, 4_712].map(|pid| folder.path().join(format!("{pid}/fd")));
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::create_dir_all(&hidden).unwrap();
+        std::fs::set_permissions(&hidden, PermissionsExt::from_mode(0o0)).unwrap();
+        let proc = folder.path().to_owned();
+        // Who may see everything becomes somebody who may not, for this thread alone.
+        let open = std::thread::spawn(move || {
+            if rustix::process::geteuid().is_root() {
+                let nobody = rustix::process::Uid::from_raw(65_534);
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            }
+            OpenFiles::look_for(&Proc::new(proc), &|_| true)
+        });
+        let OpenFiles { hidden, errors, .. } = open.join().unwrap();
+        assert_eq!((hidden, errors), (vec![4_712], Vec::new()));
     }
 
     #[test]

@@ -1,24 +1,22 @@
 //! Who speaks for a session: running processes, a bridge's map, an agent host, the archive.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::clis::{Cli, Running};
 use super::homes::{Continued, Home, Whose};
 use super::units::Unit;
 use crate::artifacts::archive::Entry;
 use crate::artifacts::survey::Piece;
 use crate::filesystem::proc::Proc;
 use crate::policy::artifact::Claim;
-use crate::processes::table::Table;
 use crate::providers::Catalogue;
 use crate::providers::live::{LiveSessions, Liveness, NamedProcesses, OpenFiles, Standing};
 use crate::providers::row::LiveRule;
 use crate::queues::continuations;
-use crate::sweep::processes::candidates::Programs;
 
 /// A CLI may write its files a moment before the kernel's clock says that it began.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(60);
@@ -35,17 +33,7 @@ pub(crate) struct Speakers<'s> {
     put_back: FxHashMap<String, DateTime<Utc>>,
     /// Why that is not known of all.
     archive_trouble: Option<String>,
-    clis: Result<Vec<Cli>, String>,
-}
-
-/// A running process of a CLI.
-#[derive(Debug, Clone, Copy)]
-struct Cli {
-    provider: usize,
-    pid: u32,
-    /// The user that it runs as; nothing where that cannot be seen.
-    owner: Option<u32>,
-    started: DateTime<Utc>,
+    running: Result<Running, String>,
 }
 
 /// What speaks for the sessions of one home.
@@ -56,6 +44,12 @@ pub(super) struct Claims<'s> {
     first: Option<(u32, DateTime<Utc>)>,
     /// The first of those that do not say which session they have open.
     first_unnamed: Option<(u32, DateTime<Utc>)>,
+    /// All of those.
+    unnamed: Vec<u32>,
+    /// Whether a transcript that is held open is a sign of a running session.
+    by_open_files: bool,
+    /// One of those that was told to go on with a session, and not with which one.
+    resumes_any: Option<u32>,
     /// Sessions that an agent host goes on with.
     continued: FxHashSet<String>,
     group: String,
@@ -83,8 +77,8 @@ impl<'s> Speakers<'s> {
             let known = latest.entry(session).or_insert(at);
             *known = at.max(*known);
         }
-        let clis = clis(catalogue, proc);
-        Self { catalogue, proc, mapped: claims, put_back: latest, archive_trouble, clis }
+        let running = Running::look(catalogue, proc);
+        Self { catalogue, proc, mapped: claims, put_back: latest, archive_trouble, running }
     }
 
     /// What speaks for the sessions of `home`.
@@ -94,6 +88,9 @@ impl<'s> Speakers<'s> {
             live: LiveSessions::default(),
             first: None,
             first_unnamed: None,
+            unnamed: Vec::new(),
+            by_open_files: home.row.is_some_and(|row| row.live.contains(&LiveRule::OpenTranscript)),
+            resumes_any: None,
             continued: FxHashSet::default(),
             group: String::new(),
             trouble: None,
@@ -119,23 +116,29 @@ impl<'s> Speakers<'s> {
             // What its containers run is told by the host, not by processes.
             return claims;
         }
-        match &self.clis {
-            Ok(clis) => claims.take_processes(home, clis, &named),
+        match &self.running {
+            Ok(running) => claims.take_processes(home, &running.clis, &named),
             Err(why) => claims.trouble = Some(format!("which CLIs run is not known: {why}")),
         }
         claims
     }
 }
 
+impl Speakers<'_> {
+    /// A process that names this session.
+    fn names(&self, session: &str) -> Option<u32> {
+        self.running.as_ref().ok()?.names(session)
+    }
+}
+
 impl Claims<'_> {
     fn take_processes(&mut self, home: &Home<'_>, clis: &[Cli], named: &NamedProcesses) {
-        let owner = std::fs::metadata(&home.folder).map(|folder| folder.uid()).ok();
         let row = self.speakers.catalogue.named(&home.provider);
         let is_named = |pid: u32| {
             let mut says = named.processes.iter().filter(|process| process.pid == pid);
             says.any(|process| process.standing == Standing::Live && process.session.is_some())
         };
-        let is_here = |cli: &&Cli| Some(cli.provider) == row && (cli.owner.is_none() || cli.owner == owner);
+        let is_here = |cli: &&Cli| Some(cli.provider) == row && cli.may_work_in(&home.folder);
         for cli in clis.iter().filter(is_here) {
             let began = |first: Option<(u32, DateTime<Utc>)>| {
                 let is_first = first.is_none_or(|(_, at)| cli.started < at);
@@ -144,22 +147,29 @@ impl Claims<'_> {
             self.first = began(self.first);
             if !is_named(cli.pid) {
                 self.first_unnamed = began(self.first_unnamed);
+                self.unnamed.push(cli.pid);
+                self.resumes_any = self.resumes_any.or(cli.resumes_any.then_some(cli.pid));
             }
         }
     }
 
-    /// Everything that speaks for `unit`, which is a part of the session `parent` where it is a sub-agent's.
-    pub(super) fn on(&self, unit: &Unit, parent: Option<&str>, open: &Open) -> Vec<Claim> {
+    /// Everything that speaks for `unit`, which is a part of the sessions `above` where it is a sub-agent's.
+    pub(super) fn on(&self, unit: &Unit, above: &[&str], open: &Open) -> Vec<Claim> {
         let mut claims = Vec::new();
         let sessions = unit.sessions();
-        for session in sessions.iter().map(String::as_str).chain(parent) {
+        for session in sessions.iter().map(String::as_str).chain(above.iter().copied()) {
             claims.extend(self.live_claim(session));
+            claims.extend(self.speakers.names(session).map(|pid| Claim::Named { pid }));
             claims.extend(self.speakers.mapped.get(session).cloned());
             if self.continued.iter().any(|value| value == session || value.contains(session)) {
                 claims.push(Claim::Continued { group: self.group.clone() });
             }
         }
         claims.extend(open.holder(unit).map(|pid| Claim::Live { pid }));
+        if unit.session.is_some() {
+            claims.extend(self.resumes_any.map(|pid| Claim::Running { pid }));
+            claims.extend(self.unseen_holder(open));
+        }
         // Where files name no session, any process may be theirs.
         let first = if sessions.is_empty() { self.first } else { self.first_unnamed };
         if let (Some((pid, began)), Some(modified)) = (first, unit.modified())
@@ -168,6 +178,12 @@ impl Claims<'_> {
             claims.push(Claim::Running { pid });
         }
         claims
+    }
+
+    /// A CLI that may hold any transcript open, where that is a sign, as its files are not for us to see.
+    fn unseen_holder(&self, open: &Open) -> Option<Claim> {
+        let pid = self.unnamed.iter().find(|pid| self.by_open_files && open.hidden.contains(pid))?;
+        Some(Claim::MayBeLive(format!("process {pid} does not let its open files be seen")))
     }
 
     /// Whether a process has the session open now, as far as the CLI's files tell.
@@ -211,8 +227,11 @@ pub(super) fn is_open_now(home: &Home<'_>, unit: &Unit, proc: &Proc) -> Result<b
 }
 
 /// Which of some files processes hold open.
+#[derive(Default)]
 pub(super) struct Open {
-    holders: FxHashMap<std::path::PathBuf, u32>,
+    pub(super) holders: FxHashMap<std::path::PathBuf, u32>,
+    /// Processes whose files are not for us to see.
+    pub(super) hidden: Vec<u32>,
     /// Why it cannot be told of all.
     pub(super) trouble: Option<String>,
 }
@@ -227,7 +246,7 @@ impl Open {
         }
         let mut holders = FxHashMap::default();
         if units.is_empty() {
-            return Self { holders, trouble: None };
+            return Self::default();
         }
         let name_of = |path: &Path| path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
         let open = OpenFiles::look_for(proc, &|path| {
@@ -245,7 +264,7 @@ impl Open {
                 }
             }
         }
-        Self { holders, trouble: open.errors.into_iter().next() }
+        Self { holders, hidden: open.hidden, trouble: open.errors.into_iter().next() }
     }
 
     fn holder(&self, unit: &Unit) -> Option<u32> {
@@ -255,22 +274,4 @@ impl Open {
         };
         unit.pieces.iter().find_map(|piece| self.holders.get(&piece.path).copied().or_else(|| below(piece)))
     }
-}
-
-/// Every running process of a CLI.
-fn clis(catalogue: &Catalogue, proc: &Proc) -> Result<Vec<Cli>, String> {
-    let table = Table::look(proc).map_err(|error| error.to_string())?;
-    let boot = proc.boot_time().map_err(|error| error.to_string())?;
-    let programs = Programs::new(proc, catalogue);
-    let ticks = rustix::param::clock_ticks_per_second().max(1);
-    let own = std::process::id();
-    let mut found = Vec::new();
-    for process in table.iter().filter(|process| process.pid != own) {
-        let Some(likeness) = programs.cli(process) else { continue };
-        let seconds = i64::try_from(process.start_ticks / ticks).ok().and_then(TimeDelta::try_seconds);
-        let started = seconds.and_then(|since| boot.checked_add_signed(since)).unwrap_or(DateTime::<Utc>::MIN_UTC);
-        let owner = proc.owner(process.pid).ok().flatten();
-        found.push(Cli { provider: likeness.provider, pid: process.pid, owner, started });
-    }
-    Ok(found)
 }

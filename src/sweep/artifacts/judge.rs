@@ -1,6 +1,6 @@
 //! Decides about everything in one home.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -16,21 +16,47 @@ use crate::filesystem::proc::Proc;
 use crate::policy::artifact::{Claim, Facts, Reason, Verdict, evicted, is_within};
 use crate::policy::byte_size::Budget;
 
-/// Of sub-agents' sessions: that which each is a part of.
-type Parents<'u> = FxHashMap<&'u str, Result<String, String>>;
+/// Of sub-agents' sessions: that which each is a part of, or why it cannot be told.
+#[derive(Default)]
+struct Parents<'u>(FxHashMap<&'u str, Result<String, String>>);
+
+impl Parents<'_> {
+    /// Whether the session is a sub-agent's.
+    fn has(&self, session: &str) -> bool {
+        self.0.contains_key(session)
+    }
+
+    /// The session that this one is a part of, that which that one is a part of, and so on to the conversation itself.
+    ///
+    /// # Errors
+    /// One of them cannot be told.
+    fn above<'p>(&'p self, session: &'p str) -> Result<Vec<&'p str>, &'p String> {
+        let (mut line, mut last) = (Vec::new(), session);
+        while let Some(parent) = self.0.get(last) {
+            last = parent.as_ref()?;
+            // Nobody is above itself, whatever files say.
+            if last == session || line.contains(&last) {
+                break;
+            }
+            line.push(last);
+        }
+        Ok(line)
+    }
+}
 
 /// Keeps what is a part of a session that stays.
 fn keep_with_parents(items: &mut [Item], all: &[Unit], parents: &Parents<'_>) {
     let gone: FxHashSet<String> =
         items.iter().filter(|item| item.goes()).filter_map(|item| item.unit.session.clone()).collect();
     let there: FxHashSet<&str> = all.iter().filter_map(|unit| unit.session.as_deref()).collect();
+    // All that is above it is looked at, so that it does not matter who is decided about first.
+    let stays = |item: &Item| {
+        let above = parents.above(item.unit.session.as_deref()?).ok()?;
+        above.into_iter().find(|parent| there.contains(parent) && !gone.contains(*parent)).map(ToOwned::to_owned)
+    };
     for item in items.iter_mut().filter(|item| item.goes()) {
-        let parent = item.unit.session.as_deref().and_then(|session| parents.get(session));
-        if let Some(Ok(parent)) = parent
-            && there.contains(parent.as_str())
-            && !gone.contains(parent)
-        {
-            item.verdict = Verdict::Keep(Reason::Claimed(Claim::PartOf { session: parent.clone() }));
+        if let Some(session) = stays(item) {
+            item.verdict = Verdict::Keep(Reason::Claimed(Claim::PartOf { session }));
         }
     }
 }
@@ -62,7 +88,7 @@ impl Judge<'_, '_> {
         problems.extend(claims.trouble.iter().map(|why| format!("{}: {why}", self.home.folder.display())));
         problems.extend(open.trouble.iter().cloned());
         let parents = self.parents_of(all);
-        let newest = self.newest_of_projects(all, &parents);
+        let newest = self.newest_of_projects(all, &candidates, &parents);
         let facts_of = |unit: &Unit| self.facts(unit, &claims, &open, (&parents, &newest));
         let mut items = Vec::new();
         for kind in 0..self.limits.len() {
@@ -98,7 +124,7 @@ impl Judge<'_, '_> {
             let parent = unit.parent(self.home).transpose()?;
             Some((unit.session.as_deref()?, parent))
         };
-        units.iter().filter_map(parent).collect()
+        Parents(units.iter().filter_map(parent).collect())
     }
 
     /// Decides about all units of one kind, the oldest first.
@@ -157,11 +183,11 @@ impl Judge<'_, '_> {
         if unit.is_incomplete() {
             doubt = Some("it holds something that is no file, or cannot be read".to_owned());
         }
-        let parent = unit.session.as_deref().and_then(|session| parents.get(session));
-        let parent = parent.and_then(|parent| {
-            parent.as_ref().map_err(|why| doubt.get_or_insert_with(|| why.clone())).ok().map(String::as_str)
+        let above = parents.above(unit.session.as_deref().unwrap_or_default()).unwrap_or_else(|why| {
+            doubt.get_or_insert_with(|| why.clone());
+            Vec::new()
         });
-        let mut speaking = claims.on(unit, parent, open);
+        let mut speaking = claims.on(unit, &above, open);
         if let Some(session) = unit.session.as_deref() {
             doubt = doubt.or_else(|| claims.archive_trouble());
             if newest.contains(session) {
@@ -177,15 +203,33 @@ impl Judge<'_, '_> {
         Facts { modified: unit.modified(), recorded, doubt, claims: speaking }
     }
 
-    /// The sessions that stay because they are the newest of their projects.
-    fn newest_of_projects<'u>(&self, units: &'u [Unit], parents: &Parents<'_>) -> FxHashSet<&'u str> {
+    /// The sessions that stay because they are the newest of their projects, of those projects that `candidates` are of. What
+    /// records nothing takes no place: CLIs leave empty transcripts behind.
+    fn newest_of_projects<'u>(
+        &self,
+        units: &'u [Unit],
+        candidates: &[&Unit],
+        parents: &Parents<'_>,
+    ) -> FxHashSet<&'u str> {
+        let is_own = |unit: &&Unit| unit.session.as_deref().is_some_and(|session| !parents.has(session));
+        let wanted: BTreeSet<Option<PathBuf>> =
+            candidates.iter().copied().filter(is_own).map(|unit| unit.project(self.home)).collect();
         let mut projects: BTreeMap<Option<PathBuf>, Vec<&Unit>> = BTreeMap::new();
-        let is_own = |unit: &&Unit| unit.session.as_deref().is_some_and(|session| !parents.contains_key(session));
         // The oldest first, as they are sorted. A sub-agent's is no conversation of its own.
         for unit in units.iter().filter(is_own) {
             projects.entry(unit.project(self.home)).or_default().push(unit);
         }
-        let newest = projects.values().flat_map(|units| units.iter().rev().take(self.terms.settings.keep_last));
-        newest.filter_map(|unit| unit.session.as_deref()).collect()
+        let mut newest = FxHashSet::default();
+        for (_, units) in projects.iter().filter(|(project, _)| wanted.contains(*project)) {
+            let mut places = self.terms.settings.keep_last;
+            for unit in units.iter().rev() {
+                if places == 0 {
+                    break;
+                }
+                newest.extend(unit.session.as_deref());
+                places -= usize::from(unit.records_something(self.home));
+            }
+        }
+        newest
     }
 }

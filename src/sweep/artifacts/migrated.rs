@@ -102,7 +102,7 @@ fn judged(
     problems.extend(open.trouble.iter().cloned());
     let judge = |item: Item| {
         let doubt = claims.trouble.clone().or_else(|| open.trouble.clone());
-        let claims = claims.on(&item.unit, None, &open);
+        let claims = claims.on(&item.unit, &[], &open);
         let facts = Facts { modified: item.unit.modified(), recorded: Ok(None), doubt, claims };
         Item { verdict: facts.as_duplicate(now), ..item }
     };

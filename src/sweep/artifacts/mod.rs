@@ -3,6 +3,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod claims;
+mod clis;
 pub(crate) mod homes;
 mod judge;
 pub(crate) mod migrated;

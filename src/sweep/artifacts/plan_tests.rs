@@ -254,3 +254,26 @@ fn a_budget_is_not_met_by_what_makes_no_room() {
     world.file(&format!("projects/-work/{}/tool-results/big", id(77)), &"x".repeat(3_000_000), 100);
     assert_eq!(goes(&world.plan_with(true)), NONE);
 }
+
+#[test]
+fn empty_transcripts_take_no_place_among_the_newest() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 2;
+    (1..5).for_each(|number| drop(world.transcript(number, 50 + number as i64)));
+    (10..15).for_each(|number| drop(world.file(&format!("projects/-work/{}.jsonl", id(number)), "", 5)));
+    assert_eq!(goes(&world.plan_with(true)), [format!("{}.jsonl", id(4)), format!("{}.jsonl", id(3))]);
+}
+
+#[test]
+fn what_a_sub_agent_recorded_last_counts_for_its_session() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    world.transcript(1, 100);
+    (5..8).for_each(|number| drop(world.transcript(number, 1)));
+    let path = format!("projects/-work/{}/subagents/agent-1.jsonl", id(1));
+    let record = |days: i64| format!("{{\"timestamp\":\"{}\"}}\n", (world.now - TimeDelta::days(days)).to_rfc3339());
+    world.file(&path, &record(90), 100);
+    assert_eq!(goes(&world.plan()).len(), 1);
+    world.file(&path, &record(2), 100);
+    assert_eq!(goes(&world.plan()), NONE);
+}

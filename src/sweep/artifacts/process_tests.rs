@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use super::claims::Open;
+use super::units::Unit;
 use super::world::{World, decided, goes, id};
+use crate::artifacts::survey::Sums;
 use crate::policy::artifact::{Claim, Reason};
 
 impl World {
@@ -19,7 +22,15 @@ impl World {
         fs_err::write(folder.join("cmdline"), format!("{name}\0")).unwrap();
         let user = rustix::process::geteuid().as_raw();
         fs_err::write(folder.join("status"), format!("Name:\t{name}\nUid:\t{user}\t{user}\t{user}\t{user}\n")).unwrap();
+        let _ = fs_err::remove_file(folder.join("exe"));
         fs_err::os::unix::fs::symlink(Path::new("/usr/bin").join(name), folder.join("exe")).unwrap();
+    }
+}
+
+impl World {
+    /// What a file of a process says.
+    fn says(&self, pid: u32, file: &str, text: &str) {
+        fs_err::write(self.folder.path().join(format!("proc/{pid}/{file}")), text).unwrap();
     }
 }
 
@@ -46,6 +57,91 @@ fn a_cli_that_names_no_session_keeps_what_changed_since_it_began() {
     let (gone, kept) = decided(&world.plan());
     assert_eq!(gone.len(), 2, "{gone:?} {kept:?}");
     assert_eq!(kept, [("snapshot-bash-1.sh".to_owned(), running(4711))]);
+}
+
+#[test]
+fn a_session_that_a_process_names_stays() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    (1..4).for_each(|number| drop(world.transcript(number, 100)));
+    (4..8).for_each(|number| drop(world.transcript(number, 1)));
+    assert_eq!(goes(&world.plan()).len(), 3);
+    // Each began after the session was used last. Whose the process is does not matter.
+    world.process(4711, "claude", 1);
+    world.says(4711, "cmdline", &format!("claude\0--resume\0{}\0", id(1)));
+    world.process(4712, "sleep", 1);
+    world.says(4712, "environ", &format!("HOME=/h\0CLAUDE_CODE_SESSION_ID={}\0", id(2)));
+    let (gone, kept) = decided(&world.plan());
+    assert_eq!(gone, [format!("{}.jsonl", id(3))]);
+    let named = |number, pid| (format!("{}.jsonl", id(number)), Reason::Claimed(Claim::Named { pid }));
+    assert_eq!(kept, [named(1, 4711), named(2, 4712)]);
+    // A variable of another name says nothing.
+    world.says(4712, "environ", &format!("HOME=/h\0CLAUDE_CODE_SESSION={}\0", id(2)));
+    assert_eq!(goes(&world.plan()).len(), 2);
+}
+
+#[test]
+fn a_cli_that_was_told_to_go_on_with_a_session_may_mean_any() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    world.transcript(1, 100);
+    (4..8).for_each(|number| drop(world.transcript(number, 1)));
+    world.process(4711, "claude", 1);
+    assert_eq!(goes(&world.plan()).len(), 1);
+    world.says(4711, "cmdline", "claude\0--resume\0");
+    assert_eq!(decided(&world.plan()).1, [(format!("{}.jsonl", id(1)), running(4711))]);
+    // Another CLI's process means none of these.
+    world.process(4711, "gemini", 1);
+    world.says(4711, "cmdline", "gemini\0--resume\0latest\0");
+    assert_eq!(goes(&world.plan()).len(), 1);
+}
+
+#[test]
+fn a_cli_of_root_may_work_in_any_home_but_one_that_says_where_it_is() {
+    let world = World::new();
+    world.file(&format!("debug/{}.txt", id(1)), "x", 10);
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can give files to others.
+        return;
+    }
+    world.process(4711, "claude", 20);
+    let somebody = Some(rustix::process::Uid::from_raw(4_242));
+    rustix::fs::chown(world.home(), somebody, None).unwrap();
+    assert_eq!(decided(&world.plan()).1, [(format!("{}.txt", id(1)), running(4711))]);
+    world.says(4711, "environ", "HOME=/root\0");
+    assert_eq!(goes(&world.plan()).len(), 1);
+    let parent = world.folder.path().join("home");
+    world.says(4711, "environ", &format!("HOME={}\0", parent.display()));
+    assert!(goes(&world.plan()).is_empty());
+    let elsewhere = format!("HOME={}\0CLAUDE_CONFIG_DIR=/elsewhere\0", parent.display());
+    world.says(4711, "environ", &elsewhere);
+    assert_eq!(goes(&world.plan()).len(), 1);
+    // Another user's who may not write there works elsewhere; one who may is counted.
+    world.says(4711, "environ", "");
+    rustix::fs::chown(world.folder.path().join("proc/4711"), Some(rustix::process::Uid::from_raw(4_243)), None)
+        .unwrap();
+    assert_eq!(goes(&world.plan()).len(), 1);
+    fs_err::set_permissions(world.home(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    assert!(goes(&world.plan()).is_empty());
+}
+
+#[test]
+fn a_cli_that_hides_its_open_files_may_have_any_transcript_open() {
+    let mut world = World::new().retention("codex.transcripts", 30);
+    world.settings.keep_last = 1;
+    world.file("../.codex/history.jsonl", "", 1);
+    world.process(4711, "codex", 1);
+    let plan = world.plan();
+    let codex = plan.homes.iter().find(|home| home.home.provider == "codex").unwrap();
+    let speakers = world.speakers();
+    let claims = speakers.of(&codex.home);
+    let unit = Unit { kind: 0, session: Some(id(1)), pieces: Vec::new(), sums: Sums::default() };
+    assert_eq!(claims.on(&unit, &[], &Open::default()), []);
+    let open = Open { hidden: vec![4711], ..Open::default() };
+    assert!(matches!(&claims.on(&unit, &[], &open)[..], [Claim::MayBeLive(_)]));
+    // What another process hides says nothing.
+    let open = Open { hidden: vec![4712], ..Open::default() };
+    assert_eq!(claims.on(&unit, &[], &open), []);
 }
 
 #[test]
@@ -135,4 +231,32 @@ fn a_sub_agents_rollout_stays_with_its_parents() {
     // Also where nothing of the parent's is there any more.
     fs_err::remove_file(world.home().join(rollout_of(1))).unwrap();
     assert!(goes(&world.plan()).is_empty());
+}
+
+#[test]
+fn a_sub_agents_sub_agent_stays_with_the_root() {
+    let mut world = World::new().retention("codex.transcripts", 30);
+    world.settings.keep_last = 1;
+    let rollout = |number: usize, parent: Option<usize>, days: i64| {
+        let at = (world.now - chrono::TimeDelta::days(days)).to_rfc3339();
+        let parent = parent.map(|parent| format!(",\"parent_thread_id\":\"{}\"", id(parent))).unwrap_or_default();
+        let payload = format!("{{\"id\":\"{}\",\"cwd\":\"/work\"{parent}}}", id(number));
+        let line = format!("{{\"timestamp\":\"{at}\",\"type\":\"session_meta\",\"payload\":{payload}}}\n");
+        world.file(&rollout_of(number), &line, days);
+    };
+    // The newest conversation, and a line of three below it; a circle, which belongs to nobody.
+    rollout(1, None, 90);
+    (2..5).for_each(|number| rollout(number, Some(number - 1), 95));
+    rollout(5, Some(6), 99);
+    rollout(6, Some(5), 99);
+    let (gone, kept) = decided(&world.plan_with(true));
+    assert_eq!((gone.len(), kept.len()), (2, 4), "{gone:?} {kept:?}");
+    // What speaks for the root speaks for all of them, also where nothing of the others is there.
+    world.settings.keep_last = 0;
+    world.mapped = vec![id(1)];
+    assert_eq!(decided(&world.plan_with(true)).1.len(), 4);
+    for number in [2, 3] {
+        fs_err::remove_file(world.home().join(rollout_of(number))).unwrap();
+    }
+    assert_eq!(decided(&world.plan_with(true)).1.len(), 1, "who begot it is not known any more");
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
+use walkdir::WalkDir;
 
 use super::homes::Home;
 use crate::artifacts::kinds::Grain;
@@ -19,6 +20,9 @@ use crate::policy::session_id::SessionId;
 use crate::providers::Provider;
 use crate::providers::first_records::{Head, field_at_head, working_folder};
 use crate::providers::last_record::last_record_time;
+
+/// How the name of a file of records ends, of all CLIs that keep a file for each sub-agent.
+const RECORDS: &str = "jsonl";
 
 /// Something that goes at once or stays.
 #[derive(Debug, Clone)]
@@ -52,7 +56,7 @@ impl Unit {
     pub(crate) fn sessions(&self) -> Vec<String> {
         match &self.session {
             Some(session) => vec![session.clone()],
-            None => uuids_in(self.path()),
+            None => uuids_in(self.path().as_os_str().as_bytes()),
         }
     }
 
@@ -66,10 +70,10 @@ impl Unit {
         self.transcripts().map(move |piece| home.folder.join(record_of(piece, row)))
     }
 
-    /// The last activity that its transcripts record.
+    /// The last activity that its transcripts record, and those of its sub-agents.
     ///
     /// # Errors
-    /// One of them cannot be read, or has nothing that tells.
+    /// One of them cannot be read, or the transcript has nothing that tells.
     pub(crate) fn recorded(&self, home: &Home<'_>) -> Result<Option<DateTime<Utc>>, String> {
         let mut newest = None;
         for path in self.records(home) {
@@ -79,7 +83,30 @@ impl Unit {
             }
             newest = newest.max(last.time);
         }
+        for path in self.records_of_agents(home)? {
+            newest = newest.max(last_record_time(&path).map_err(|error| format!("{error:#}"))?.time);
+        }
         Ok(newest)
+    }
+
+    /// Whether any of its transcripts has a record with a time, or cannot be read.
+    pub(crate) fn records_something(&self, home: &Home<'_>) -> bool {
+        self.records(home).any(|path| last_record_time(&path).map_or(true, |last| last.time.is_some()))
+    }
+
+    /// The files with the records of its sub-agents: what else of it has lines of records.
+    fn records_of_agents(&self, home: &Home<'_>) -> Result<Vec<PathBuf>, String> {
+        let has_records = |path: &Path| path.extension().is_some_and(|extension| extension == RECORDS);
+        let mut found = Vec::new();
+        for piece in self.pieces.iter().filter(|piece| piece.part != Some(Part::Transcript)) {
+            for entry in WalkDir::new(home.folder.join(&piece.path)) {
+                let entry = entry.map_err(|error| error.to_string())?;
+                if entry.file_type().is_file() && has_records(entry.path()) {
+                    found.push(entry.into_path());
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The session that it is a sub-agent of, where the transcript says so.
@@ -195,23 +222,19 @@ fn field_in(path: &Path, field: &[String]) -> Head {
     }
 }
 
-/// Every UUID in the names of a path.
-fn uuids_in(path: &Path) -> Vec<String> {
+/// Every UUID in a text.
+pub(super) fn uuids_in(text: &[u8]) -> Vec<String> {
     const LENGTH: usize = 36;
     let mut found = Vec::new();
-    for component in path.components() {
-        let Component::Normal(name) = component else { continue };
-        let bytes = name.as_bytes();
-        let mut at = 0;
-        while at + LENGTH <= bytes.len() {
-            let text = std::str::from_utf8(&bytes[at..at + LENGTH]).ok();
-            match text.filter(|text| SessionId::new(text).is_ok_and(SessionId::is_uuid)) {
-                Some(id) => {
-                    found.push(id.to_owned());
-                    at += LENGTH;
-                }
-                None => at += 1,
+    let mut at = 0;
+    while at + LENGTH <= text.len() {
+        let part = std::str::from_utf8(&text[at..at + LENGTH]).ok();
+        match part.filter(|part| SessionId::new(part).is_ok_and(SessionId::is_uuid)) {
+            Some(id) => {
+                found.push(id.to_owned());
+                at += LENGTH;
             }
+            None => at += 1,
         }
     }
     found
@@ -225,10 +248,10 @@ mod tests {
     fn a_path_names_every_session_that_it_has_a_uuid_of() {
         let (one, other) = ("0856b851-1111-4222-8333-0123456789ab", "01a1f848-9752-7c50-b5ba-bc312216b249");
         let path = format!("todos/{one}-agent-{other}.json");
-        assert_eq!(uuids_in(Path::new(&path)), [one, other]);
-        assert_eq!(uuids_in(Path::new(&format!("{one}/1p.{other}"))), [one, other]);
-        assert_eq!(uuids_in(Path::new("debug/latest")), Vec::<String>::new());
+        assert_eq!(uuids_in(path.as_bytes()), [one, other]);
+        assert_eq!(uuids_in(format!("{one}/1p.{other}").as_bytes()), [one, other]);
+        assert_eq!(uuids_in(b"debug/latest"), Vec::<String>::new());
         // One digit less is another name, not a part of it.
-        assert_eq!(uuids_in(Path::new(&one[1..])), Vec::<String>::new());
+        assert_eq!(uuids_in(&one.as_bytes()[1..]), Vec::<String>::new());
     }
 }

@@ -1,0 +1,166 @@
+//! What runs: the CLIs, and every session that a process names by its command line or its environment.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::units::uuids_in;
+use crate::filesystem::proc::Proc;
+use crate::policy::session_id::SessionId;
+use crate::processes::table::Table;
+use crate::providers::Catalogue;
+use crate::providers::row::{Home, Provider};
+use crate::sweep::processes::candidates::Programs;
+
+/// Words by which CLIs are told to go on with a session, beside those in the rows' own commands.
+const RESUMING: [&str; 8] = ["resume", "--resume", "-r", "continue", "--continue", "--session", "--session-id", "fork"];
+
+/// A running process of a CLI.
+#[derive(Debug, Clone)]
+pub(super) struct Cli {
+    pub(super) provider: usize,
+    pub(super) pid: u32,
+    pub(super) started: DateTime<Utc>,
+    /// It was told to go on with a session, and not with which one: by a list, a number, or as the last one.
+    pub(super) resumes_any: bool,
+    /// The user that it runs as; nothing where that cannot be seen.
+    owner: Option<u32>,
+    /// The provider's home by its environment; nothing where that cannot be seen.
+    home: Option<PathBuf>,
+}
+
+/// All that runs.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    pub(super) clis: Vec<Cli>,
+    /// Sessions, each with a process that names it.
+    named: FxHashMap<String, u32>,
+}
+
+impl Running {
+    /// Looks at every process but this one.
+    ///
+    /// # Errors
+    /// The processes cannot be listed.
+    pub(super) fn look(catalogue: &Catalogue, proc: &Proc) -> Result<Self, String> {
+        let table = Table::look(proc).map_err(|error| error.to_string())?;
+        let boot = proc.boot_time().map_err(|error| error.to_string())?;
+        let programs = Programs::new(proc, catalogue);
+        let ticks = rustix::param::clock_ticks_per_second().max(1);
+        let variables: FxHashSet<&str> =
+            catalogue.iter().flat_map(|row| &row.provider.processes.session_variables).map(String::as_str).collect();
+        let mut running = Self::default();
+        for process in table.iter().filter(|process| process.pid != std::process::id() && process.runs()) {
+            let pid = process.pid;
+            // Those of others keep their environment to themselves, and one that has just ended has none.
+            let arguments = proc.arguments(pid).ok().flatten().unwrap_or_default();
+            let environment = proc.environment(pid).ok().flatten().unwrap_or_default();
+            for argument in &arguments {
+                running.named.extend(uuids_in(argument).into_iter().map(|session| (session, pid)));
+            }
+            let values =
+                environment.iter().filter_map(|text| variable(text).filter(|(name, _)| variables.contains(name)));
+            let sessions = values.filter(|(_, value)| SessionId::new(value).is_ok());
+            running.named.extend(sessions.map(|(_, session)| (session.to_owned(), pid)));
+            let Some(likeness) = programs.cli(process) else { continue };
+            let (provider, _) = catalogue.get(likeness.provider);
+            let seconds = i64::try_from(process.start_ticks / ticks).ok().and_then(TimeDelta::try_seconds);
+            running.clis.push(Cli {
+                provider: likeness.provider,
+                pid,
+                started: seconds.and_then(|since| boot.checked_add_signed(since)).unwrap_or(DateTime::<Utc>::MIN_UTC),
+                resumes_any: resumes_any(provider, &arguments),
+                owner: proc.owner(pid).ok().flatten(),
+                home: home_of(&provider.home, &environment),
+            });
+        }
+        Ok(running)
+    }
+
+    /// A process that names this session.
+    pub(super) fn names(&self, session: &str) -> Option<u32> {
+        self.named.get(session).copied()
+    }
+}
+
+impl Cli {
+    /// Whether it may work in the home `folder`: as its owner, as somebody who may write there, or as root, which may be anybody.
+    /// Another user's is elsewhere where its environment says so.
+    pub(super) fn may_work_in(&self, folder: &Path) -> bool {
+        let Some(user) = self.owner else { return true };
+        let Ok(home) = std::fs::metadata(folder) else { return true };
+        if user == home.uid() {
+            return true;
+        }
+        let is_elsewhere = self.home.as_deref().is_some_and(|home| !is_same(home, folder));
+        !is_elsewhere && (user == 0 || home.permissions().mode() & 0o002 != 0)
+    }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || fs_err::canonicalize(one).is_ok_and(|one| one == other)
+}
+
+fn variable(text: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(text).ok()?.split_once('=')
+}
+
+/// The home that a CLI of this environment uses, where it says so.
+fn home_of(home: &Home, environment: &[Vec<u8>]) -> Option<PathBuf> {
+    let value = |wanted: &str| {
+        let values = environment.iter().filter_map(|text| variable(text));
+        values
+            .filter(|(name, value)| *name == wanted && !value.is_empty())
+            .map(|(_, value)| PathBuf::from(value))
+            .next()
+    };
+    let named = home.variables.iter().find_map(|(name, suffix)| Some(value(name)?.join(suffix)));
+    named.or_else(|| Some(value("HOME")?.join(&home.default))).map(|home| home.components().collect())
+}
+
+/// Whether a command line says that a session is gone on with, and names none.
+fn resumes_any(provider: &Provider, arguments: &[Vec<u8>]) -> bool {
+    let own = provider.resume.iter().zip(provider.resume.iter().skip(1)).filter(|(_, next)| *next == "{id}");
+    let own =
+        own.map(|(word, _)| word.as_str()).chain(provider.resume.iter().filter_map(|word| word.strip_suffix("={id}")));
+    let words: Vec<&str> = own.chain(RESUMING).collect();
+    let says = |argument: &Vec<u8>| {
+        let word = argument.split(|byte| *byte == b'=').next().unwrap_or_default();
+        words.iter().any(|own| own.as_bytes() == word)
+    };
+    arguments.iter().skip(1).any(says) && arguments.iter().all(|argument| uuids_in(argument).is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::builtin;
+
+    #[test]
+    fn who_is_told_to_go_on_with_a_session_says_which_or_may_mean_any() {
+        let rows = builtin::rows();
+        let resumes = |provider: &str, line: &str| {
+            let provider = rows.iter().find(|row| row.name == provider).unwrap();
+            let arguments: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            resumes_any(provider, &arguments)
+        };
+        let id = "0856b851-1111-4222-8333-0123456789ab";
+        for (provider, line) in [
+            ("gemini", "gemini --resume 3"),
+            ("gemini", "gemini --resume=latest"),
+            ("codex", "codex resume --last"),
+            ("claude", "claude --resume"),
+            ("claude", "claude -r"),
+            ("qwen", "qwen -r x"),
+        ] {
+            assert!(resumes(provider, line), "{line}");
+        }
+        for (provider, line) in [("gemini", "gemini"), ("codex", "codex -c x=y exec"), ("claude", "claude -p words")] {
+            assert!(!resumes(provider, line), "{line}");
+        }
+        assert!(!resumes("claude", &format!("claude --resume {id}")));
+        assert!(!resumes("claude", &format!("claude --resume={id}")));
+    }
+}
