@@ -149,6 +149,11 @@ fn resolve(
 }
 
 impl Config {
+    /// Whether anybody set the value of `key`, for instance `map.dir`.
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        self.values.iter().any(|value| value.key == key && value.origin != Origin::Default)
+    }
+
     /// The settings of processes, for everything that may end one.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub(crate) enum Claim {
     Newest { of: usize },
     /// It was put back from the archive within the limit.
     PutBack { at: DateTime<Utc> },
+    /// This program keeps its state there.
+    Own,
 }
 
 /// What is known of something that may go.

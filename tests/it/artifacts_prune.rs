@@ -147,6 +147,27 @@ fn a_size_budget_that_cannot_be_met_is_told() {
 }
 
 #[test]
+fn a_map_that_was_named_and_is_not_there_is_no_map_without_mappings() {
+    let disk = sessions();
+    let elsewhere = disk.home().join("elsewhere");
+    let map = elsewhere.join("session_map.json");
+    let before = contents(&disk.home().join(".claude"));
+    let named = [&PRUNE[..], &["--map", map.to_str().unwrap()]].concat();
+    let ran = disk.run(&named).ends_with(1);
+    assert!(ran.stderr.contains(&format!("{}", map.display())), "{ran:?}");
+    let mut command = disk.command(&["artifacts", "prune", "--dry-run"]);
+    let ran = Ran::of(command.env("CLAUDE_SESSION_DIR", &elsewhere));
+    assert!(ran.stdout.contains("which sessions are mapped is not known"), "{ran:?}");
+    let mut command = disk.command(&PRUNE);
+    Ran::of(command.env("CLAUDE_SESSION_DIR", &elsewhere));
+    assert_eq!(contents(&disk.home().join(".claude")), before);
+    // Where its folder is there, there is no mapping yet.
+    fs_err::create_dir(&elsewhere).unwrap();
+    Ran::of(disk.command(&PRUNE).env("CLAUDE_SESSION_DIR", &elsewhere)).ends_with(0);
+    assert_ne!(contents(&disk.home().join(".claude")), before);
+}
+
+#[test]
 fn one_kind_can_be_pruned_alone() {
     let disk = Disk::new();
     disk.file(".claude/debug/old.txt", "x", 10);

@@ -1,6 +1,6 @@
 //! `session-sweep artifacts prune`: remove what is past its limit.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use super::arguments::Prune;
 use crate::artifacts::archive::{Archive, Entry};
 use crate::commands::areas::AreaRun;
 use crate::commands::ask::{agrees, say, somebody_is_there};
-use crate::commands::map::with_mappings;
+use crate::commands::map::{Kept, with_mappings};
 use crate::commands::{UsageError, tell_when_quiet};
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -16,9 +16,9 @@ use crate::filesystem::proc::Proc;
 use crate::output::artifacts::PruneView;
 use crate::output::progress::with_spinner;
 use crate::schedule::runs::ArtifactTotals;
-use crate::session_map::SessionMap;
+use crate::session_map::{MapError, SessionMap};
 use crate::sweep::artifacts::apply::{Applied, Remover};
-use crate::sweep::artifacts::claims::Speakers;
+use crate::sweep::artifacts::claims::{Known, Speakers};
 use crate::sweep::artifacts::homes::homes;
 use crate::sweep::artifacts::migrated;
 use crate::sweep::artifacts::plan::{Plan, Terms};
@@ -28,6 +28,8 @@ const PROGRAM: &str = "session-sweep artifacts prune";
 /// What is asked for.
 struct Order {
     map: SessionMap,
+    /// The map was asked for by name, so it has to be there.
+    is_map_named: bool,
     roots: Vec<PathBuf>,
     kinds: Vec<usize>,
     may_take_most: bool,
@@ -37,6 +39,7 @@ struct Order {
 pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
     let order = Order {
         map: arguments.map.map(context),
+        is_map_named: arguments.map.map.is_some() || arguments.map.dir.is_some(),
         roots: super::roots(context, &arguments.look.root),
         kinds: arguments.kind.clone(),
         may_take_most: arguments.yes_most,
@@ -62,7 +65,7 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
             run.plan.keep_to(&again.plan);
             run.archived = again.archived;
         }
-        run.apply(context);
+        run.apply(context, &order);
     }
     context.output.show(&run.view(context))?;
     tell_when_quiet(context.output, run.problems().iter());
@@ -98,10 +101,11 @@ impl<'c> Run<'c> {
         }
         let _lock = program.map(|program| super::lock(context, program)).transpose()?;
         let roots = super::roots(context, &[]);
-        let order = Order { map: context.map(None), roots, kinds: Vec::new(), may_take_most: false, migrate_v1: false };
+        let (map, kinds) = (context.map(None), Vec::new());
+        let order = Order { map, is_map_named: false, roots, kinds, may_take_most: false, migrate_v1: false };
         let mut run = Self::plan(context, &order)?;
         if program.is_some() {
-            run.apply(context);
+            run.apply(context, &order);
         }
         Ok(Some(run))
     }
@@ -119,9 +123,10 @@ impl<'c> Run<'c> {
             now: context.now,
         };
         let plan = with_spinner(context.output.quiet, "looking at files", || {
-            let (mapped, restorable) = named_by_map(context, &order.map)?;
-            let known = (&archived[..], archive_trouble);
-            let speakers = Speakers::gather((&context.catalogue, &proc), mapped, restorable, known);
+            let known = named_by_map(context, order)?;
+            let trouble = known.trouble.or(archive_trouble);
+            let known = Known { archive: &archived, trouble, ..known };
+            let speakers = Speakers::gather((&context.catalogue, &proc), known);
             if order.migrate_v1 {
                 return Ok(migrated::plan(homes, &order.roots, (&speakers, &proc), context.now));
             }
@@ -143,10 +148,15 @@ impl<'c> Run<'c> {
         agrees("Remove them?")
     }
 
-    fn apply(&mut self, context: &Context) {
+    fn apply(&mut self, context: &Context, order: &Order) {
         let archive = Archive::below(&context.dirs.state);
         let proc = proc_of(context);
-        let remover = Remover { archive: &archive, entries: &self.archived, proc: &proc, now: context.now };
+        let look_again = || {
+            let known = named_by_map(context, order).map_err(|error| format!("{error:#}"))?;
+            Ok(Speakers::gather((&context.catalogue, &proc), known))
+        };
+        let (entries, now) = (&self.archived, context.now);
+        let remover = Remover { archive: &archive, entries, proc: &proc, now, look_again: &look_again };
         self.applied = Some(with_spinner(context.output.quiet, "removing", || remover.apply(&self.plan)));
     }
 
@@ -182,11 +192,23 @@ fn proc_of(context: &Context) -> Proc {
 }
 
 /// The sessions that the bridge's map leads to, and those that it can lead to again.
-fn named_by_map(context: &Context, map: &SessionMap) -> Result<(Vec<String>, Vec<String>)> {
+fn named_by_map(context: &Context, order: &Order) -> Result<Known<'static>> {
+    let map = &order.map;
     let mapped = with_mappings(context, map, |kept, _| {
-        let entries = kept.iter().flat_map(|kept| &kept.document.entries);
-        Ok(entries.map(|entry| entry.session.to_string()).collect())
+        let sessions = |kept: Kept<'_>| kept.document.entries.iter().map(|entry| entry.session.to_string()).collect();
+        Ok(kept.map(sessions))
     })?;
-    let graves = map.tombstones().all()?;
-    Ok((mapped, graves.into_iter().map(|grave| grave.session).collect()))
+    if mapped.is_none() && order.is_map_named {
+        return Err(MapError::Missing(map.path().to_owned()).into());
+    }
+    // A folder that is there has no map because there is no mapping yet. One that is not may not be mounted.
+    let is_gone = |folder: &Path| context.config.is_set("map.dir") && !folder.is_dir();
+    let gone = map.path().parent().filter(|folder| mapped.is_none() && is_gone(folder));
+    let trouble = gone.map(|folder| {
+        let folder = folder.display();
+        format!("which sessions are mapped is not known: {folder}, where map.dir says that the map is, is not there")
+    });
+    let restorable = map.tombstones().all()?.into_iter().map(|grave| grave.session).collect();
+    let state = context.dirs.state.clone();
+    Ok(Known { mapped: mapped.unwrap_or_default(), restorable, archive: &[], trouble, state })
 }

@@ -58,7 +58,7 @@ impl PruneView<'_> {
                 Outcome::Removed => return None,
                 Outcome::NotTried if plan.held.is_some() => return None,
                 Outcome::Changed => "changed meanwhile, and stays",
-                Outcome::Opened => "its session was opened meanwhile, and stays",
+                Outcome::Opened => "its session came into use meanwhile, and stays",
                 Outcome::NotTried => "stays: the run ended before it",
                 Outcome::Failed(why) => why,
             };
@@ -206,6 +206,7 @@ fn words_of_claim(claim: &Claim) -> String {
         Claim::Continued { group } => format!("agent group {group} goes on with it"),
         Claim::PartOf { session } => format!("it is a part of session {session}, which stays"),
         Claim::Newest { of } => format!("one of the newest {of} of its project"),
+        Claim::Own => "session-sweep keeps its own state there".to_owned(),
         Claim::PutBack { at } => format!("put back from the archive {}", at.format("%Y-%m-%d")),
     }
 }

@@ -1,11 +1,13 @@
 //! Does what a plan says: archives sessions, then removes, each after another look at what it acts on.
 
+use std::fmt::Display;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::claims::is_open_now;
+use super::claims::{Open, Speakers, is_open_now};
 use super::homes::Home;
 use super::parts::{Going, Parts};
 use super::plan::{HomePlan, Item, Plan, Twin};
@@ -63,11 +65,18 @@ pub(crate) struct Remover<'r> {
     pub(crate) entries: &'r [Entry],
     pub(crate) proc: &'r Proc,
     pub(crate) now: DateTime<Utc>,
+    /// Looks again at who speaks for sessions: a run may take minutes.
+    pub(crate) look_again: &'r dyn Fn() -> Result<Speakers<'r>, String>,
 }
+
+/// How long such a look counts.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What a run that removes remembers from item to item.
 #[derive(Default)]
-struct Progress {
+struct Progress<'r> {
+    /// The last look at who speaks for sessions.
+    speakers: Option<(Instant, Speakers<'r>)>,
     /// How many names of which file are gone.
     links: FxHashMap<(u64, u64), u32>,
     /// Entries of the archive that are the only copy again.
@@ -75,7 +84,7 @@ struct Progress {
     applied: Applied,
 }
 
-impl Remover<'_> {
+impl<'r> Remover<'r> {
     /// Does what `plan` says. Hold the lock.
     pub(crate) fn apply(&self, plan: &Plan<'_>) -> Applied {
         let mut progress = Progress::default();
@@ -110,7 +119,7 @@ impl Remover<'_> {
         applied
     }
 
-    fn apply_home(&self, planned: &HomePlan<'_>, progress: &mut Progress) {
+    fn apply_home(&self, planned: &HomePlan<'_>, progress: &mut Progress<'r>) {
         let going: Vec<&Item> = planned.items.iter().filter(|item| item.goes()).collect();
         if going.is_empty() {
             return;
@@ -143,13 +152,16 @@ impl Remover<'_> {
         home: &Home<'_>,
         folder: BorrowedFd<'_>,
         item: &Item,
-        progress: &mut Progress,
+        progress: &mut Progress<'r>,
     ) -> Result<Outcome, Failure> {
         let Some(parts) = Parts::of(folder, &item.unit.pieces)? else { return Ok(Outcome::Changed) };
         if parts.trace() != item.unit.sums.trace {
             return Ok(Outcome::Changed);
         }
-        let is_open = || is_open_now(home, &item.unit, self.proc).map_err(Failure::of);
+        let mut is_in_use = || -> Result<bool, Failure> {
+            Ok(is_open_now(home, &item.unit, self.proc).map_err(Failure::of)?
+                || self.is_claimed(home, item, progress)?)
+        };
         let mut kept = Copy::None;
         if let Some(session) = item.unit.session.as_deref() {
             let manifest = self.manifest(home, session, &parts)?;
@@ -169,7 +181,7 @@ impl Remover<'_> {
         }
         // To archive takes its time.
         let has_twin = item.twin.as_ref().is_none_or(Twin::is_unchanged);
-        let stays = if item.twin.is_none() && is_open()? {
+        let stays = if item.twin.is_none() && is_in_use()? {
             Some(Outcome::Opened)
         } else if has_twin && parts.are_unchanged(folder)? {
             None
@@ -192,6 +204,26 @@ impl Remover<'_> {
             }
         }
         parts.remove(folder, &mut progress.links, &mut progress.applied.freed)
+    }
+
+    /// Whether anybody speaks for a session by now.
+    fn is_claimed(&self, home: &Home<'_>, item: &Item, progress: &mut Progress<'r>) -> Result<bool, Failure> {
+        if item.unit.session.is_none() {
+            return Ok(false);
+        }
+        let unknown = |why: &dyn Display| Failure::of(format!("who uses it by now is not known: {why}"));
+        let (at, speakers) = match progress.speakers.take() {
+            Some((at, speakers)) if at.elapsed() < FRESH => (at, speakers),
+            _ => (Instant::now(), (self.look_again)().map_err(|why| unknown(&why))?),
+        };
+        let claims = speakers.of(home);
+        if let Some(why) = &claims.trouble {
+            return Err(unknown(why));
+        }
+        let parent = item.unit.parent(home).map_err(|why| unknown(&why))?;
+        let is_claimed = !claims.on(&item.unit, parent.as_deref().as_slice(), &Open::default()).is_empty();
+        progress.speakers = Some((at, speakers));
+        Ok(is_claimed)
     }
 
     fn manifest(&self, home: &Home<'_>, session: &str, parts: &Parts) -> Result<Manifest, Failure> {
@@ -234,7 +266,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn of(why: impl std::fmt::Display) -> Self {
+    pub(super) fn of(why: impl Display) -> Self {
         Self { outcome: Outcome::Failed(why.to_string()), is_disk_full: false }
     }
 }

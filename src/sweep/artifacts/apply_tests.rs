@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::apply::Outcome;
-use super::claims::Speakers;
+use super::apply::{Outcome, Remover};
+use super::claims::{Known, Speakers};
 use super::homes::homes;
 use super::plan::{Held, Plan, Terms};
 use super::world::{DAY, NONE, World, decided, disk_of, goes, id};
@@ -229,9 +229,38 @@ fn what_somebody_claims_while_a_question_is_asked_stays() {
     let again = {
         let (homes, _) = homes(&world.catalogue, &[]).unwrap();
         let terms = Terms { settings: &world.settings, kinds: Vec::new(), may_take_most: false, now: world.now };
-        let speakers = Speakers::gather((&world.catalogue, &world.proc), [id(1)], Vec::new(), (&[], None));
+        let speakers =
+            Speakers::gather((&world.catalogue, &world.proc), Known { mapped: vec![id(1)], ..Known::default() });
         Plan::make(homes, &speakers, (&[], &world.proc), &terms)
     };
     plan.keep_to(&again);
     assert_eq!(goes(&plan), NONE);
+}
+
+#[test]
+fn a_session_that_comes_to_be_mapped_while_the_run_works_stays() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    (1..3).for_each(|number| drop(world.transcript(number, 100)));
+    (5..9).for_each(|number| drop(world.transcript(number, 1)));
+    let plan = world.plan();
+    let entries = world.archive().entries().unwrap().0;
+    // The first look is the plan's; by the second one a bridge leads to the other session, too.
+    let world = &world;
+    let look_again = || {
+        let mapped = vec![id(2)];
+        Ok(Speakers::gather((&world.catalogue, &world.proc), Known { mapped, ..Known::default() }))
+    };
+    let (archive, proc, now) = (world.archive(), &world.proc, world.now);
+    let remover = Remover { archive: &archive, entries: &entries, proc, now, look_again: &look_again };
+    let gone: Vec<Option<&String>> = plan.removed().map(|(_, item)| item.unit.session.as_ref()).collect();
+    assert_eq!(gone, [Some(&id(1)), Some(&id(2))]);
+    assert_eq!(remover.apply(&plan).outcomes, [Outcome::Removed, Outcome::Opened]);
+    assert_eq!(world.sessions_in_archive(), [id(1)]);
+    // Where that cannot be told any more it stays as well.
+    let plan = world.plan();
+    let look_again = || Err("the map is gone".to_owned());
+    let remover = Remover { archive: &archive, entries: &entries, proc, now, look_again: &look_again };
+    let why = "who uses it by now is not known: the map is gone";
+    assert_eq!(remover.apply(&plan).outcomes, [Outcome::Failed(why.to_owned())]);
 }

@@ -1,6 +1,6 @@
 //! Who speaks for a session: running processes, a bridge's map, an agent host, the archive.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,6 +23,20 @@ const TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 /// How long a database of an agent host may be busy.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What speakers are gathered from, beside what runs.
+#[derive(Default)]
+pub(crate) struct Known<'k> {
+    /// The sessions of a bridge's map.
+    pub(crate) mapped: Vec<String>,
+    /// Those whose mappings were pruned, and can be put back.
+    pub(crate) restorable: Vec<String>,
+    pub(crate) archive: &'k [Entry],
+    /// Why one of these is not known of all sessions.
+    pub(crate) trouble: Option<String>,
+    /// The folder of this program's own state, which holds the archive.
+    pub(crate) state: PathBuf,
+}
+
 /// What is known of all homes.
 pub(crate) struct Speakers<'s> {
     catalogue: &'s Catalogue,
@@ -31,14 +45,17 @@ pub(crate) struct Speakers<'s> {
     mapped: FxHashMap<String, Claim>,
     /// When sessions were put back from the archive.
     put_back: FxHashMap<String, DateTime<Utc>>,
-    /// Why that is not known of all.
-    archive_trouble: Option<String>,
+    /// Why one of these is not known of all.
+    trouble: Option<String>,
+    /// Links resolved.
+    state: PathBuf,
     running: Result<Running, String>,
 }
 
 /// What speaks for the sessions of one home.
 pub(super) struct Claims<'s> {
     speakers: &'s Speakers<'s>,
+    home: PathBuf,
     live: LiveSessions,
     /// The CLI's process that began first.
     first: Option<(u32, DateTime<Utc>)>,
@@ -58,13 +75,9 @@ pub(super) struct Claims<'s> {
 }
 
 impl<'s> Speakers<'s> {
-    /// `mapped` are the sessions of a bridge's map, `restorable` those whose mappings were pruned.
-    pub(crate) fn gather(
-        (catalogue, proc): (&'s Catalogue, &'s Proc),
-        mapped: impl IntoIterator<Item = String>,
-        restorable: impl IntoIterator<Item = String>,
-        (archive, archive_trouble): (&[Entry], Option<String>),
-    ) -> Self {
+    /// Looks at what runs.
+    pub(crate) fn gather((catalogue, proc): (&'s Catalogue, &'s Proc), known: Known<'_>) -> Self {
+        let Known { mapped, restorable, archive, trouble, state } = known;
         let mut claims: FxHashMap<String, Claim> =
             restorable.into_iter().map(|session| (session, Claim::Restorable)).collect();
         claims.extend(mapped.into_iter().map(|session| (session, Claim::Mapped)));
@@ -78,13 +91,15 @@ impl<'s> Speakers<'s> {
             *known = at.max(*known);
         }
         let running = Running::look(catalogue, proc);
-        Self { catalogue, proc, mapped: claims, put_back: latest, archive_trouble, running }
+        let state = fs_err::canonicalize(&state).unwrap_or(state);
+        Self { catalogue, proc, mapped: claims, put_back: latest, trouble, state, running }
     }
 
     /// What speaks for the sessions of `home`.
     pub(super) fn of(&'s self, home: &Home<'_>) -> Claims<'s> {
         let mut claims = Claims {
             speakers: self,
+            home: home.folder.clone(),
             live: LiveSessions::default(),
             first: None,
             first_unnamed: None,
@@ -166,6 +181,7 @@ impl Claims<'_> {
             }
         }
         claims.extend(open.holder(unit).map(|pid| Claim::Live { pid }));
+        claims.extend(self.holds_own_state(unit).then_some(Claim::Own));
         if unit.session.is_some() {
             claims.extend(self.resumes_any.map(|pid| Claim::Running { pid }));
             claims.extend(self.unseen_holder(open));
@@ -178,6 +194,14 @@ impl Claims<'_> {
             claims.push(Claim::Running { pid });
         }
         claims
+    }
+
+    /// Whether this program keeps its archive in it, or it in its archive's folder: no rule of a CLI's is about that.
+    fn holds_own_state(&self, unit: &Unit) -> bool {
+        let state = &self.speakers.state;
+        let is_near = |path: &Path| path.starts_with(state) || state.starts_with(path);
+        // A state folder that is nowhere is near to everything.
+        state.is_absolute() && unit.pieces.iter().any(|piece| is_near(&self.home.join(&piece.path)))
     }
 
     /// A CLI that may hold any transcript open, where that is a sign, as its files are not for us to see.
@@ -194,9 +218,9 @@ impl Claims<'_> {
         })
     }
 
-    /// Why it cannot be told of all sessions whether they were put back from the archive.
-    pub(super) fn archive_trouble(&self) -> Option<String> {
-        self.speakers.archive_trouble.clone()
+    /// Why it cannot be told of all sessions whether they are mapped, or were put back from the archive.
+    pub(super) fn trouble_with_sessions(&self) -> Option<String> {
+        self.speakers.trouble.clone()
     }
 
     /// When a session was put back from the archive.
@@ -229,7 +253,7 @@ pub(super) fn is_open_now(home: &Home<'_>, unit: &Unit, proc: &Proc) -> Result<b
 /// Which of some files processes hold open.
 #[derive(Default)]
 pub(super) struct Open {
-    pub(super) holders: FxHashMap<std::path::PathBuf, u32>,
+    pub(super) holders: FxHashMap<PathBuf, u32>,
     /// Processes whose files are not for us to see.
     pub(super) hidden: Vec<u32>,
     /// Why it cannot be told of all.

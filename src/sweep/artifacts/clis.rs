@@ -40,7 +40,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Looks at every process but this one.
+    /// Looks at every process but those of this program, which name sessions and have none open.
     ///
     /// # Errors
     /// The processes cannot be listed.
@@ -52,7 +52,9 @@ impl Running {
         let variables: FxHashSet<&str> =
             catalogue.iter().flat_map(|row| &row.provider.processes.session_variables).map(String::as_str).collect();
         let mut running = Self::default();
-        for process in table.iter().filter(|process| process.pid != std::process::id() && process.runs()) {
+        let this = std::env::current_exe().ok();
+        let is_other = |pid: u32| this.is_none() || proc.executable(pid).ok().flatten() != this;
+        for process in table.iter().filter(|process| process.runs() && is_other(process.pid)) {
             let pid = process.pid;
             // Those of others keep their environment to themselves, and one that has just ended has none.
             let arguments = proc.arguments(pid).ok().flatten().unwrap_or_default();

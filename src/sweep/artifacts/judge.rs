@@ -189,7 +189,7 @@ impl Judge<'_, '_> {
         });
         let mut speaking = claims.on(unit, &above, open);
         if let Some(session) = unit.session.as_deref() {
-            doubt = doubt.or_else(|| claims.archive_trouble());
+            doubt = doubt.or_else(|| claims.trouble_with_sessions());
             if newest.contains(session) {
                 speaking.push(Claim::Newest { of: self.terms.settings.keep_last });
             }

@@ -277,3 +277,21 @@ fn what_a_sub_agent_recorded_last_counts_for_its_session() {
     world.file(&path, &record(2), 100);
     assert_eq!(goes(&world.plan()), NONE);
 }
+
+#[test]
+fn what_this_program_keeps_below_a_home_is_nothing_of_the_clis() {
+    let mut world = World::new().retention("claude.plans", 3);
+    world.state = world.home().join("plans");
+    world.file("plans/archive/session.tar.zst", "x", 9);
+    world.file("plans/plan.md", "x", 9);
+    let own = Reason::Claimed(Claim::Own);
+    assert!(decided(&world.plan()).1.iter().all(|(_, reason)| *reason == own));
+    assert_eq!(goes(&world.plan()), NONE);
+    // Also where a folder that goes as a whole has it in it.
+    world.state = world.home().join("session-env/x/state");
+    world.file("session-env/x/state/archive/session.tar.zst", "x", 400);
+    world.touch(&world.home().join("session-env/x"), 400);
+    assert_eq!(goes(&world.plan()), ["session.tar.zst", "plan.md"]);
+    world.state = world.home().join("elsewhere");
+    assert_eq!(goes(&world.plan()).len(), 3);
+}

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::apply::{Applied, Remover};
-use super::claims::Speakers;
+use super::claims::{Known, Speakers};
 use super::homes::homes;
 use super::plan::{Plan, Terms};
-use crate::artifacts::archive::Archive;
+use crate::artifacts::archive::{Archive, Entry};
 use crate::artifacts::kinds::row_named;
 use crate::config::setting::ArtifactsSettings;
 use crate::config::{Dirs, Environment, load};
@@ -34,6 +34,7 @@ pub(super) struct World {
     pub(super) mapped: Vec<String>,
     pub(super) restorable: Vec<String>,
     pub(super) roots: Vec<PathBuf>,
+    pub(super) state: PathBuf,
 }
 
 pub(super) fn id(number: usize) -> String {
@@ -65,6 +66,7 @@ impl World {
             mapped: Vec::new(),
             restorable: Vec::new(),
             roots: Vec::new(),
+            state: folder.path().join("state"),
             folder,
         }
     }
@@ -106,7 +108,7 @@ impl World {
     }
 
     pub(super) fn archive(&self) -> Archive {
-        Archive::below(&self.folder.path().join("state"))
+        Archive::below(&self.state)
     }
 
     pub(super) fn plan(&self) -> Plan<'_> {
@@ -117,20 +119,27 @@ impl World {
         let (homes, problems) = homes(&self.catalogue, &self.roots).unwrap();
         assert_eq!(problems, Vec::<String>::new());
         let (archived, _) = self.archive().entries().unwrap();
-        let (mapped, restorable) = (self.mapped.clone(), self.restorable.clone());
-        let speakers = Speakers::gather((&self.catalogue, &self.proc), mapped, restorable, (&archived, None));
+        let speakers = self.speakers_with(&archived);
         let terms = Terms { settings: &self.settings, kinds: Vec::new(), may_take_most, now: self.now };
         Plan::make(homes, &speakers, (&archived, &self.proc), &terms)
     }
 
     pub(super) fn speakers(&self) -> Speakers<'_> {
+        self.speakers_with(&[])
+    }
+
+    fn speakers_with(&self, archive: &[Entry]) -> Speakers<'_> {
         let (mapped, restorable) = (self.mapped.clone(), self.restorable.clone());
-        Speakers::gather((&self.catalogue, &self.proc), mapped, restorable, (&[], None))
+        let known = Known { mapped, restorable, archive, trouble: None, state: self.state.clone() };
+        Speakers::gather((&self.catalogue, &self.proc), known)
     }
 
     pub(super) fn apply(&self, plan: &Plan<'_>) -> Applied {
         let entries = self.archive().entries().unwrap().0;
-        Remover { archive: &self.archive(), entries: &entries, proc: &self.proc, now: self.now }.apply(plan)
+        let (archive, look_again) = (self.archive(), || Ok(self.speakers()));
+        let remover =
+            Remover { archive: &archive, entries: &entries, proc: &self.proc, now: self.now, look_again: &look_again };
+        remover.apply(plan)
     }
 
     pub(super) fn sessions_in_archive(&self) -> Vec<String> {
