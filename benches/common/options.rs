@@ -97,8 +97,11 @@ pub(crate) struct Daemon {
     #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(20..))]
     pub(crate) watched: u64,
     /// Over how many ticks growth is looked for
-    #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(20..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..))]
     pub(crate) ticks: u64,
+    /// How many files there are in a home after a tick over which memory is looked at
+    #[arg(long, value_name = "COUNT", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(20..))]
+    pub(crate) large: u64,
 }
 
 /// How large a tree is.

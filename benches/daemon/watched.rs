@@ -1,4 +1,5 @@
-//! A world with so many sessions, twice: in a bridge's map with transcripts, and in an agent host's queues; and a daemon in it.
+//! A world with so many sessions: in a bridge's map with transcripts, in an agent host's queues and in the registry; and a daemon
+//! in it that looks after every area.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -6,10 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use chrono::{SecondsFormat, Utc};
 use rustix::process::{Pid, Signal, kill_process};
+
+use serde_json::{Value, json};
 
 use crate::common::program::set_environment;
 use crate::generate::Installation;
+
+/// The areas, in the order in which those that are due at once have their ticks.
+pub(crate) const AREAS: [&str; 5] = ["map", "registry", "processes", "queues", "artifacts"];
 
 /// Where everything lies.
 pub(crate) struct Place {
@@ -36,7 +43,13 @@ impl Place {
         for number in 0..sessions {
             fs::write(transcripts.join(format!("{}.jsonl", id(number))), "{}\n").unwrap();
         }
+        registry(&home.join("registry"), sessions);
         Self { installation, home, binary: binary.to_owned() }
+    }
+
+    /// The CLI's home.
+    pub(crate) fn cli(&self) -> PathBuf {
+        self.home.join(".claude")
     }
 
     fn metrics(&self) -> PathBuf {
@@ -44,12 +57,37 @@ impl Place {
     }
 }
 
+/// A registry in which so many sessions were registered just now.
+fn registry(base: &Path, sessions: u64) {
+    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+    let session = |number: u64| {
+        let entry = json!({
+            "session_id": format!("session-{number}"),
+            "number": number,
+            "role": "Builder",
+            "goal": "Builds",
+            "status": "active",
+            "registered_at": now,
+            "terminal": format!("s{number:03}"),
+        });
+        (number.to_string(), entry)
+    };
+    let all: serde_json::Map<String, Value> = (1..=sessions).map(session).collect();
+    fs::create_dir_all(base).unwrap();
+    fs::write(base.join("claude_sessions.json"), serde_json::to_string_pretty(&all).unwrap()).unwrap();
+}
+
 /// What is resident, in MB.
 pub(crate) struct Resident {
     pub(crate) all: f64,
     /// The program itself, for the most part: shared with whoever runs it, too.
     pub(crate) file: f64,
+    /// The most that ever was.
+    pub(crate) most: f64,
 }
+
+/// How the last tick of a round is told.
+const LAST: &str = "last: artifacts: nothing done";
 
 /// A daemon that runs.
 pub(crate) struct Watched {
@@ -59,13 +97,14 @@ pub(crate) struct Watched {
 
 impl Watched {
     /// Starts it and waits until every area had its first tick.
-    pub(crate) fn start(place: &Place, map: &str, queues: &str) -> Self {
+    pub(crate) fn start(place: &Place, others: &str, queues: &str) -> Self {
         let (config, socket) = (place.home.join("config.toml"), place.home.join("notify"));
-        fs::write(
-            &config,
-            format!("[[queues]]\nroot = \"{}\"\nruntime = \"podman\"\n", place.installation.root().display()),
-        )
-        .unwrap();
+        // Of processes, which are the machine's, nobody is ended.
+        let areas = "[registry]\nenabled = true\n[processes]\nenabled = true\nmode = \"interactive\"\n\
+            [artifacts]\nenabled = true\n[artifacts.claude.transcripts]\nretention = \"30d\"\n";
+        let root = place.installation.root();
+        let root = root.display();
+        fs::write(&config, format!("{areas}[[queues]]\nroot = \"{root}\"\nruntime = \"podman\"\n")).unwrap();
         let _ = fs::remove_file(&socket);
         let manager = UnixDatagram::bind(&socket).unwrap();
         manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -74,10 +113,14 @@ impl Watched {
         set_environment(&mut command, &place.home, &place.home);
         command.env("PATH", place.installation.stand_in().parent().unwrap()).env("NOTIFY_SOCKET", socket);
         command.env("CLAUDE_SESSION_DIR", place.home.join("bridge"));
-        command.env("SESSION_SWEEP_DAEMON_MAP", map).env("SESSION_SWEEP_DAEMON_QUEUES", queues);
+        command.env("SESSION_REGISTRY_DIR", place.home.join("registry"));
+        for area in ["MAP", "PROCESSES", "ARTIFACTS"] {
+            command.env(format!("SESSION_SWEEP_DAEMON_{area}"), others);
+        }
+        command.env("SESSION_SWEEP_DAEMON_QUEUES", queues);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let watched = Self { child, manager };
-        watched.hear("last: queues: nothing done");
+        watched.hear(LAST);
         watched
     }
 
@@ -108,7 +151,7 @@ impl Watched {
     pub(crate) fn rounds(&mut self, count: u64) {
         for _ in 0..count {
             self.send(Signal::USR1);
-            self.hear("last: queues: nothing done");
+            self.hear(LAST);
         }
     }
 
@@ -119,7 +162,7 @@ impl Watched {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
         };
-        Resident { all: of("VmRSS"), file: of("RssFile") }
+        Resident { all: of("VmRSS"), file: of("RssFile"), most: of("VmHWM") }
     }
 
     /// User and system time, with what it started and waited for.
@@ -130,14 +173,18 @@ impl Watched {
         Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
     }
 
-    /// Ends it; how many ticks of the map and of the queues went well.
-    pub(crate) fn end(mut self, place: &Place) -> [u64; 2] {
+    /// Ends it; how many ticks of each area there were, none of which failed.
+    pub(crate) fn end(mut self, place: &Place) -> [u64; 5] {
         self.send(Signal::TERM);
         assert!(self.child.wait().unwrap().success());
         let text = fs::read_to_string(place.metrics()).unwrap();
-        ["map", "queues"].map(|area| {
-            let name = format!("session_sweep_ticks_total{{area=\"{area}\",outcome=\"done\"}} ");
+        let count = |area: &str, outcome: &str| -> u64 {
+            let name = format!("session_sweep_ticks_total{{area=\"{area}\",outcome=\"{outcome}\"}} ");
             text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap()
+        };
+        AREAS.map(|area| {
+            assert_eq!(["failed", "put_off", "panicked"].map(|outcome| count(area, outcome)), [0; 3], "{area}");
+            count(area, "done") + count(area, "partial")
         })
     }
 }
