@@ -37,8 +37,17 @@ pub(crate) struct FileStamp {
 
 /// A regular file's stamp, links not followed; nothing for anything else.
 pub(crate) fn file_stamp(at: BorrowedFd<'_>, name: &CStr) -> Result<Option<FileStamp>> {
+    stamp(at, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC)
+}
+
+/// The stamp of an open regular file; nothing for anything else.
+pub(super) fn open_file_stamp(file: BorrowedFd<'_>) -> Result<Option<FileStamp>> {
+    stamp(file, c"", AtFlags::EMPTY_PATH)
+}
+
+fn stamp(at: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<Option<FileStamp>> {
     let wanted = StatxFlags::MTIME | StatxFlags::CTIME | StatxFlags::TYPE | StatxFlags::INO | StatxFlags::SIZE;
-    let stat = rustix::fs::statx(at, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, wanted)?;
+    let stat = rustix::fs::statx(at, name, flags, wanted)?;
     let is_file = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
     Ok(is_file.then(|| FileStamp {
         modified: nanoseconds(stat.stx_mtime),

@@ -1,17 +1,19 @@
 //! Does what a plan says: archives sessions, then removes, each after another look at what it acts on.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::claims::is_open_now;
 use super::homes::Home;
+use super::names::Names;
 use super::parts::{Going, Parts};
 use super::plan::{HomePlan, Item, Plan, Twin};
-use crate::artifacts::archive::{Added, Archive, ArchiveError, Archived, Entry, Manifest};
+use crate::artifacts::archive::{Added, Archive, ArchiveError, Entry, Manifest};
 use crate::filesystem::proc::Proc;
-use crate::filesystem::{Attributes, walk};
+use crate::filesystem::walk;
 use crate::interrupt;
 use crate::policy::session_id::SessionId;
 
@@ -50,7 +52,7 @@ pub(crate) enum Outcome {
     Changed,
     /// Somebody has its session open by now: it stays.
     Opened,
-    /// It could not be archived or removed: why. What is not removed is as it was.
+    /// It could not be archived, or not removed whole: why, and what of it went.
     Failed(String),
     /// The run ended before it.
     NotTried,
@@ -68,8 +70,7 @@ pub(crate) struct Remover<'r> {
 /// What a run that removes remembers from item to item.
 #[derive(Default)]
 struct Progress {
-    /// How many names of which file are gone.
-    links: FxHashMap<(u64, u64), u32>,
+    names: Names,
     /// Entries of the archive that are the only copy again.
     renewed: FxHashSet<String>,
     applied: Applied,
@@ -145,18 +146,22 @@ impl Remover<'_> {
         item: &Item,
         progress: &mut Progress,
     ) -> Result<Outcome, Failure> {
-        let Some(parts) = Parts::of(folder, &item.unit.pieces)? else { return Ok(Outcome::Changed) };
+        let names = &mut progress.names;
+        let Some(parts) = Parts::of(folder, &item.unit.pieces, names)? else { return Ok(Outcome::Changed) };
         if parts.trace() != item.unit.sums.trace {
             return Ok(Outcome::Changed);
         }
+        if let Some(why) = parts.obstacle(folder).map_err(Failure::of)? {
+            return Err(Failure::of(format!("{why}; nothing of it was removed")));
+        }
         let is_open = || is_open_now(home, &item.unit, self.proc).map_err(Failure::of);
-        let mut kept = Copy::None;
+        let mut kept = Stored::None;
         if let Some(session) = item.unit.session.as_deref() {
             let manifest = self.manifest(home, session, &parts)?;
             kept = match self.archive.holding(self.entries, &manifest, folder) {
-                Some(entry) => Copy::Known(entry),
+                Some(entry) => Stored::Known(entry),
                 None => match self.archive.add(&manifest, folder) {
-                    Ok(added) => Copy::Made(added),
+                    Ok(added) => Stored::Made(added),
                     Err(ArchiveError::Changed(_)) => return Ok(Outcome::Changed),
                     Err(error) => {
                         return Err(Failure {
@@ -171,54 +176,45 @@ impl Remover<'_> {
         let has_twin = item.twin.as_ref().is_none_or(Twin::is_unchanged);
         let stays = if item.twin.is_none() && is_open()? {
             Some(Outcome::Opened)
-        } else if has_twin && parts.are_unchanged(folder)? {
+        } else if has_twin && parts.are_unchanged(folder, names)? {
             None
         } else {
             Some(Outcome::Changed)
         };
         if let Some(outcome) = stays {
-            if let Copy::Made(added) = &kept {
+            if let Stored::Made(added) = &kept {
                 self.archive.discard(added).map_err(Failure::of)?;
             }
             return Ok(outcome);
         }
         match kept {
-            Copy::None => {}
-            Copy::Made(added) => progress.applied.archived += added.disk,
+            Stored::None => {}
+            Stored::Made(added) => progress.applied.archived += added.disk,
             // It is the only copy again, and its age counts from now.
-            Copy::Known(entry) => {
+            Stored::Known(entry) => {
                 self.archive.renew(entry, self.now).map_err(Failure::of)?;
                 progress.renewed.insert(entry.name.clone());
             }
         }
-        parts.remove(folder, &mut progress.links, &mut progress.applied.freed)
+        let records: Vec<PathBuf> = item.unit.records(home).collect();
+        let is_record = |path: &Path| records.contains(&home.folder.join(path));
+        parts.remove(folder, is_record, &mut progress.names, &mut progress.applied.freed)
     }
 
     fn manifest(&self, home: &Home<'_>, session: &str, parts: &Parts) -> Result<Manifest, Failure> {
         let id = SessionId::new(session).map_err(Failure::of)?;
-        let archived = |going: &Going| {
-            let seen = &going.seen;
-            let attributes = Attributes {
-                mode: seen.mode,
-                owner: seen.owner,
-                group: seen.group,
-                modified: seen.stamp.modified,
-                accessed: going.accessed,
-            };
-            Archived::new(going.path.clone(), seen.stamp.size, attributes)
-        };
         if let Some(going) = parts.files.iter().chain(&parts.folders).find(|going| going.path.to_str().is_none()) {
             let why = format!("{} is no text, which the archive's manifest cannot name", going.path.display());
             return Err(Failure::of(why));
         }
-        let files = parts.files.iter().map(archived).collect();
-        let folders = parts.folders.iter().map(archived).collect();
+        let files = parts.files.iter().map(Going::archived).collect();
+        let folders = parts.folders.iter().map(Going::archived).collect();
         Ok(Manifest::new(id, &home.provider, &home.folder, self.now, files, folders))
     }
 }
 
 /// What the archive has of an item.
-enum Copy<'e> {
+enum Stored<'e> {
     /// It is none that is archived.
     None,
     /// A new entry.
@@ -228,6 +224,7 @@ enum Copy<'e> {
 }
 
 /// Why an item was not removed.
+#[derive(Debug)]
 pub(super) struct Failure {
     outcome: Outcome,
     is_disk_full: bool,

@@ -180,7 +180,9 @@ impl Judge<'_, '_> {
     /// The sessions that stay because they are the newest of their projects.
     fn newest_of_projects<'u>(&self, units: &'u [Unit], parents: &Parents<'_>) -> FxHashSet<&'u str> {
         let mut projects: BTreeMap<Option<PathBuf>, Vec<&Unit>> = BTreeMap::new();
-        let is_own = |unit: &&Unit| unit.session.as_deref().is_some_and(|session| !parents.contains_key(session));
+        let is_own = |unit: &&Unit| {
+            unit.has_transcript() && unit.session.as_deref().is_some_and(|session| !parents.contains_key(session))
+        };
         // The oldest first, as they are sorted. A sub-agent's is no conversation of its own.
         for unit in units.iter().filter(is_own) {
             projects.entry(unit.project(self.home)).or_default().push(unit);

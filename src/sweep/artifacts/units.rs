@@ -56,6 +56,11 @@ impl Unit {
         }
     }
 
+    /// Whether there is a conversation, and not only what a killed run left of one.
+    pub(crate) fn has_transcript(&self) -> bool {
+        self.transcripts().next().is_some()
+    }
+
     fn transcripts(&self) -> impl Iterator<Item = &Piece> {
         self.pieces.iter().filter(|piece| piece.part == Some(Part::Transcript))
     }
@@ -111,9 +116,11 @@ impl Unit {
     }
 }
 
-/// What belongs together of the pieces of a home: those kinds whose place in `wanted` is true.
-pub(crate) fn units(home: &Home<'_>, pieces: Vec<Piece>, wanted: &[bool]) -> Vec<Unit> {
+/// What belongs together of the pieces of a home: those kinds whose place in `wanted` is true. The second part is what belongs to
+/// sessions that have no transcript, by their ids.
+pub(crate) fn units(home: &Home<'_>, pieces: Vec<Piece>, wanted: &[bool]) -> (Vec<Unit>, BTreeMap<String, Vec<Piece>>) {
     let mut units = Vec::new();
+    let mut rest: BTreeMap<String, Vec<Piece>> = BTreeMap::new();
     let mut sessions: BTreeMap<String, Unit> = BTreeMap::new();
     let mut beside = Vec::new();
     for piece in pieces.into_iter().filter(|piece| wanted[piece.kind]) {
@@ -121,7 +128,11 @@ pub(crate) fn units(home: &Home<'_>, pieces: Vec<Piece>, wanted: &[bool]) -> Vec
             units.push(Unit { kind: piece.kind, session: None, sums: piece.sums, pieces: vec![piece] });
             continue;
         }
-        if piece.part != Some(Part::Transcript) {
+        // A folder without its record is no transcript any more.
+        let record = || home.folder.join(record_of(&piece, home.row)).symlink_metadata();
+        let has_record =
+            || !piece.is_folder || !record().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        if piece.part != Some(Part::Transcript) || !has_record() {
             beside.push(piece);
             continue;
         }
@@ -139,17 +150,20 @@ pub(crate) fn units(home: &Home<'_>, pieces: Vec<Piece>, wanted: &[bool]) -> Vec
     let mut parents = FxHashMap::default();
     for piece in beside {
         let id = match (&piece.id, piece.part) {
-            (Some((id, false)), Some(Part::Companion)) => Some(id.clone()),
+            (Some((id, false)), Some(Part::Companion | Part::Transcript)) => Some(id.clone()),
             (_, Some(Part::Loose)) => parent_in(home, &piece, &mut parents),
             _ => None,
         };
-        if let Some(unit) = id.and_then(|id| sessions.get_mut(&id)) {
+        let Some(id) = id else { continue };
+        if let Some(unit) = sessions.get_mut(&id) {
             unit.sums.join(&piece.sums);
             unit.pieces.push(piece);
+        } else {
+            rest.entry(id).or_default().push(piece);
         }
     }
     units.extend(sessions.into_values());
-    units
+    (units, rest)
 }
 
 /// The id of a transcript's session: from its name, or from inside where the name holds only its beginning.
