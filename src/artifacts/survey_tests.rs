@@ -63,6 +63,13 @@ fn what_belongs_to_a_session_is_told_from_what_only_lies_beside_it() {
 }
 
 #[test]
+fn what_is_not_called_like_a_session_is_none_and_neither_is_what_is_called_like_it() {
+    let home = Home::new(&["projects/-a/memory.jsonl", "projects/-a/memory/MEMORY.md", "projects/-a/notes.jsonl"]);
+    assert_eq!(home.pieces(), []);
+    assert_eq!((home.survey().tallies[0].items, home.survey().other.files), (0, 3));
+}
+
+#[test]
 fn links_and_other_things_are_nobodys_and_keep_what_holds_them() {
     let home = Home::new(&["debug/a.txt", "session-env/x/file", "session-env/y/file", "elsewhere/old.txt"]);
     fs_err::os::unix::fs::symlink(home.path("elsewhere"), home.path("todos")).unwrap();

@@ -177,7 +177,8 @@ fn session_of(home: &Home<'_>, piece: &Piece) -> Option<String> {
         },
         (true, None) => return None,
     };
-    SessionId::new(&id).is_ok().then_some(id)
+    // What can be pruned is called by a UUID.
+    SessionId::new(&id).is_ok_and(SessionId::is_uuid).then_some(id)
 }
 
 /// The session of a sub-agent's transcript whose name does not tell.
