@@ -140,6 +140,16 @@ impl Rules {
     }
 }
 
+impl Rule {
+    /// Whether a folder called `name`, which lies below `depth` others, is its place or on the way to it.
+    pub(super) fn leads_through(&self, depth: usize, name: &[u8]) -> bool {
+        match self.folders.get(depth) {
+            Some(folder) => folder.matches(name),
+            None => self.meaning == Meaning::Files && depth == self.folders.len() && self.last.fits(name) != Fit::Not,
+        }
+    }
+}
+
 impl Last {
     /// Whether `name` fits.
     pub(super) fn fits<'n>(&self, name: &'n [u8]) -> Fit<'n> {

@@ -204,6 +204,14 @@ pub(crate) fn has_no_size(path: &std::path::Path) -> bool {
     rustix::fs::statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::SIZE).is_ok_and(|stat| stat.stx_size == 0)
 }
 
+/// Whether `name`, which may be a link, leads to a folder, or to where nobody can tell.
+pub(crate) fn may_be_folder(at: BorrowedFd<'_>, name: &CStr) -> bool {
+    match rustix::fs::statx(at, name, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE) {
+        Ok(found) => FileType::from_raw_mode(u32::from(found.stx_mode)) == FileType::Directory,
+        Err(error) => !means_absent(error),
+    }
+}
+
 /// Whether an error means that there is nothing there (as opposed to: it could not be looked at).
 pub(crate) fn means_absent(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)

@@ -211,8 +211,9 @@ impl<'c> HomePlan<'c> {
             young_until: (limits.max_size == Budget::Unlimited).then(|| terms.now.timestamp_nanos_opt()).flatten(),
         };
         let questions: Vec<Question> = rows.iter().zip(&limits).map(question).collect();
-        let Survey { tallies, pieces, problems: unseen, .. } = Survey::of(&home.folder, &home.rules, &questions);
-        problems.extend(unseen);
+        let survey = Survey::of(&home.folder, &home.rules, &questions);
+        problems.extend(survey.unseen(|kind| wanted[kind]));
+        let Survey { tallies, pieces, .. } = survey;
         let judge = Judge { home: &home, terms, limits: &limits, tallies: &tallies };
         let (mut units, rest) = units(&home, pieces, &wanted);
         units.extend(leftovers(&home, rest, archive));
