@@ -155,9 +155,7 @@ impl Claims<'_> {
         for session in sessions.iter().map(String::as_str).chain(parent) {
             claims.extend(self.live_claim(session));
             claims.extend(self.speakers.mapped.get(session).cloned());
-            if self.continued.iter().any(|value| value == session || value.contains(session)) {
-                claims.push(Claim::Continued { group: self.group.clone() });
-            }
+            claims.extend(self.continued(session));
         }
         claims.extend(open.holder(unit).map(|pid| Claim::Live { pid }));
         // Where files name no session, any process may be theirs.
@@ -168,6 +166,12 @@ impl Claims<'_> {
             claims.push(Claim::Running { pid });
         }
         claims
+    }
+
+    /// The word of an agent host that goes on with the session.
+    pub(super) fn continued(&self, session: &str) -> Option<Claim> {
+        let goes_on = self.continued.iter().any(|value| value == session || value.contains(session));
+        goes_on.then(|| Claim::Continued { group: self.group.clone() })
     }
 
     /// Whether a process has the session open now, as far as the CLI's files tell.

@@ -211,7 +211,7 @@ fn field_in(path: &Path, field: &[String]) -> Head {
 }
 
 /// Every UUID in the names of a path.
-fn uuids_in(path: &Path) -> Vec<String> {
+pub(super) fn uuids_in(path: &Path) -> Vec<String> {
     const LENGTH: usize = 36;
     let mut found = Vec::new();
     for component in path.components() {
