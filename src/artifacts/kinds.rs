@@ -11,7 +11,8 @@ pub(crate) enum Grain {
     File,
     /// Each entry of the place, a folder with all that is in it.
     Entry,
-    /// Each session: its transcript, its sub-agents' and all that the CLI keeps for it alone. Archived before it goes.
+    /// Each session: its transcript, its sub-agents' and all that the CLI keeps for it alone. Archived before it goes. Its id is
+    /// a UUID: what has another name is no session's.
     Session,
 }
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::kinds::{Grain, KINDS};
 use crate::policy::path_pattern::{Folder, NamePattern, PathPattern};
+use crate::policy::session_id::SessionId;
 
 /// What a name is to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,16 @@ pub(super) struct Rule {
 #[derive(Debug)]
 pub(super) enum Last {
     Plain(Folder),
-    Id(NamePattern),
+    /// With an id, of whatever form or a UUID's.
+    Id(NamePattern, Form),
+}
+
+/// What a provider's session ids look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Any,
+    /// All that can be pruned: what has another name beside their transcripts is nobody's session.
+    Uuid,
 }
 
 /// How a name fits the last component of a rule.
@@ -118,7 +128,8 @@ impl Rules {
     fn add(&mut self, kind: usize, pattern: &PathPattern, meaning: Meaning) {
         let mut folders = pattern.folders.clone();
         let last = if let Some(name) = &pattern.name {
-            Last::Id(name.clone())
+            // Whoever has a row among the kinds calls its sessions by UUIDs.
+            Last::Id(name.clone(), if self.kinds[kind].row.is_some() { Form::Uuid } else { Form::Any })
         } else {
             let mut tail = pattern.tail.iter().cloned();
             let Some(last) = tail.next_back() else { return };
@@ -129,13 +140,23 @@ impl Rules {
     }
 }
 
+impl Rule {
+    /// Whether a folder called `name`, which lies below `depth` others, is its place or on the way to it.
+    pub(super) fn leads_through(&self, depth: usize, name: &[u8]) -> bool {
+        match self.folders.get(depth) {
+            Some(folder) => folder.matches(name),
+            None => self.meaning == Meaning::Files && depth == self.folders.len() && self.last.fits(name) != Fit::Not,
+        }
+    }
+}
+
 impl Last {
     /// Whether `name` fits.
     pub(super) fn fits<'n>(&self, name: &'n [u8]) -> Fit<'n> {
         match self {
             Self::Plain(folder) if folder.matches(name) => Fit::Plain,
             Self::Plain(_) => Fit::Not,
-            Self::Id(pattern) => {
+            Self::Id(pattern, form) => {
                 // With a `*` in front only the form of the id tells where it begins; all such names hold a UUID.
                 let lengths = match pattern.characters {
                     Some(length) => length..=length,
@@ -143,20 +164,39 @@ impl Last {
                     None => 36..=36,
                 };
                 let id = lengths.rev().find_map(|length| pattern.id_in(name, length));
-                id.and_then(|id| std::str::from_utf8(id).ok()).map_or(Fit::Not, Fit::Id)
+                let id = id.and_then(|id| std::str::from_utf8(id).ok()).filter(|id| form.fits(id));
+                id.map_or(Fit::Not, Fit::Id)
             }
         }
     }
 
     /// Whether a name holds only the beginning of the id.
     pub(super) const fn is_shortened(&self) -> bool {
-        matches!(self, Self::Id(pattern) if pattern.characters.is_some())
+        matches!(self, Self::Id(pattern, _) if pattern.characters.is_some())
+    }
+}
+
+impl Form {
+    /// Whether this is an id of that form, or its beginning.
+    pub(super) fn fits(self, id: &str) -> bool {
+        const ANY: &str = "00000000-0000-4000-8000-000000000000";
+        let rest = ANY.get(id.len()..).unwrap_or_default();
+        self == Self::Any || SessionId::new(&format!("{id}{rest}")).is_ok_and(SessionId::is_uuid)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uuid_is_told_from_other_names_by_its_beginning_as_well() {
+        let id = "0856b851-1111-4222-8333-0123456789ab";
+        assert!([id, &id[..8], &id[..20]].into_iter().all(|id| Form::Uuid.fits(id)));
+        for other in ["memory", "notes", "backup-1", &format!("{id}0"), &id[1..], "é"] {
+            assert!(!Form::Uuid.fits(other) && Form::Any.fits(other), "{other}");
+        }
+    }
 
     #[test]
     fn every_place_of_the_table_is_a_pattern() {

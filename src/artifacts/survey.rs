@@ -66,9 +66,19 @@ pub(crate) struct Survey {
     /// What no kind is about.
     pub(crate) other: Sums,
     /// What could not be looked at.
-    pub(crate) problems: Vec<String>,
+    problems: Vec<String>,
+    /// Links to folders that stand where places lie, or on the way to them: what they lead to was not looked at.
+    links: Vec<Link>,
     /// Whether there is such a home.
     pub(crate) present: bool,
+}
+
+/// A link to a folder.
+#[derive(Debug)]
+struct Link {
+    path: PathBuf,
+    /// The kinds that have places behind it.
+    kinds: Vec<usize>,
 }
 
 /// Where the walk is.
@@ -108,6 +118,7 @@ impl Survey {
             pieces: Vec::new(),
             other: Sums::default(),
             problems: Vec::new(),
+            links: Vec::new(),
             present: true,
         };
         let mut walk = Walk {
@@ -130,6 +141,14 @@ impl Survey {
         walk.disown();
         walk.count_pieces();
         walk.found
+    }
+
+    /// What could not be looked at, as far as kinds that are `asked` about are concerned; a folder is of all of them.
+    pub(crate) fn unseen(&self, asked: impl Fn(usize) -> bool) -> Vec<String> {
+        let links = self.links.iter().filter(|link| link.kinds.iter().any(|kind| asked(*kind)));
+        let links =
+            links.map(|link| format!("{}: this is a link, and what it leads to is not looked at", link.path.display()));
+        self.problems.iter().cloned().chain(links).collect()
     }
 }
 
@@ -170,22 +189,39 @@ impl Walk<'_> {
             FileType::RegularFile | FileType::Unknown => None,
             _ => Some(false),
         };
-        // Links, sockets and pipes are nobody's artifacts: neither counted nor followed, and never removed.
         if is_folder == Some(true) {
             self.below(folder, name, here);
         } else if is_folder == Some(false) {
-            self.doubt(here);
+            self.other(folder, name, kind, here);
         } else {
             match walk::look(folder, name) {
                 Ok(seen) if seen.kind == FileType::RegularFile => self.file(name.to_bytes(), &seen, here),
                 Ok(seen) if seen.kind == FileType::Directory => self.below(folder, name, here),
-                Ok(_) => self.doubt(here),
+                Ok(seen) => self.other(folder, name, seen.kind, here),
                 Err(error) if walk::means_absent(error) => {}
                 Err(error) => self.problem(here, &error),
             }
         }
         self.depth -= 1;
         self.path.truncate(length);
+    }
+
+    /// Links, sockets and pipes are nobody's artifacts: neither counted nor followed, and never removed. What holds them does not
+    /// go as a whole, and a link to a folder in which there would be artifacts is told.
+    fn other(&mut self, folder: BorrowedFd<'_>, name: &CStr, kind: FileType, here: &Here) {
+        self.doubt(here);
+        let Here::Along(along) = here else { return };
+        let depth = self.depth - 1;
+        let mut kinds: Vec<usize> = along
+            .iter()
+            .map(|rule| &self.rules.rules[*rule])
+            .filter(|rule| rule.leads_through(depth, name.to_bytes()))
+            .map(|rule| rule.kind)
+            .collect();
+        kinds.dedup();
+        if kind == FileType::Symlink && !kinds.is_empty() && walk::may_be_folder(folder, name) {
+            self.found.links.push(Link { path: self.home.join(OsStr::from_bytes(&self.path)), kinds });
+        }
     }
 
     /// Looks into a folder.

@@ -63,6 +63,13 @@ fn what_belongs_to_a_session_is_told_from_what_only_lies_beside_it() {
 }
 
 #[test]
+fn what_is_not_called_like_a_session_is_none_and_neither_is_what_is_called_like_it() {
+    let home = Home::new(&["projects/-a/memory.jsonl", "projects/-a/memory/MEMORY.md", "projects/-a/notes.jsonl"]);
+    assert_eq!(home.pieces(), []);
+    assert_eq!((home.survey().tallies[0].items, home.survey().other.files), (0, 3));
+}
+
+#[test]
 fn links_and_other_things_are_nobodys_and_keep_what_holds_them() {
     let home = Home::new(&["debug/a.txt", "session-env/x/file", "session-env/y/file", "elsewhere/old.txt"]);
     fs_err::os::unix::fs::symlink(home.path("elsewhere"), home.path("todos")).unwrap();
@@ -71,6 +78,35 @@ fn links_and_other_things_are_nobodys_and_keep_what_holds_them() {
     let _socket = std::os::unix::net::UnixListener::bind(home.path("debug/socket")).unwrap();
     let expected = [("debug/a.txt", false), ("session-env/x", true), ("session-env/y", false)];
     assert_eq!(home.pieces(), expected.map(|(path, incomplete)| (path.to_owned(), None, incomplete)));
+}
+
+#[test]
+fn a_link_on_the_way_to_a_place_is_told_where_it_leads_to_a_folder() {
+    let home = Home::new(&["session-env/x/file", "elsewhere/old.txt", "debug/a.txt"]);
+    let link = |to: &str, path: &str| {
+        fs_err::create_dir_all(home.path(path).parent().unwrap()).unwrap();
+        fs_err::os::unix::fs::symlink(home.path(to), home.path(path)).unwrap();
+    };
+    // Ordinary: inside of a place, where nothing would be, and in the place of something that goes as a whole.
+    for (to, path) in [
+        ("debug/a.txt", "debug/latest"),
+        ("elsewhere", "debug/folder"),
+        ("elsewhere", "session-env/y"),
+        ("elsewhere", "skills"),
+        ("nowhere", "telemetry"),
+        ("elsewhere/old.txt", "projects/link"),
+    ] {
+        link(to, path);
+    }
+    assert_eq!(home.survey().unseen(|_| true), Vec::<String>::new());
+    link("elsewhere", "todos");
+    link("elsewhere", "projects/-b");
+    let mut told = home.survey().unseen(|_| true);
+    told.sort();
+    let why = "this is a link, and what it leads to is not looked at";
+    assert_eq!(told, ["projects/-b", "todos"].map(|path| format!("{}: {why}", home.path(path).display())));
+    // Transcripts alone are asked about.
+    assert_eq!(home.survey().unseen(|kind| kind == 0).len(), 1);
 }
 
 #[test]
@@ -103,7 +139,7 @@ fn a_home_that_is_not_there_is_empty() {
     let home = Home::new(&[]);
     fs_err::remove_dir(home.0.path()).unwrap();
     let survey = home.survey();
-    assert!(!survey.present && survey.problems.is_empty() && survey.pieces.is_empty());
+    assert!(!survey.present && survey.unseen(|_| true).is_empty() && survey.pieces.is_empty());
 }
 
 #[test]

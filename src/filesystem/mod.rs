@@ -36,10 +36,10 @@ pub(crate) use own::{Created, create, create_filled, create_unflushed, write_own
 pub(crate) use put_back::{Attributes, PutBack, folder_for, put_back, set_folder};
 pub(crate) use regular::read_regular;
 pub(crate) use remove::remove_file;
-pub(crate) use remove::{remove_empty_folder, remove_unchanged};
+pub(crate) use remove::{remove_empty_folder, remove_name, remove_unchanged};
 pub(crate) use remove_folder::{FolderRemoval, remove_folder, remove_unfinished_folder};
 pub(crate) use replace::{HOLD, Prepared, Replaced};
 pub(crate) use snapshot::{Snapshot, SnapshotError};
 pub(crate) use temporary::{discard_leftovers, has_leftovers, remove_leftovers};
 pub(crate) use update::{Decision, UpdateError, changes_after, update};
-pub(crate) use writable::{FolderObjection, folder_objection, folder_obstacle, obstacle};
+pub(crate) use writable::{FolderObjection, folder_objection, folder_obstacle, obstacle, removal_obstacle};

@@ -4,14 +4,14 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::error::FileError;
-use super::walk::{FileStamp, file_stamp};
+use super::walk::{FileStamp, file_stamp, open_file_stamp};
 
 /// Removes a file of ours; says whether there was one.
 pub(crate) fn remove_file(path: &Path) -> Result<bool, FileError> {
@@ -29,6 +29,20 @@ pub(crate) fn remove_unchanged(folder: BorrowedFd<'_>, name: &CStr, stamp: FileS
         Ok(_) | Err(Errno::NOENT) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// The same of a file that may have other names: yields what it is when this one is gone, nothing where it stays.
+pub(crate) fn remove_name(
+    folder: BorrowedFd<'_>,
+    name: &CStr,
+    stamp: FileStamp,
+) -> rustix::io::Result<Option<FileStamp>> {
+    let file = match openat(folder, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if remove_unchanged(folder, name, stamp)? { open_file_stamp(file.as_fd()) } else { Ok(None) }
 }
 
 /// Removes a folder if nothing is in it; says whether it did.

@@ -37,8 +37,17 @@ pub(crate) struct FileStamp {
 
 /// A regular file's stamp, links not followed; nothing for anything else.
 pub(crate) fn file_stamp(at: BorrowedFd<'_>, name: &CStr) -> Result<Option<FileStamp>> {
+    stamp(at, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC)
+}
+
+/// The stamp of an open regular file; nothing for anything else.
+pub(super) fn open_file_stamp(file: BorrowedFd<'_>) -> Result<Option<FileStamp>> {
+    stamp(file, c"", AtFlags::EMPTY_PATH)
+}
+
+fn stamp(at: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<Option<FileStamp>> {
     let wanted = StatxFlags::MTIME | StatxFlags::CTIME | StatxFlags::TYPE | StatxFlags::INO | StatxFlags::SIZE;
-    let stat = rustix::fs::statx(at, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, wanted)?;
+    let stat = rustix::fs::statx(at, name, flags, wanted)?;
     let is_file = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile;
     Ok(is_file.then(|| FileStamp {
         modified: nanoseconds(stat.stx_mtime),
@@ -193,6 +202,14 @@ pub(crate) fn folder_size(folder: BorrowedFd<'_>) -> Result<u64> {
 /// Whether a file or folder is there and has no size, not even that of an empty folder.
 pub(crate) fn has_no_size(path: &std::path::Path) -> bool {
     rustix::fs::statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::SIZE).is_ok_and(|stat| stat.stx_size == 0)
+}
+
+/// Whether `name`, which may be a link, leads to a folder, or to where nobody can tell.
+pub(crate) fn may_be_folder(at: BorrowedFd<'_>, name: &CStr) -> bool {
+    match rustix::fs::statx(at, name, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE) {
+        Ok(found) => FileType::from_raw_mode(u32::from(found.stx_mode)) == FileType::Directory,
+        Err(error) => !means_absent(error),
+    }
 }
 
 /// Whether an error means that there is nothing there (as opposed to: it could not be looked at).

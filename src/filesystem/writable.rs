@@ -2,6 +2,7 @@
 
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -69,6 +70,22 @@ pub(crate) fn folder_obstacle(folder: &Path) -> Option<String> {
     None
 }
 
+/// What keeps this process from removing from an open folder what belongs to these users.
+pub(crate) fn removal_obstacle(
+    folder: BorrowedFd<'_>,
+    mut owners: impl Iterator<Item = u32>,
+) -> io::Result<Option<String>> {
+    if let Err(error) = accessat(folder, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        return Ok(Some(format!("cannot be written: {error}")));
+    }
+    let (found, us) = (rustix::fs::fstat(folder)?, geteuid());
+    let is_sticky = Mode::from_raw_mode(found.st_mode).contains(Mode::SVTX);
+    // There who owns neither it nor the folder may remove nothing.
+    let may_remove_all = !is_sticky || us.is_root() || found.st_uid == us.as_raw();
+    let foreign = if may_remove_all { None } else { owners.find(|owner| *owner != us.as_raw()) };
+    Ok(foreign.map(|owner| format!("what user {owner} owns in it can be removed by him and its owner alone")))
+}
+
 /// Whether a file that we make in `folder` can be given the owner and the group of this one.
 fn can_give_away_to(original: &Metadata, folder: &Stat) -> bool {
     let us = geteuid();
@@ -116,7 +133,10 @@ pub(crate) fn folder_objection(path: &Path) -> io::Result<Option<FolderObjection
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
     use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use rustix::process::Uid;
 
     use super::*;
 
@@ -171,6 +191,40 @@ mod tests {
             assert!(why(&path).contains("cannot write to the folder"));
             set_mode(folder.path(), 0o755);
         }
+    }
+
+    #[test]
+    fn what_cannot_be_removed_from_a_folder_is_told_before() {
+        let (folder, path) = world();
+        let (us, other) = (geteuid().as_raw(), 1234);
+        let why = |owner: u32| {
+            let open = super::super::walk::open_folder_path(folder.path()).unwrap();
+            removal_obstacle(open.as_fd(), [us, owner].into_iter()).unwrap()
+        };
+        assert_eq!(why(us), None);
+        set_mode(folder.path(), 0o1777);
+        // Who owns the folder, and root, may remove whatever is in it.
+        assert_eq!(why(other), None);
+        // Root may write everywhere: a thread of its own becomes somebody else.
+        let as_nobody = |owner: u32| {
+            let open = super::super::walk::open_folder_path(folder.path()).unwrap();
+            std::thread::spawn(move || {
+                let user = if geteuid().is_root() { Uid::from_raw(65_534) } else { geteuid() };
+                rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+                removal_obstacle(open.as_fd(), [user.as_raw(), owner].into_iter()).unwrap()
+            })
+            .join()
+            .unwrap()
+        };
+        set_mode(folder.path(), 0o555);
+        assert!(as_nobody(us).unwrap().contains("cannot be written: "));
+        if geteuid().is_root() {
+            set_mode(folder.path(), 0o1777);
+            assert!(as_nobody(other).unwrap().contains("user 1234"));
+            assert_eq!(as_nobody(65_534), None);
+        }
+        set_mode(folder.path(), 0o755);
+        drop(path);
     }
 
     #[test]

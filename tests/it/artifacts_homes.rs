@@ -231,7 +231,8 @@ fn what_an_agent_plants_in_its_home_is_not_followed() {
     )
     .unwrap();
     assert!(host.goes().is_empty());
-    host.disk.run(&["artifacts", "prune", "--yes"]).ends_with(0);
+    let ran = host.disk.run(&["artifacts", "prune", "--yes"]).ends_with(4);
+    assert!(ran.stdout.contains(".claude-shared/telemetry: this is a link"), "{ran:?}");
     assert!(mine.exists());
 }
 

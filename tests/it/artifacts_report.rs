@@ -190,3 +190,20 @@ fn the_help_of_every_command_of_artifacts() {
         }
     });
 }
+
+#[test]
+fn a_linked_folder_is_told_apart_from_one_with_nothing_in_it() {
+    let disk = Disk::new();
+    disk.file("disk/-work/notes.txt", "x", 100);
+    fs_err::create_dir_all(disk.home().join(".claude")).unwrap();
+    fs_err::os::unix::fs::symlink(disk.home().join("disk"), disk.home().join(".claude/projects")).unwrap();
+    let note = ".claude/projects: this is a link, and what it leads to is not looked at";
+    let ran = disk.run(&["artifacts", "report"]).ends_with(4);
+    assert!(ran.stdout.contains(note), "{ran:?}");
+    // Transcripts stay in any case.
+    let ran = disk.run(&["artifacts", "prune", "--yes"]).ends_with(0);
+    assert!(!ran.stdout.contains(note), "{ran:?}");
+    disk.configure("[artifacts.claude.transcripts]\nretention = \"30d\"\n");
+    let ran = disk.run(&["artifacts", "prune", "--yes"]).ends_with(4);
+    assert!(ran.stdout.contains(note), "{ran:?}");
+}

@@ -110,6 +110,16 @@ impl Manifest {
         (&self.session, &self.provider, &self.home) == (&other.session, &other.provider, &other.home)
     }
 
+    /// Whether it is of this session of this home.
+    pub(crate) fn is_from(&self, session: &str, provider: &str, home: &Path) -> bool {
+        (self.session.as_str(), self.provider.as_str(), self.home.as_path()) == (session, provider, home)
+    }
+
+    /// Whether this file was archived as it is.
+    pub(crate) fn has(&self, file: &Archived) -> bool {
+        self.files.iter().any(|other| other.is_same(file))
+    }
+
     /// The bytes of all its files.
     pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()

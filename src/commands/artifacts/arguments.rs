@@ -54,9 +54,9 @@ pub(in crate::commands) struct Prune {
     #[arg(short, long)]
     pub(super) yes: bool,
     /// Do it even where more than half of all transcripts would go
-    #[arg(long)]
+    #[arg(long, conflicts_with = "migrate_v1")]
     pub(super) yes_most: bool,
-    /// Remove instead what nanoclaw's migration from v1 left twice, where the copy is proven whole
+    /// Remove instead what nanoclaw's migration from v1 left twice of sessions, where the copy is proven whole
     #[arg(long, conflicts_with = "kind")]
     pub(super) migrate_v1: bool,
     /// With --dry-run: exit 10 when there is something to do

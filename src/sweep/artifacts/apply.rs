@@ -2,18 +2,20 @@
 
 use std::fmt::Display;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::claims::{Open, Speakers, is_open_now};
 use super::homes::Home;
+use super::names::Names;
 use super::parts::{Going, Parts};
 use super::plan::{HomePlan, Item, Plan, Twin};
-use crate::artifacts::archive::{Added, Archive, ArchiveError, Archived, Entry, Manifest};
+use crate::artifacts::archive::{Added, Archive, ArchiveError, Entry, Manifest};
 use crate::filesystem::proc::Proc;
-use crate::filesystem::{Attributes, walk};
+use crate::filesystem::walk;
 use crate::interrupt;
 use crate::policy::session_id::SessionId;
 
@@ -52,7 +54,7 @@ pub(crate) enum Outcome {
     Changed,
     /// Somebody has its session open by now: it stays.
     Opened,
-    /// It could not be archived or removed: why. What is not removed is as it was.
+    /// It could not be archived, or not removed whole: why, and what of it went.
     Failed(String),
     /// The run ended before it.
     NotTried,
@@ -77,8 +79,7 @@ const FRESH: Duration = Duration::from_secs(1);
 struct Progress<'r> {
     /// The last look at who speaks for sessions.
     speakers: Option<(Instant, Speakers<'r>)>,
-    /// How many names of which file are gone.
-    links: FxHashMap<(u64, u64), u32>,
+    names: Names,
     /// Entries of the archive that are the only copy again.
     renewed: FxHashSet<String>,
     applied: Applied,
@@ -154,21 +155,22 @@ impl<'r> Remover<'r> {
         item: &Item,
         progress: &mut Progress<'r>,
     ) -> Result<Outcome, Failure> {
-        let Some(parts) = Parts::of(folder, &item.unit.pieces)? else { return Ok(Outcome::Changed) };
+        let Some(parts) = Parts::of(folder, &item.unit.pieces, &progress.names)? else {
+            return Ok(Outcome::Changed);
+        };
         if parts.trace() != item.unit.sums.trace {
             return Ok(Outcome::Changed);
         }
-        let mut is_in_use = || -> Result<bool, Failure> {
-            Ok(is_open_now(home, &item.unit, self.proc).map_err(Failure::of)?
-                || self.is_claimed(home, item, progress)?)
-        };
-        let mut kept = Copy::None;
+        if let Some(why) = parts.obstacle(folder).map_err(Failure::of)? {
+            return Err(Failure::of(format!("{why}; nothing of it was removed")));
+        }
+        let mut kept = Stored::None;
         if let Some(session) = item.unit.session.as_deref() {
             let manifest = self.manifest(home, session, &parts)?;
             kept = match self.archive.holding(self.entries, &manifest, folder) {
-                Some(entry) => Copy::Known(entry),
+                Some(entry) => Stored::Known(entry),
                 None => match self.archive.add(&manifest, folder) {
-                    Ok(added) => Copy::Made(added),
+                    Ok(added) => Stored::Made(added),
                     Err(ArchiveError::Changed(_)) => return Ok(Outcome::Changed),
                     Err(error) => {
                         return Err(Failure {
@@ -181,29 +183,37 @@ impl<'r> Remover<'r> {
         }
         // To archive takes its time.
         let has_twin = item.twin.as_ref().is_none_or(Twin::is_unchanged);
-        let stays = if item.twin.is_none() && is_in_use()? {
+        let stays = if item.twin.is_none() && self.is_in_use(home, item, progress)? {
             Some(Outcome::Opened)
-        } else if has_twin && parts.are_unchanged(folder)? {
+        } else if has_twin && parts.are_unchanged(folder, &progress.names)? {
             None
         } else {
             Some(Outcome::Changed)
         };
         if let Some(outcome) = stays {
-            if let Copy::Made(added) = &kept {
+            if let Stored::Made(added) = &kept {
                 self.archive.discard(added).map_err(Failure::of)?;
             }
             return Ok(outcome);
         }
         match kept {
-            Copy::None => {}
-            Copy::Made(added) => progress.applied.archived += added.disk,
+            Stored::None => {}
+            Stored::Made(added) => progress.applied.archived += added.disk,
             // It is the only copy again, and its age counts from now.
-            Copy::Known(entry) => {
+            Stored::Known(entry) => {
                 self.archive.renew(entry, self.now).map_err(Failure::of)?;
                 progress.renewed.insert(entry.name.clone());
             }
         }
-        parts.remove(folder, &mut progress.links, &mut progress.applied.freed)
+        let records: Vec<PathBuf> = item.unit.records(home).collect();
+        let is_record = |path: &Path| records.contains(&home.folder.join(path));
+        parts.remove(folder, is_record, &mut progress.names, &mut progress.applied.freed)
+    }
+
+    /// Whether somebody has it open by now, or speaks for its session.
+    fn is_in_use(&self, home: &Home<'_>, item: &Item, progress: &mut Progress<'r>) -> Result<bool, Failure> {
+        let is_open = is_open_now(home, &item.unit, self.proc).map_err(Failure::of)?;
+        Ok(is_open || self.is_claimed(home, item, progress)?)
     }
 
     /// Whether anybody speaks for a session by now.
@@ -228,29 +238,18 @@ impl<'r> Remover<'r> {
 
     fn manifest(&self, home: &Home<'_>, session: &str, parts: &Parts) -> Result<Manifest, Failure> {
         let id = SessionId::new(session).map_err(Failure::of)?;
-        let archived = |going: &Going| {
-            let seen = &going.seen;
-            let attributes = Attributes {
-                mode: seen.mode,
-                owner: seen.owner,
-                group: seen.group,
-                modified: seen.stamp.modified,
-                accessed: going.accessed,
-            };
-            Archived::new(going.path.clone(), seen.stamp.size, attributes)
-        };
         if let Some(going) = parts.files.iter().chain(&parts.folders).find(|going| going.path.to_str().is_none()) {
             let why = format!("{} is no text, which the archive's manifest cannot name", going.path.display());
             return Err(Failure::of(why));
         }
-        let files = parts.files.iter().map(archived).collect();
-        let folders = parts.folders.iter().map(archived).collect();
+        let files = parts.files.iter().map(Going::archived).collect();
+        let folders = parts.folders.iter().map(Going::archived).collect();
         Ok(Manifest::new(id, &home.provider, &home.folder, self.now, files, folders))
     }
 }
 
 /// What the archive has of an item.
-enum Copy<'e> {
+enum Stored<'e> {
     /// It is none that is archived.
     None,
     /// A new entry.
@@ -260,6 +259,7 @@ enum Copy<'e> {
 }
 
 /// Why an item was not removed.
+#[derive(Debug)]
 pub(super) struct Failure {
     outcome: Outcome,
     is_disk_full: bool,

@@ -1,5 +1,8 @@
 //! What becomes of a plan, and of the archive with it.
 
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -7,10 +10,13 @@ use chrono::TimeDelta;
 use super::apply::{Outcome, Remover};
 use super::claims::{Known, Speakers};
 use super::homes::homes;
+use super::names::Names;
+use super::parts::Parts;
 use super::plan::{Held, Plan, Terms};
 use super::world::{DAY, NONE, World, decided, disk_of, goes, id};
 use crate::artifacts::archive::restore;
 use crate::artifacts::kinds::row_named;
+use crate::filesystem::walk;
 use crate::policy::artifact::{Claim, Reason};
 use crate::policy::duration::Limit;
 
@@ -109,17 +115,134 @@ fn a_file_with_two_names_frees_its_room_with_the_last_one() {
     let one = world.file("debug/one.txt", "x", 10);
     fs_err::hard_link(&one, world.home().join("debug/two.txt")).unwrap();
     fs_err::hard_link(&one, world.home().join("history.jsonl")).unwrap();
-    // To take one name away changes the file that the others name: they go with the next run.
     let freed = |world: &World| {
+        let planned: u64 = world.plan().removed().map(|(_, item)| item.unit.sums.disk).sum();
         let applied = world.apply(&world.plan());
-        (applied.removed(), applied.freed)
+        (planned, applied.outcomes.len(), applied.removed(), applied.freed)
     };
-    assert_eq!([freed(&world), freed(&world), freed(&world)], [(1, 0), (1, 0), (0, 0)]);
+    let disk = disk_of(&one);
+    // The name that nobody asked about still takes the room.
+    assert_eq!([freed(&world), freed(&world)], [(disk, 2, 2, 0), (0, 0, 0, 0)]);
     let world = World::new();
     let one = world.file("debug/one.txt", "x", 10);
     fs_err::hard_link(&one, world.home().join("debug/two.txt")).unwrap();
-    let disk = disk_of(&one);
-    assert_eq!([freed(&world), freed(&world)], [(1, 0), (1, disk)]);
+    assert_eq!(freed(&world), (disk, 2, 2, disk));
+}
+
+#[test]
+fn a_session_with_files_of_several_names_goes_at_once_and_comes_back() {
+    let world = one_session();
+    let place = format!("projects/-work/{}/tool-results", id(1));
+    let one = world.home().join(&place).join("a.txt");
+    fs_err::hard_link(&one, world.home().join(&place).join("b.txt")).unwrap();
+    assert_eq!(world.apply(&world.plan()).outcomes, [Outcome::Removed]);
+    assert!(!world.home().join(place).exists());
+    let (entries, _) = world.archive().entries().unwrap();
+    assert_eq!(restore(&world.archive(), &entries[0]).unwrap().files.len(), 5);
+}
+
+#[test]
+fn a_name_that_somebody_changed_after_another_one_went_stays() {
+    let world = World::new();
+    let one = world.file("debug/one.txt", "x", 10);
+    let two = world.home().join("debug/two.txt");
+    fs_err::hard_link(&one, &two).unwrap();
+    let home = walk::open_folder_path(&world.home()).unwrap();
+    let mut names = Names::default();
+    let plan = world.plan();
+    let parts = |number: usize, names: &Names| {
+        let (_, item) = plan.removed().nth(number).unwrap();
+        Parts::of(home.as_fd(), &item.unit.pieces, names).unwrap().unwrap()
+    };
+    let first = parts(0, &names);
+    assert_eq!(first.remove(home.as_fd(), |_| false, &mut names, &mut 0).ok(), Some(Outcome::Removed));
+    let second = parts(1, &names);
+    assert!(second.are_unchanged(home.as_fd(), &names).unwrap());
+    fs_err::write(&two, "y").unwrap();
+    world.touch(&two, 10);
+    assert!(!second.are_unchanged(home.as_fd(), &names).unwrap());
+    assert_eq!(second.remove(home.as_fd(), |_| false, &mut names, &mut 0).ok(), Some(Outcome::Changed));
+    assert_ne!(parts(1, &names).trace(), plan.removed().nth(1).unwrap().1.unit.sums.trace);
+    assert!(two.exists());
+}
+
+#[test]
+fn a_session_that_cannot_be_removed_whole_keeps_all_of_it() {
+    let world = one_session();
+    let project = world.home().join("projects/-work");
+    let before = walkdir::WalkDir::new(&project).into_iter().count();
+    for entry in walkdir::WalkDir::new(world.folder.path()) {
+        chown_to_nobody(entry.unwrap().path());
+    }
+    fs_err::set_permissions(&project, std::fs::Permissions::from_mode(0o555)).unwrap();
+    let (world, applied) = as_nobody(move || {
+        let applied = world.apply(&world.plan());
+        (world, applied)
+    });
+    fs_err::set_permissions(&project, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let Outcome::Failed(why) = &applied.outcomes[0] else { panic!("{applied:?}") };
+    assert!(why.contains("the folder projects/-work cannot be written: "), "{why}");
+    assert!(why.ends_with("nothing of it was removed"), "{why}");
+    assert_eq!(walkdir::WalkDir::new(&project).into_iter().count(), before);
+    assert_eq!((world.sessions_in_archive(), applied.freed), (Vec::new(), 0));
+}
+
+fn chown_to_nobody(path: &Path) {
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::lchown(path, Some(65_534), Some(65_534)).unwrap();
+    }
+}
+
+/// In a thread that is no longer root's.
+fn as_nobody<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(|| {
+        if rustix::process::geteuid().is_root() {
+            let user = rustix::process::Uid::from_raw(65_534);
+            rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+        }
+        act()
+    });
+    thread.join().unwrap()
+}
+
+#[test]
+fn the_transcript_goes_first_and_what_went_is_said() {
+    let world = one_session();
+    let plan = world.plan();
+    let (home, item) = plan.removed().next().unwrap();
+    let folder = walk::open_folder_path(&world.home()).unwrap();
+    let parts = Parts::of(folder.as_fd(), &item.unit.pieces, &Names::default()).unwrap().unwrap();
+    // In the instant after the last look.
+    let result = world.file(&format!("projects/-work/{}/tool-results/a.txt", id(1)), "other", 0);
+    let records: Vec<PathBuf> = item.unit.records(&home.home).collect();
+    let is_record = |path: &Path| records.contains(&world.home().join(path));
+    let failure = parts.remove(folder.as_fd(), is_record, &mut Names::default(), &mut 0).unwrap_err();
+    assert!(format!("{failure:?}").contains("it changed meanwhile, and stays; 3 of 4 files removed"), "{failure:?}");
+    assert_eq!((result.exists(), records[0].exists()), (true, false));
+}
+
+#[test]
+fn what_a_killed_run_left_goes_where_the_archive_holds_it() {
+    for (change, gone) in [(None, 1), (Some("another"), 0)] {
+        let world = one_session();
+        world.apply(&world.plan());
+        let (entries, _) = world.archive().entries().unwrap();
+        restore(&world.archive(), &entries[0]).unwrap();
+        let place = world.home().join("projects/-work");
+        // The transcript went, the folder above a file that went as well is empty, and the run was killed.
+        fs_err::remove_file(place.join(format!("{}.jsonl", id(1)))).unwrap();
+        fs_err::remove_file(place.join(id(1)).join("subagents/agent-1.jsonl")).unwrap();
+        if let Some(text) = change {
+            world.file(&format!("projects/-work/{}/tool-results/a.txt", id(1)), text, 101);
+        }
+        let plan = world.plan();
+        assert_eq!(goes(&plan).len(), gone);
+        let applied = world.apply(&plan);
+        assert_eq!((applied.removed(), applied.archived), (gone, 0));
+        assert_eq!((place.join(id(1)).exists(), world.sessions_in_archive().len()), (gone == 0, 1));
+        let (entries, _) = world.archive().entries().unwrap();
+        assert_eq!(restore(&world.archive(), &entries[0]).is_ok(), gone == 1);
+    }
 }
 
 #[test]

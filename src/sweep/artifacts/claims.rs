@@ -176,9 +176,7 @@ impl Claims<'_> {
             claims.extend(self.live_claim(session));
             claims.extend(self.speakers.names(session).map(|pid| Claim::Named { pid }));
             claims.extend(self.speakers.mapped.get(session).cloned());
-            if self.continued.iter().any(|value| value == session || value.contains(session)) {
-                claims.push(Claim::Continued { group: self.group.clone() });
-            }
+            claims.extend(self.continued(session));
         }
         claims.extend(open.holder(unit).map(|pid| Claim::Live { pid }));
         claims.extend(self.holds_own_state(unit).then_some(Claim::Own));
@@ -208,6 +206,12 @@ impl Claims<'_> {
     fn unseen_holder(&self, open: &Open) -> Option<Claim> {
         let pid = self.unnamed.iter().find(|pid| self.by_open_files && open.hidden.contains(pid))?;
         Some(Claim::MayBeLive(format!("process {pid} does not let its open files be seen")))
+    }
+
+    /// The word of an agent host that goes on with the session.
+    pub(super) fn continued(&self, session: &str) -> Option<Claim> {
+        let goes_on = self.continued.iter().any(|value| value == session || value.contains(session));
+        goes_on.then(|| Claim::Continued { group: self.group.clone() })
     }
 
     /// Whether a process has the session open now, as far as the CLI's files tell.

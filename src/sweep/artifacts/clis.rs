@@ -1,5 +1,7 @@
 //! What runs: the CLIs, and every session that a process names by its command line or its environment.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -60,7 +62,7 @@ impl Running {
             let arguments = proc.arguments(pid).ok().flatten().unwrap_or_default();
             let environment = proc.environment(pid).ok().flatten().unwrap_or_default();
             for argument in &arguments {
-                running.named.extend(uuids_in(argument).into_iter().map(|session| (session, pid)));
+                running.named.extend(uuids_in(OsStr::from_bytes(argument)).into_iter().map(|session| (session, pid)));
             }
             let values =
                 environment.iter().filter_map(|text| variable(text).filter(|(name, _)| variables.contains(name)));
@@ -132,7 +134,8 @@ fn resumes_any(provider: &Provider, arguments: &[Vec<u8>]) -> bool {
         let word = argument.split(|byte| *byte == b'=').next().unwrap_or_default();
         words.iter().any(|own| own.as_bytes() == word)
     };
-    arguments.iter().skip(1).any(says) && arguments.iter().all(|argument| uuids_in(argument).is_empty())
+    arguments.iter().skip(1).any(says)
+        && arguments.iter().all(|argument| uuids_in(OsStr::from_bytes(argument)).is_empty())
 }
 
 #[cfg(test)]

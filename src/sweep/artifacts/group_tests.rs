@@ -11,6 +11,8 @@ use crate::policy::artifact::{Claim, Reason};
 use crate::providers::{Catalogue, Located, builtin};
 
 const V1: &str = "data/sessions/main/.claude";
+/// A transcript that the migration left twice.
+const A: &str = "0856b851-1111-4222-8333-000000000007.jsonl";
 const V2: &str = "data/v2-sessions/ag-1/.claude-shared";
 
 /// A world with the root of an installation.
@@ -112,16 +114,16 @@ fn twice() -> World {
     let groups = "CREATE TABLE agent_groups (id TEXT, folder TEXT); INSERT INTO agent_groups VALUES ('ag-1', 'main'), ('ag-2', 'o')";
     database(&world.roots[0].join("data/v2.db"), groups);
     database(&world.roots[0].join("store/messages.db"), "CREATE TABLE sessions (session_id TEXT)");
-    world.below(&format!("{V1}/projects/-workspace-group/a.jsonl"), "one\n", 9);
-    world.below(&format!("{V2}/projects/-workspace-agent/a.jsonl"), "one\ntwo\n", 1);
+    world.below(&format!("{V1}/projects/-workspace-group/{A}"), "one\n", 9);
+    world.below(&format!("{V2}/projects/-workspace-agent/{A}"), "one\ntwo\n", 1);
     world
 }
 
 #[test]
 fn a_file_goes_for_a_copy_that_holds_all_of_it() {
     let catalogue = catalogue();
-    assert_eq!(goes(&twice().migrated(&catalogue)), ["a.jsonl"]);
-    let copy = format!("{V2}/projects/-workspace-agent/a.jsonl");
+    assert_eq!(goes(&twice().migrated(&catalogue)), [A]);
+    let copy = format!("{V2}/projects/-workspace-agent/{A}");
     for (text, why) in [("one", "shorter"), ("ONE\ntwo\n", "another"), ("two\none\n", "another beginning")] {
         let world = twice();
         world.below(&copy, text, 1);
@@ -134,13 +136,13 @@ fn a_file_goes_for_a_copy_that_holds_all_of_it() {
     assert_eq!((goes(&plan).len(), plan.problems.len()), (0, 1));
     // One file by two names is no copy.
     let world = twice();
-    let old = world.roots[0].join(V1).join("projects/-workspace-group/a.jsonl");
+    let old = world.roots[0].join(V1).join(format!("projects/-workspace-group/{A}"));
     fs_err::remove_file(world.roots[0].join(&copy)).unwrap();
     fs_err::hard_link(old, world.roots[0].join(&copy)).unwrap();
     assert!(goes(&world.migrated(&catalogue)).is_empty());
     // Nor is a link.
     let world = twice();
-    let old = world.roots[0].join(V1).join("projects/-workspace-group/a.jsonl");
+    let old = world.roots[0].join(V1).join(format!("projects/-workspace-group/{A}"));
     fs_err::remove_file(world.roots[0].join(&copy)).unwrap();
     fs_err::os::unix::fs::symlink(old, world.roots[0].join(&copy)).unwrap();
     assert!(goes(&world.migrated(&catalogue)).is_empty());
@@ -152,17 +154,75 @@ fn only_the_copy_of_ones_own_group_counts_and_only_a_transcript_goes_on() {
     let world = twice();
     // Another group's files, a note that went on, one that did not, and what is empty.
     let other = "data/v2-sessions/ag-2/.claude-shared";
-    for (name, old, new) in
-        [("MEMORY.md", "# Memory\n", "# Memory\nmore"), ("settings.json", "{}", "{}"), ("empty", "", "")]
-    {
+    for (name, old, new) in [
+        (format!("todos/{}.json", id(3)), "[1]", "[1]\n[2]"),
+        (format!("debug/{}.txt", id(4)), "{}", "{}"),
+        (format!("debug/{}.txt", id(5)), "", ""),
+    ] {
         world.below(&format!("{V1}/{name}"), old, 9);
         world.below(&format!("{V2}/{name}"), new, 9);
     }
-    world.below(&format!("{V1}/theirs.json"), "{}", 9);
-    world.below(&format!("{other}/theirs.json"), "{}", 9);
+    world.below(&format!("{V1}/debug/{}.txt", id(6)), "{}", 9);
+    world.below(&format!("{other}/debug/{}.txt", id(6)), "{}", 9);
     let mut gone = goes(&world.migrated(&catalogue));
     gone.sort();
-    assert_eq!(gone, ["a.jsonl", "settings.json"]);
+    assert_eq!(gone, [format!("{}.txt", id(4)), A.to_owned()]);
+}
+
+#[test]
+fn only_what_is_a_sessions_goes_for_a_copy() {
+    let catalogue = catalogue();
+    let world = twice();
+    let stay = [
+        ".credentials.json",
+        "settings.json",
+        "settings.local.json",
+        "skills/x/SKILL.md",
+        "projects/-workspace-group/memory/MEMORY.md",
+        "projects/-workspace-group/notes.jsonl",
+        "debug/log.txt",
+        "history.jsonl",
+    ];
+    let session = id(3);
+    let go = [
+        format!("projects/-workspace-group/{session}/tool-results/a.txt"),
+        "projects/-workspace-group/agent-1.jsonl".to_owned(),
+        format!("todos/{session}-agent-{session}.json"),
+    ];
+    for path in stay.into_iter().chain(go.iter().map(String::as_str)) {
+        world.below(&format!("{V1}/{path}"), "{}", 9);
+        world.below(&format!("{V2}/{path}"), "{}", 9);
+        world.below(&format!("{V2}/{}", path.replace("-workspace-group", "-workspace-agent")), "{}", 9);
+    }
+    let plan = world.migrated(&catalogue);
+    let gone: Vec<_> = plan.removed().map(|(home, item)| home.path(item)).collect();
+    assert!(stay.iter().all(|path| !gone.contains(&world.roots[0].join(V1).join(path))), "{gone:?}");
+    assert!(go.iter().all(|path| gone.contains(&world.roots[0].join(V1).join(path))), "{gone:?}");
+}
+
+#[test]
+fn a_group_that_version_one_goes_on_with_stays_whole() {
+    let catalogue = catalogue();
+    let world = twice();
+    for project in ["-workspace-group", "-workspace-agent"] {
+        world.below(&format!("{V2}/projects/{project}/{}.jsonl", id(1)), "one\n", 9);
+    }
+    let named = format!("{V1}/projects/-workspace-group/{}.jsonl", id(1));
+    world.below(&named, "one\n", 9);
+    database(&world.roots[0].join("store/messages.db"), &format!("INSERT INTO sessions VALUES ('{}')", id(1)));
+    let of_v1 = |plan: &Plan<'_>| {
+        let v1 = world.roots[0].join(V1);
+        plan.removed().filter(|(home, item)| home.path(item).starts_with(&v1)).count()
+    };
+    // It names what the migration copied, as it did when it ended.
+    assert_eq!(of_v1(&world.migrated(&catalogue)), 1);
+    // It went on.
+    world.below(&named, "one\nmore\n", 9);
+    let plan = world.migrated(&catalogue);
+    assert_eq!(of_v1(&plan), 0);
+    let (_, kept) = decided(&plan);
+    let continued = Reason::Claimed(Claim::Continued { group: "main".to_owned() });
+    assert_eq!(kept, [(A.to_owned(), continued)]);
 }
 
 #[test]
@@ -176,12 +236,12 @@ fn whoever_speaks_for_a_session_keeps_all_its_copies() {
     world.below(&format!("{V2}/projects/-workspace-agent/{}.jsonl", id(1)), "one\n", 9);
     assert_eq!(goes(&world.migrated(&catalogue)).len(), 3);
     world.mapped = vec![id(1)];
-    assert_eq!(goes(&world.migrated(&catalogue)), ["a.jsonl"]);
+    assert_eq!(goes(&world.migrated(&catalogue)), [A]);
     world.mapped.clear();
     database(&world.roots[0].join("store/messages.db"), &format!("INSERT INTO sessions VALUES ('{}')", id(1)));
     assert_eq!(goes(&world.migrated(&catalogue)).len(), 2);
     // What was written within the hour is somebody's.
-    world.below(&format!("{V1}/projects/-workspace-group/a.jsonl"), "one\n", 0);
+    world.below(&format!("{V1}/projects/-workspace-group/{A}"), "one\n", 0);
     assert_eq!(goes(&world.migrated(&catalogue)).len(), 1);
 }
 
@@ -191,7 +251,7 @@ fn a_copy_that_changes_or_goes_meanwhile_keeps_the_file() {
     for gone in [false, true] {
         let world = twice();
         let plan = world.migrated(&catalogue);
-        let copy = world.roots[0].join(V2).join("projects/-workspace-agent/a.jsonl");
+        let copy = world.roots[0].join(V2).join(format!("projects/-workspace-agent/{A}"));
         let changed = if gone { fs_err::remove_file(copy) } else { fs_err::write(copy, "other\n") };
         changed.unwrap();
         assert_eq!(world.apply(&plan).outcomes, [Outcome::Changed]);

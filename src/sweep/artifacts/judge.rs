@@ -211,7 +211,9 @@ impl Judge<'_, '_> {
         candidates: &[&Unit],
         parents: &Parents<'_>,
     ) -> FxHashSet<&'u str> {
-        let is_own = |unit: &&Unit| unit.session.as_deref().is_some_and(|session| !parents.has(session));
+        let is_own = |unit: &&Unit| {
+            unit.has_transcript() && unit.session.as_deref().is_some_and(|session| !parents.has(session))
+        };
         let wanted: BTreeSet<Option<PathBuf>> =
             candidates.iter().copied().filter(is_own).map(|unit| unit.project(self.home)).collect();
         let mut projects: BTreeMap<Option<PathBuf>, Vec<&Unit>> = BTreeMap::new();

@@ -4,6 +4,9 @@
 //! tells which folder is which group's), and there `projects/-workspace-group` to `projects/-workspace-agent`, which is the one
 //! that v2 goes on with. A transcript goes where a copy further along begins with all that it holds, as a conversation that
 //! went on in the copy is longer; any other file where the copy is the same. And nobody may speak for it.
+//!
+//! Only what is a session's goes. What version 1 needs to go on at all (its settings, credentials, skills and memory) stays, and
+//! where it does go on after the migration (the session that it names has no whole copy) everything of the group does.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -20,12 +23,13 @@ use rustix::fs::{FileType, Mode, OFlags, openat};
 use super::claims::{Open, Speakers};
 use super::homes::{Continued, Home, Whose};
 use super::plan::{HomePlan, Item, Plan, Twin};
-use super::units::Unit;
+use super::units::{Unit, uuids_in};
 use crate::artifacts::survey::{Piece, Sums};
 use crate::filesystem::proc::Proc;
 use crate::filesystem::walk::{self, FileStamp, Lister, Seen};
 use crate::interrupt;
 use crate::policy::artifact::{Cause, Facts, Verdict};
+use crate::policy::session_id::SessionId;
 use crate::queues::central::folders_of_groups;
 
 const OLD_PROJECT: &str = "projects/-workspace-group";
@@ -68,11 +72,12 @@ pub(crate) fn plan<'c>(
             is_v1: start == Path::new(""),
             copies,
             found: Vec::new(),
+            alone: Vec::new(),
             problems: Vec::new(),
         };
         search.folder(start);
         plan.problems.append(&mut search.problems);
-        let items = judged(&home, search.found, (speakers, proc), now, &mut plan.problems);
+        let items = judged(&home, (search.found, &search.alone), (speakers, proc), now, &mut plan.problems);
         plan.homes.push(HomePlan { home, items, excesses: Vec::new() });
     }
     plan
@@ -84,10 +89,10 @@ fn place_of(home: &Home<'_>) -> Option<(String, PathBuf)> {
     Some((group.clone(), home.folder.clone()))
 }
 
-/// Whether what has a copy may go.
+/// Whether what has a copy may go, beside the sessions that are `alone`.
 fn judged(
     home: &Home<'_>,
-    found: Vec<Item>,
+    (found, alone): (Vec<Item>, &[String]),
     (speakers, proc): (&Speakers<'_>, &Proc),
     now: DateTime<Utc>,
     problems: &mut Vec<String>,
@@ -100,9 +105,11 @@ fn judged(
     let open = Open::look(home, &units, proc);
     problems.extend(claims.trouble.iter().map(|why| format!("{}: {why}", home.folder.display())));
     problems.extend(open.trouble.iter().cloned());
+    let in_use = alone.iter().find_map(|session| claims.continued(session));
     let judge = |item: Item| {
         let doubt = claims.trouble.clone().or_else(|| open.trouble.clone());
-        let claims = claims.on(&item.unit, &[], &open);
+        let mut claims = claims.on(&item.unit, &[], &open);
+        claims.extend(in_use.clone());
         let facts = Facts { modified: item.unit.modified(), recorded: Ok(None), doubt, claims };
         Item { verdict: facts.as_duplicate(now), ..item }
     };
@@ -120,6 +127,8 @@ struct Search<'s> {
     /// The v2 homes that a v1 home was copied to.
     copies: Vec<PathBuf>,
     found: Vec<Item>,
+    /// The sessions whose transcripts have no whole copy.
+    alone: Vec<String>,
     problems: Vec<String>,
 }
 
@@ -160,8 +169,9 @@ impl Search<'_> {
     }
 
     fn file(&mut self, folder: BorrowedFd<'_>, name: &CString, path: &Path, seen: &Seen) -> std::io::Result<()> {
+        let found = self.found.len();
         // What is empty is in every file.
-        for copy in self.places_of(path).into_iter().filter(|_| seen.stamp.size > 0) {
+        for copy in self.places_of(path).into_iter().filter(|_| seen.stamp.size > 0 && is_of_session(path)) {
             if let Some(stamp) = holds(folder, name, seen, &copy)? {
                 let mut sums = Sums::default();
                 sums.add(seen, true);
@@ -184,6 +194,9 @@ impl Search<'_> {
                 break;
             }
         }
+        if self.found.len() == found && path.extension().is_some_and(|ending| ending == "jsonl") {
+            self.alone.extend(uuids_in(path));
+        }
         Ok(())
     }
 
@@ -195,6 +208,21 @@ impl Search<'_> {
         }
         let renamed = renamed.iter().flat_map(|renamed| self.copies.iter().map(move |copy| copy.join(renamed)));
         renamed.chain(self.copies.iter().map(|copy| copy.join(path))).collect()
+    }
+}
+
+/// Whether a file below a home is a session's: its transcript, a sub-agent's, what is kept for it alone, or a log, a list or
+/// telemetry that names it.
+fn is_of_session(path: &Path) -> bool {
+    let mut components = path.iter().filter_map(OsStr::to_str);
+    let is_uuid = |name: &str| SessionId::new(name).is_ok_and(SessionId::is_uuid);
+    match (components.next(), components.next(), components.next(), components.next()) {
+        (Some("projects"), Some(_), Some(folder), Some(_)) => is_uuid(folder),
+        (Some("projects"), Some(_), Some(file), None) => {
+            file.strip_suffix(".jsonl").is_some_and(|stem| is_uuid(stem) || stem.starts_with("agent-"))
+        }
+        (Some("debug" | "todos" | "telemetry"), ..) => !uuids_in(path).is_empty(),
+        _ => false,
     }
 }
 

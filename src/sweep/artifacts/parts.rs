@@ -1,25 +1,24 @@
 //! The files and folders that one item consists of: looked at, held against the plan, removed.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHashMap;
 use rustix::fs::FileType;
 
 use super::apply::{Failure, Outcome};
-use crate::artifacts::rules::Part;
+use super::names::Names;
+use crate::artifacts::archive::Archived;
 use crate::artifacts::survey::{Piece, Sums};
 use crate::filesystem::walk::{self, Lister, Seen};
-use crate::filesystem::{remove_empty_folder, remove_unchanged};
+use crate::filesystem::{Attributes, removal_obstacle, remove_empty_folder, remove_name, remove_unchanged};
 
 /// One file that is to go.
 pub(super) struct Going {
     /// Relative to the home.
     pub(super) path: PathBuf,
-    /// It is a transcript: by it a session is known.
-    is_transcript: bool,
     pub(super) seen: Seen,
     pub(super) accessed: i64,
 }
@@ -35,16 +34,19 @@ pub(super) struct Parts {
 impl Parts {
     /// Looks at all that `pieces` consist of now; nothing where one of them is gone, is reached by a link, or holds something
     /// that is no file.
-    pub(super) fn of(home: BorrowedFd<'_>, pieces: &[Piece]) -> rustix::io::Result<Option<Self>> {
+    pub(super) fn of(home: BorrowedFd<'_>, pieces: &[Piece], names: &Names) -> rustix::io::Result<Option<Self>> {
         let mut parts = Self::default();
         for piece in pieces {
             let Some((folder, name)) = parent_of(home, &piece.path)? else { return Ok(None) };
             let Some(going) = look(folder.as_fd(), &name, piece.path.clone())? else { return Ok(None) };
             if !piece.is_folder {
-                parts.files.push(Going { is_transcript: piece.part == Some(Part::Transcript), ..going });
+                parts.files.push(going);
             } else if !parts.add_folder(folder.as_fd(), &name, going)? {
                 return Ok(None);
             }
+        }
+        for going in &mut parts.files {
+            going.seen = names.before(going.seen);
         }
         Ok(Some(parts))
     }
@@ -77,77 +79,89 @@ impl Parts {
         sums.trace
     }
 
-    /// Whether every file is as it was.
-    pub(super) fn are_unchanged(&self, home: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+    /// Whether every file is as it was, but for what this run did itself.
+    pub(super) fn are_unchanged(&self, home: BorrowedFd<'_>, names: &Names) -> rustix::io::Result<bool> {
         for going in &self.files {
             let Some((folder, name)) = parent_of(home, &going.path)? else { return Ok(false) };
-            if walk::file_stamp(folder.as_fd(), &name) != Ok(Some(going.seen.stamp)) {
+            if walk::file_stamp(folder.as_fd(), &name) != Ok(Some(names.expected(&going.seen))) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Removes the files and the folders, as far as these are empty. Transcripts last: by them the run after one that was killed
-    /// here finds the rest.
+    /// Why not all of it could be removed: found out before the first file goes.
+    pub(super) fn obstacle(&self, home: BorrowedFd<'_>) -> std::io::Result<Option<String>> {
+        let mut places: BTreeMap<&Path, Vec<u32>> = BTreeMap::new();
+        for going in self.files.iter().chain(&self.folders) {
+            places.entry(going.path.parent().unwrap_or(Path::new(""))).or_default().push(going.seen.owner);
+        }
+        for (place, owners) in places {
+            let Some(folder) = walk::open_folder_without_links(home, place)? else { continue };
+            if let Some(why) = removal_obstacle(folder.as_fd(), owners.into_iter())? {
+                return Ok(Some(format!("the folder {} {why}", place.display())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes the files, what is known by them first (`is_record`), and then the folders, as far as these are empty. Whoever is
+    /// stopped in between leaves a session that is whole in the archive and that nobody goes on with by mistake; the next run
+    /// finds the rest by what the archive holds.
     pub(super) fn remove(
         &self,
         home: BorrowedFd<'_>,
-        links: &mut FxHashMap<(u64, u64), u32>,
+        is_record: impl Fn(&Path) -> bool,
+        names: &mut Names,
         freed: &mut u64,
     ) -> Result<Outcome, Failure> {
         let mut removed = 0;
-        let (last, first): (Vec<&Going>, Vec<&Going>) = self.files.iter().partition(|going| going.is_transcript);
-        for going in first {
-            if let Some(outcome) = Self::remove_file(home, going, &mut removed, links, freed)? {
-                return Ok(outcome);
+        let stopped = |removed: usize, path: &Path, why: &dyn std::fmt::Display| {
+            let much = match removed {
+                0 => "nothing of it was removed".to_owned(),
+                some => format!("{some} of {} files removed", self.files.len()),
+            };
+            Failure::of(format!("{}: {why}; {much}", path.display()))
+        };
+        let (first, last): (Vec<&Going>, Vec<&Going>) = self.files.iter().partition(|going| is_record(&going.path));
+        for going in first.into_iter().chain(last) {
+            match going.remove(home, names) {
+                Ok(Some(disk)) => *freed += disk,
+                Ok(None) if removed == 0 => return Ok(Outcome::Changed),
+                Ok(None) => return Err(stopped(removed, &going.path, &"it changed meanwhile, and stays")),
+                Err(error) => return Err(stopped(removed, &going.path, &error)),
             }
+            removed += 1;
         }
         for going in self.folders.iter().rev() {
-            if let Some((folder, name)) = parent_of(home, &going.path)? {
-                remove_empty_folder(folder.as_fd(), &name)?;
-            }
-        }
-        for going in last {
-            if let Some(outcome) = Self::remove_file(home, going, &mut removed, links, freed)? {
-                return Ok(outcome);
-            }
+            let done = parent_of(home, &going.path).and_then(|place| match place {
+                Some((folder, name)) => remove_empty_folder(folder.as_fd(), &name),
+                None => Ok(false),
+            });
+            done.map_err(|error| stopped(removed, &going.path, &error))?;
         }
         Ok(Outcome::Removed)
-    }
-
-    /// Removes one file; yields how the item ends where it ends with this one.
-    fn remove_file(
-        home: BorrowedFd<'_>,
-        going: &Going,
-        removed: &mut usize,
-        links: &mut FxHashMap<(u64, u64), u32>,
-        freed: &mut u64,
-    ) -> Result<Option<Outcome>, Failure> {
-        let at = |error: rustix::io::Errno| Failure::of(format!("{}: {error}", going.path.display()));
-        let place = parent_of(home, &going.path).map_err(at)?;
-        let is_gone = match &place {
-            Some((folder, name)) => remove_unchanged(folder.as_fd(), name, going.seen.stamp).map_err(at)?,
-            None => false,
-        };
-        if !is_gone && *removed == 0 {
-            return Ok(Some(Outcome::Changed));
-        }
-        if !is_gone {
-            return Err(Failure::of(format!("{} changed, and stays; the rest was removed", going.path.display())));
-        }
-        *removed += 1;
-        *freed += going.freed(links);
-        Ok(None)
     }
 }
 
 impl Going {
-    /// What the disk has back when this name is gone: nothing while the file has another one.
-    fn freed(&self, links: &mut FxHashMap<(u64, u64), u32>) -> u64 {
-        let gone = links.entry(self.seen.identity()).or_default();
-        *gone += 1;
-        if *gone >= self.seen.links { self.seen.disk } else { 0 }
+    /// Removes the file unless it changed; yields what the disk has back.
+    fn remove(&self, home: BorrowedFd<'_>, names: &mut Names) -> rustix::io::Result<Option<u64>> {
+        let Some((folder, name)) = parent_of(home, &self.path)? else { return Ok(None) };
+        let stamp = names.expected(&self.seen);
+        if self.seen.links < 2 {
+            let is_gone = remove_unchanged(folder.as_fd(), &name, stamp)?;
+            return Ok(is_gone.then_some(self.seen.disk));
+        }
+        let after = remove_name(folder.as_fd(), &name, stamp)?;
+        Ok(after.map(|after| names.take(&self.seen, after)))
+    }
+
+    /// As the archive notes it.
+    pub(super) fn archived(&self) -> Archived {
+        let Seen { mode, owner, group, stamp, .. } = self.seen;
+        let attributes = Attributes { mode, owner, group, modified: stamp.modified, accessed: self.accessed };
+        Archived::new(self.path.clone(), stamp.size, attributes)
     }
 }
 
@@ -160,7 +174,7 @@ fn parent_of(home: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<Option<(Ow
 
 fn look(folder: BorrowedFd<'_>, name: &CString, path: PathBuf) -> rustix::io::Result<Option<Going>> {
     match walk::look_closely(folder, name) {
-        Ok((seen, accessed)) => Ok(Some(Going { path, is_transcript: false, seen, accessed })),
+        Ok((seen, accessed)) => Ok(Some(Going { path, seen, accessed })),
         Err(error) if walk::means_absent(error) => Ok(None),
         Err(error) => Err(error),
     }

@@ -9,6 +9,7 @@ use rustc_hash::FxHashSet;
 use super::claims::Speakers;
 use super::homes::{Home, Whose};
 use super::judge::Judge;
+use super::leftovers::leftovers;
 use super::units::{Unit, units};
 use crate::artifacts::archive::Entry;
 use crate::artifacts::kinds::{Grain, KINDS, Kind};
@@ -118,7 +119,7 @@ impl<'c> Plan<'c> {
         let mut plan = Self { homes: Vec::new(), forgotten: Vec::new(), held: None, problems: Vec::new() };
         let mut transcripts = 0;
         for home in homes {
-            let (planned, seen) = HomePlan::make(home, speakers, proc, terms, &mut plan.problems);
+            let (planned, seen) = HomePlan::make(home, speakers, (archive, proc), terms, &mut plan.problems);
             transcripts += seen;
             plan.homes.push(planned);
         }
@@ -195,7 +196,7 @@ impl<'c> HomePlan<'c> {
     fn make(
         home: Home<'c>,
         speakers: &Speakers<'_>,
-        proc: &Proc,
+        (archive, proc): (&[Entry], &Proc),
         terms: &Terms<'_>,
         problems: &mut Vec<String>,
     ) -> (Self, usize) {
@@ -210,10 +211,12 @@ impl<'c> HomePlan<'c> {
             young_until: (limits.max_size == Budget::Unlimited).then(|| terms.now.timestamp_nanos_opt()).flatten(),
         };
         let questions: Vec<Question> = rows.iter().zip(&limits).map(question).collect();
-        let Survey { tallies, pieces, problems: unseen, .. } = Survey::of(&home.folder, &home.rules, &questions);
-        problems.extend(unseen);
+        let survey = Survey::of(&home.folder, &home.rules, &questions);
+        problems.extend(survey.unseen(|kind| wanted[kind]));
+        let Survey { tallies, pieces, .. } = survey;
         let judge = Judge { home: &home, terms, limits: &limits, tallies: &tallies };
-        let mut units = units(&home, pieces, &wanted);
+        let (mut units, rest) = units(&home, pieces, &wanted);
+        units.extend(leftovers(&home, rest, archive));
         // The oldest first: so they are shown, and so they go where there is too much.
         units.sort_by(|one, other| (one.sums.newest, one.path()).cmp(&(other.sums.newest, other.path())));
         let transcripts = units.iter().filter(|unit| unit.session.is_some()).count();

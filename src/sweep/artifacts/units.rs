@@ -1,7 +1,7 @@
 //! What goes at once: a file, a folder, or a session with all that belongs to it.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -56,8 +56,13 @@ impl Unit {
     pub(crate) fn sessions(&self) -> Vec<String> {
         match &self.session {
             Some(session) => vec![session.clone()],
-            None => uuids_in(self.path().as_os_str().as_bytes()),
+            None => uuids_in(self.path()),
         }
+    }
+
+    /// Whether there is a conversation, and not only what a killed run left of one.
+    pub(crate) fn has_transcript(&self) -> bool {
+        self.transcripts().next().is_some()
     }
 
     fn transcripts(&self) -> impl Iterator<Item = &Piece> {
@@ -138,9 +143,11 @@ impl Unit {
     }
 }
 
-/// What belongs together of the pieces of a home: those kinds whose place in `wanted` is true.
-pub(crate) fn units(home: &Home<'_>, pieces: Vec<Piece>, wanted: &[bool]) -> Vec<Unit> {
+/// What belongs together of the pieces of a home: those kinds whose place in `wanted` is true. The second part is what belongs to
+/// sessions that have no transcript, by their ids.
+pub(crate) fn units(home: &Home<'_>, pieces: Vec<Piece>, wanted: &[bool]) -> (Vec<Unit>, BTreeMap<String, Vec<Piece>>) {
     let mut units = Vec::new();
+    let mut rest: BTreeMap<String, Vec<Piece>> = BTreeMap::new();
     let mut sessions: BTreeMap<String, Unit> = BTreeMap::new();
     let mut beside = Vec::new();
     for piece in pieces.into_iter().filter(|piece| wanted[piece.kind]) {
@@ -148,7 +155,11 @@ pub(crate) fn units(home: &Home<'_>, pieces: Vec<Piece>, wanted: &[bool]) -> Vec
             units.push(Unit { kind: piece.kind, session: None, sums: piece.sums, pieces: vec![piece] });
             continue;
         }
-        if piece.part != Some(Part::Transcript) {
+        // A folder without its record is no transcript any more.
+        let record = || home.folder.join(record_of(&piece, home.row)).symlink_metadata();
+        let has_record =
+            || !piece.is_folder || !record().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        if piece.part != Some(Part::Transcript) || !has_record() {
             beside.push(piece);
             continue;
         }
@@ -166,17 +177,20 @@ pub(crate) fn units(home: &Home<'_>, pieces: Vec<Piece>, wanted: &[bool]) -> Vec
     let mut parents = FxHashMap::default();
     for piece in beside {
         let id = match (&piece.id, piece.part) {
-            (Some((id, false)), Some(Part::Companion)) => Some(id.clone()),
+            (Some((id, false)), Some(Part::Companion | Part::Transcript)) => Some(id.clone()),
             (_, Some(Part::Loose)) => parent_in(home, &piece, &mut parents),
             _ => None,
         };
-        if let Some(unit) = id.and_then(|id| sessions.get_mut(&id)) {
+        let Some(id) = id else { continue };
+        if let Some(unit) = sessions.get_mut(&id) {
             unit.sums.join(&piece.sums);
             unit.pieces.push(piece);
+        } else {
+            rest.entry(id).or_default().push(piece);
         }
     }
     units.extend(sessions.into_values());
-    units
+    (units, rest)
 }
 
 /// The id of a transcript's session: from its name, or from inside where the name holds only its beginning.
@@ -190,7 +204,8 @@ fn session_of(home: &Home<'_>, piece: &Piece) -> Option<String> {
         },
         (true, None) => return None,
     };
-    SessionId::new(&id).is_ok().then_some(id)
+    // What can be pruned is called by a UUID.
+    SessionId::new(&id).is_ok_and(SessionId::is_uuid).then_some(id)
 }
 
 /// The session of a sub-agent's transcript whose name does not tell.
@@ -223,8 +238,9 @@ fn field_in(path: &Path, field: &[String]) -> Head {
 }
 
 /// Every UUID in a text.
-pub(super) fn uuids_in(text: &[u8]) -> Vec<String> {
+pub(super) fn uuids_in(text: impl AsRef<OsStr>) -> Vec<String> {
     const LENGTH: usize = 36;
+    let text = text.as_ref().as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
     while at + LENGTH <= text.len() {
@@ -248,10 +264,10 @@ mod tests {
     fn a_path_names_every_session_that_it_has_a_uuid_of() {
         let (one, other) = ("0856b851-1111-4222-8333-0123456789ab", "01a1f848-9752-7c50-b5ba-bc312216b249");
         let path = format!("todos/{one}-agent-{other}.json");
-        assert_eq!(uuids_in(path.as_bytes()), [one, other]);
-        assert_eq!(uuids_in(format!("{one}/1p.{other}").as_bytes()), [one, other]);
-        assert_eq!(uuids_in(b"debug/latest"), Vec::<String>::new());
+        assert_eq!(uuids_in(path), [one, other]);
+        assert_eq!(uuids_in(format!("{one}/1p.{other}")), [one, other]);
+        assert_eq!(uuids_in("debug/latest"), Vec::<String>::new());
         // One digit less is another name, not a part of it.
-        assert_eq!(uuids_in(&one.as_bytes()[1..]), Vec::<String>::new());
+        assert_eq!(uuids_in(&one[1..]), Vec::<String>::new());
     }
 }
