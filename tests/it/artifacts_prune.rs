@@ -53,6 +53,50 @@ fn what_is_archived_comes_back_to_the_byte_and_the_nanosecond() {
 }
 
 #[test]
+fn what_went_of_a_session_that_goes_on_comes_back() {
+    let disk = sessions();
+    let projects = disk.home().join(".claude/projects");
+    let before = contents(&projects);
+    disk.run(&PRUNE).ends_with(0);
+    // As where a run could remove only some of the files before the session went on.
+    let grown = disk.line(1, 100) + &disk.line(1, 1);
+    let transcript = disk.file(&format!(".claude/projects/-work/{}.jsonl", id(1)), &grown, 1);
+    let ran = disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
+    assert!(ran.stdout.contains("2 missing files, 21.1 kB; the transcript has grown since"), "{ran:?}");
+    assert_eq!(ran.stderr, "");
+    let mut after = contents(&projects);
+    let stayed = after.insert(transcript.clone(), before[&transcript].clone()).unwrap();
+    assert_eq!((stayed.0, after), (grown.into_bytes(), before));
+    let ran = disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
+    assert!(ran.stdout.contains(": 3 files; the transcript has grown since"), "{ran:?}");
+}
+
+#[test]
+fn a_damaged_archive_is_told_with_what_to_do() {
+    let disk = sessions();
+    disk.run(&PRUNE).ends_with(0);
+    let archive = contents(&disk.archive()).into_keys().find(|path| path.extension().unwrap() == "zst").unwrap();
+    let whole = fs_err::read(&archive).unwrap();
+    for (damage, why) in [("checksum", "its checksum is that of another content"), ("end", "it cannot be decompressed")]
+    {
+        let mut bytes = whole.clone();
+        if damage == "end" {
+            bytes.truncate(whole.len() / 2);
+        } else {
+            *bytes.last_mut().unwrap() ^= 1;
+        }
+        fs_err::write(&archive, bytes).unwrap();
+        let ran = disk.run(&["artifacts", "restore", &id(1)]).ends_with(1);
+        let said =
+            format!("nothing was put back: {} is damaged: {why}; put a copy of it from a backup", archive.display());
+        assert!(ran.stderr.contains(&said), "{ran:?}");
+        assert_eq!(contents(&disk.home().join(".claude/projects")).len(), 3);
+    }
+    fs_err::write(&archive, whole).unwrap();
+    disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
+}
+
+#[test]
 fn a_full_disk_in_the_middle_of_archiving_deletes_nothing() {
     let disk = sessions();
     // More than fits into one write, however well it is compressed.

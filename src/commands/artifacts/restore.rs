@@ -41,7 +41,10 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
     if let Err(error) = archive.note_restored(entry, context.now) {
         log::warn!("{error}");
     }
-    if let Some(warning) = endangered(context, entry) {
+    // What went on since is young.
+    if restored.grown.is_empty()
+        && let Some(warning) = endangered(context, entry)
+    {
         log::warn!("{}", Escaped(&warning));
     }
     context.output.show(&RestoredView { dirs: &context.dirs, entry, restored: &restored })?;

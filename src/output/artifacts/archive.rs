@@ -121,23 +121,29 @@ pub(crate) struct RestoredView<'v> {
     pub(crate) restored: &'v Restored,
 }
 
+/// What was put back, and what was there.
+fn put_back_words(restored: &Restored) -> String {
+    let (files, there, grown) = (restored.files.len(), restored.were_there.len(), restored.grown.len());
+    let thing = if grown > 0 { "missing file" } else { "file" };
+    let words = match (files, there) {
+        (0, _) => count((there + grown) as u64, "file"),
+        (_, 0) => format!("{}, {}", count(files as u64, thing), Bytes(restored.bytes)),
+        _ => format!("{}, {}, {there} were there", count(files as u64, thing), Bytes(restored.bytes)),
+    };
+    match grown {
+        0 => words,
+        1 => format!("{words}; the transcript has grown since"),
+        _ => format!("{words}; {grown} transcripts have grown since"),
+    }
+}
+
 impl View for RestoredView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         let (manifest, restored) = (&self.entry.manifest, self.restored);
-        let there = match restored.were_there.len() {
-            0 => String::new(),
-            number => format!(", {number} were there"),
-        };
-        let (word, tone) =
-            if restored.files.is_empty() { ("was there", Tone::Good) } else { ("put back", Tone::Change) };
-        writeln!(
-            out,
-            "{} session {}: {}, {}{there}",
-            style.paint(tone, word),
-            Escaped(&manifest.session),
-            count(restored.files.len() as u64, "file"),
-            Bytes(restored.bytes),
-        )?;
+        let is_done = !restored.files.is_empty();
+        let (word, tone) = if is_done { ("put back", Tone::Change) } else { ("was there", Tone::Good) };
+        let id = Escaped(&manifest.session);
+        writeln!(out, "{} session {id}: {}", style.paint(tone, word), put_back_words(restored))?;
         writeln!(out, "{}", short(self.dirs, &transcript(self.entry)))?;
         let listed = manifest.files.iter().skip(1).filter(|_| verbose > 0);
         for file in listed {
@@ -152,12 +158,13 @@ impl Serialize for RestoredView<'_> {
         let texts = |paths: &[std::path::PathBuf]| -> Vec<String> {
             paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
         };
-        let mut view = serializer.serialize_struct("Restored", 6)?;
+        let mut view = serializer.serialize_struct("Restored", 7)?;
         view.serialize_field("schema", &1)?;
         view.serialize_field("command", "artifacts restore")?;
         view.serialize_field("entry", &document(self.entry))?;
         view.serialize_field("restored", &texts(&self.restored.files))?;
         view.serialize_field("were_there", &texts(&self.restored.were_there))?;
+        view.serialize_field("grown", &texts(&self.restored.grown))?;
         view.serialize_field("bytes", &self.restored.bytes)?;
         view.end()
     }
