@@ -72,6 +72,28 @@ fn what_went_of_a_session_that_goes_on_comes_back() {
 }
 
 #[test]
+fn a_session_of_two_homes_is_put_back_by_the_name_of_its_entry() {
+    let disk = sessions();
+    disk.run(&PRUNE).ends_with(0);
+    let second = disk.home().join("second");
+    fs_err::create_dir(&second).unwrap();
+    fs_err::rename(disk.home().join(".claude/projects"), second.join("projects")).unwrap();
+    disk.file(&format!("second/projects/-work/{}.jsonl", id(1)), disk.line(1, 99), 99);
+    Ran::of(disk.command(&PRUNE).env("CLAUDE_CONFIG_DIR", &second)).ends_with(0);
+    // The beginning of an id is no other question than the id.
+    for asked in [id(1), id(1)[..30].to_owned()] {
+        let ran = disk.run(&["artifacts", "restore", &asked]).ends_with(2);
+        assert!(ran.stderr.contains(" was archived from 2 homes; give the name of one: 20"), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("-{} (of {})", id(1), second.display())), "{ran:?}");
+    }
+    let entries = disk.json(&["artifacts", "restore"])["entries"].clone();
+    let first = entries[1]["entry"].as_str().unwrap();
+    disk.run(&["artifacts", "restore", first]).ends_with(0);
+    assert!(disk.home().join(format!(".claude/projects/-work/{}.jsonl", id(1))).exists());
+    assert!(!second.join(format!("projects/-work/{}.jsonl", id(1))).exists());
+}
+
+#[test]
 fn a_damaged_archive_is_told_with_what_to_do() {
     let disk = sessions();
     disk.run(&PRUNE).ends_with(0);
