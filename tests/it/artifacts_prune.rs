@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::artifacts_world::{Disk, contents, id};
 use crate::killing::{is_changing, kill_everywhere};
-use crate::machine::strace;
+use crate::machine::{on_terminal, strace};
 use crate::world::Ran;
 
 const PRUNE: [&str; 3] = ["artifacts", "prune", "--yes"];
@@ -210,6 +210,54 @@ fn a_size_budget_that_cannot_be_met_is_told() {
     disk.run(&PRUNE).ends_with(0);
     disk.configure(&format!("[artifacts.claude.paste_cache]\nmax_size = \"{left}b\"\n"));
     assert_eq!(disk.json(&PRUNE)["over_budget"], json!([]));
+}
+
+#[test]
+fn what_the_archive_forgets_is_shown_before_it_is_asked_about() {
+    let disk = sessions();
+    disk.claude(2, 100);
+    disk.run(&PRUNE).ends_with(0);
+    disk.configure(&format!("[artifacts]\nkeep_last = 1\narchive_retention = \"60d\"\n{TRANSCRIPTS}"));
+    let manifest = |number: usize| {
+        let ending = format!("{}.json", id(number));
+        contents(&disk.archive()).into_keys().find(|path| path.to_str().unwrap().ends_with(&ending)).unwrap()
+    };
+    let entry = manifest(1).file_stem().unwrap().to_str().unwrap().to_owned();
+    let make_old = |number: usize| {
+        let text = fs_err::read_to_string(manifest(number)).unwrap();
+        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        value["archived_at"] = json!(disk.time(90));
+        fs_err::write(manifest(number), value.to_string()).unwrap();
+    };
+    make_old(1);
+    let is_shown = |shown: &str, verb: &str| {
+        let line = shown.lines().find(|line| line.starts_with("archive ")).unwrap_or_else(|| panic!("{shown}"));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[1..3], ["sessions", "1"], "{line}");
+        assert_eq!(words[5..], [verb, "older", "than", "60d;", "for", "good"], "{line}");
+    };
+    let ran = disk.run(&["artifacts", "prune", "--dry-run"]).ends_with(0);
+    is_shown(&ran.stdout, "remove");
+    assert!(
+        !ran.stdout.contains(&entry) && ran.stdout.contains("\n1 session of the archive would go for good\n"),
+        "{ran:?}"
+    );
+    if let Some(mut command) = on_terminal(&disk.command(&["artifacts", "prune", "-v"])) {
+        let ran = Ran::of(&mut command).ends_with(1);
+        let asked = ran.stdout.split("Remove them? [y/N]").next().unwrap().replace('\r', "");
+        is_shown(&asked, "remove");
+        assert!(asked.contains(&entry) && ran.stdout.contains("the question was not answered"), "{ran:?}");
+    }
+    let ran = disk.run(&PRUNE).ends_with(0);
+    is_shown(&ran.stdout, "removed");
+    assert!(ran.stdout.contains("\n1 session of the archive went for good\n"), "{ran:?}");
+    // The other one is all that is left.
+    make_old(2);
+    let ran = disk.run(&PRUNE).ends_with(4);
+    assert!(ran.stdout.contains("1 of 1 archived sessions would go, which is more than half"), "{ran:?}");
+    assert_eq!(contents(&disk.archive()).len(), 2);
+    disk.run(&["artifacts", "prune", "--yes", "--yes-most"]).ends_with(0);
+    assert_eq!(contents(&disk.archive()).len(), 0);
 }
 
 #[test]

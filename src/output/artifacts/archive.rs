@@ -13,6 +13,7 @@ use crate::output::View;
 use crate::output::bytes::Bytes;
 use crate::output::escape::Escaped;
 use crate::output::style::{Style, Tone};
+use crate::policy::duration::Limit;
 use crate::policy::timestamp::Timestamp;
 
 /// The archive in brief.
@@ -39,6 +40,47 @@ impl<'v> ArchiveView<'v> {
 
     pub(super) fn document(&self) -> Value {
         json!({ "folder": self.folder.to_string_lossy(), "sessions": self.entries, "disk_bytes": self.disk })
+    }
+}
+
+/// What a prune takes out of the archive, where that is not held: it is nowhere else.
+pub(super) struct Forgotten<'v> {
+    pub(super) entries: &'v [Entry],
+    /// How long entries stay.
+    pub(super) limit: Limit,
+    /// How many went; nothing before the run.
+    pub(super) gone: Option<usize>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Forgotten<'_> {
+    /// A line of the table of what goes, with a line for each entry where more is wanted.
+    pub(super) fn row(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        let items = self.entries.len();
+        if items == 0 {
+            return Ok(());
+        }
+        let (verb, tone, why) = match self.gone {
+            None => ("remove", Tone::Change, "for good".to_owned()),
+            Some(gone) if gone == items => ("removed", Tone::Change, "for good".to_owned()),
+            Some(gone) => ("stays", Tone::Attention, format!("{gone} of them went for good")),
+        };
+        let disk = Bytes(self.entries.iter().map(|entry| entry.disk).sum()).to_string();
+        let (verb, limit) = (style.paint(tone, verb), self.limit);
+        writeln!(out, "archive   {:<16} {items:>6}  {disk:>8}  {verb:<8}  older than {limit}; {why}", "sessions")?;
+        for entry in self.entries.iter().filter(|_| verbose > 0) {
+            let (last, size) = (age(Some(entry.manifest.archived_at), self.now), Bytes(entry.disk).to_string());
+            writeln!(out, "  {last:>6}  {size:>8}  {}", style.paint(Tone::Quiet, Escaped(&entry.name)))?;
+        }
+        Ok(())
+    }
+
+    /// The same in words; none where nothing goes.
+    pub(super) fn words(&self) -> Option<String> {
+        let goes = if self.gone.is_some() { "went" } else { "would go" };
+        let number = self.gone.unwrap_or(self.entries.len());
+        (!self.entries.is_empty())
+            .then(|| format!("{} of the archive {goes} for good", count(number as u64, "session")))
     }
 }
 

@@ -130,7 +130,7 @@ fn the_archive_forgets_by_its_own_retention_alone() {
     assert!(world.plan().forgotten.is_empty());
     world.settings.archive_retention = Limit::After(Duration::from_secs(365 * DAY));
     world.settings.kinds.iter_mut().for_each(|limits| limits.retention = Limit::Never);
-    let plan = world.plan();
+    let plan = world.plan_with(true);
     assert_eq!(plan.forgotten.len(), 1);
     assert_eq!(world.apply(&plan).forgotten, 1);
     assert_eq!(world.sessions_in_archive(), NONE);
@@ -186,7 +186,7 @@ fn an_entry_that_is_the_only_copy_again_is_not_forgotten() {
     world.settings.archive_retention = Limit::After(Duration::from_secs(30 * DAY));
     world.now += TimeDelta::days(40);
     world.transcript(2, 1);
-    let plan = world.plan();
+    let plan = world.plan_with(true);
     assert_eq!((goes(&plan).len(), plan.forgotten.len()), (1, 1));
     let applied = world.apply(&plan);
     assert_eq!((applied.outcomes, applied.forgotten, applied.archived), (vec![Outcome::Removed], 0, 0));
@@ -220,6 +220,11 @@ fn a_run_that_would_forget_most_of_the_archive_is_held() {
     world.now += TimeDelta::days(4_000);
     assert_eq!(world.plan().held, Some(Held { what: "archived sessions", removed: 3, of: 3 }));
     assert_eq!(world.plan_with(true).held, None);
+    // What goes from the archive does not come back: one session can be all that there was.
+    world.archive().entries().unwrap().0[1..].iter().for_each(|entry| world.archive().remove(entry).unwrap());
+    let plan = world.plan();
+    assert_eq!(plan.held, Some(Held { what: "archived sessions", removed: 1, of: 1 }));
+    assert_eq!((world.apply(&plan).forgotten, world.sessions_in_archive().len()), (0, 1));
 }
 
 #[test]
