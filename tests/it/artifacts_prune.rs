@@ -142,7 +142,7 @@ fn a_full_disk_in_the_middle_of_archiving_deletes_nothing() {
     let ran = Ran::of(&mut strace(&["-e", inject], &disk.command(&PRUNE)).unwrap()).ends_with(4);
     let why = format!("{}.jsonl: cannot write the archive: No space left on device", id(1));
     assert!(ran.stdout.contains(&why) && ran.stdout.contains("nothing of it was removed"), "{ran:?}");
-    assert!(ran.stdout.contains(&format!("{}.jsonl: stays: the run ended before it", id(2))), "{ran:?}");
+    assert!(ran.stdout.contains(&format!("{}.jsonl: stays: the disk of the archive is full", id(2))), "{ran:?}");
     assert_eq!((contents(&projects), contents(&disk.archive()).len()), (before, 0));
     disk.run(&PRUNE).ends_with(0);
 }

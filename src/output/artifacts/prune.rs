@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::archive::Forgotten;
 use super::{age, count, short, write_problems};
 use crate::config::Dirs;
+use crate::interrupt;
 use crate::output::View;
 use crate::output::bytes::Bytes;
 use crate::output::escape::Escaped;
@@ -18,7 +19,7 @@ use crate::output::style::{Style, Tone};
 use crate::policy::artifact::{Cause, Claim, Reason, Verdict};
 use crate::policy::duration::Limit;
 use crate::policy::timestamp::Timestamp;
-use crate::sweep::artifacts::apply::{Applied, Outcome};
+use crate::sweep::artifacts::apply::{Applied, Outcome, Why};
 use crate::sweep::artifacts::plan::{Excess, Held, HomePlan, Item, Plan, label, words_of};
 
 /// What a prune did or would do.
@@ -59,11 +60,13 @@ impl PruneView<'_> {
         problems.extend(plan.removed().zip(&applied.outcomes).filter_map(|((home, item), outcome)| {
             let path = home.path(item);
             let why = match outcome {
-                Outcome::Removed => return None,
-                Outcome::NotTried if plan.held.is_some() => return None,
+                Outcome::Removed | Outcome::NotTried(Why::Held) => return None,
                 Outcome::Changed => "changed meanwhile, and stays",
                 Outcome::Opened => "its session was opened meanwhile, and stays",
-                Outcome::NotTried => "stays: the run ended before it",
+                Outcome::NotTried(Why::DiskFull) => "stays: the disk of the archive is full",
+                Outcome::NotTried(Why::Asked) => {
+                    return Some(format!("{}: stays: {}", path.display(), interrupt::LEFT));
+                }
                 Outcome::Failed(why) => why,
             };
             Some(format!("{}: {why}", path.display()))
@@ -245,7 +248,7 @@ fn document(home: &HomePlan<'_>, item: &Item, outcome: Option<&Outcome>) -> Valu
         Outcome::Changed => "changed",
         Outcome::Opened => "opened",
         Outcome::Failed(_) => "failed",
-        Outcome::NotTried => "not tried",
+        Outcome::NotTried(_) => "not tried",
     });
     json!({
         "provider": home.home.provider,

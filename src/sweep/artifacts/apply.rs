@@ -52,8 +52,19 @@ pub(crate) enum Outcome {
     Opened,
     /// It could not be archived or removed: why. What is not removed is as it was.
     Failed(String),
-    /// The run ended before it.
-    NotTried,
+    /// The run did not come to it.
+    NotTried(Why),
+}
+
+/// Why a run did not come to an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It was held before the first one.
+    Held,
+    /// It was asked to end.
+    Asked,
+    /// What was to be archived before did not fit on the disk.
+    DiskFull,
 }
 
 /// What a run that removes works with.
@@ -80,7 +91,7 @@ impl Remover<'_> {
     pub(crate) fn apply(&self, plan: &Plan<'_>) -> Applied {
         let mut progress = Progress::default();
         if plan.held.is_some() {
-            progress.applied.outcomes = plan.removed().map(|_| Outcome::NotTried).collect();
+            progress.applied.outcomes = plan.removed().map(|_| Outcome::NotTried(Why::Held)).collect();
             return progress.applied;
         }
         if let Err(error) = self.archive.tidy() {
@@ -126,8 +137,10 @@ impl Remover<'_> {
         };
         let mut is_full = false;
         for item in going {
-            let outcome = if interrupt::asked() || (is_full && item.is_archived()) {
-                Outcome::NotTried
+            let outcome = if interrupt::asked() {
+                Outcome::NotTried(Why::Asked)
+            } else if is_full && item.is_archived() {
+                Outcome::NotTried(Why::DiskFull)
             } else {
                 self.apply_item(home, folder.as_fd(), item, progress).unwrap_or_else(|failure| {
                     is_full |= failure.is_disk_full;
@@ -149,7 +162,6 @@ impl Remover<'_> {
         if parts.trace() != item.unit.sums.trace {
             return Ok(Outcome::Changed);
         }
-        let is_open = || is_open_now(home, &item.unit, self.proc).map_err(Failure::of);
         let mut kept = Copy::None;
         if let Some(session) = item.unit.session.as_deref() {
             let manifest = self.manifest(home, session, &parts)?;
@@ -167,20 +179,9 @@ impl Remover<'_> {
                 },
             };
         }
-        // To archive takes its time.
-        let has_twin = item.twin.as_ref().is_none_or(Twin::is_unchanged);
-        let stays = if item.twin.is_none() && is_open()? {
-            Some(Outcome::Opened)
-        } else if has_twin && parts.are_unchanged(folder)? {
-            None
-        } else {
-            Some(Outcome::Changed)
-        };
-        if let Some(outcome) = stays {
-            if let Copy::Made(added) = &kept {
-                self.archive.discard(added).map_err(Failure::of)?;
-            }
-            return Ok(outcome);
+        if let Some(ended) = self.last_look((home, folder), item, &parts).transpose() {
+            self.take_back(&kept, &mut progress.applied);
+            return ended;
         }
         match kept {
             Copy::None => {}
@@ -192,6 +193,30 @@ impl Remover<'_> {
             }
         }
         parts.remove(folder, &mut progress.links, &mut progress.applied.freed)
+    }
+
+    /// Looks once more, as to archive takes its time; yields how the item ends where nothing of it is to be removed.
+    fn last_look(
+        &self,
+        (home, folder): (&Home<'_>, BorrowedFd<'_>),
+        item: &Item,
+        parts: &Parts,
+    ) -> Result<Option<Outcome>, Failure> {
+        let has_twin = item.twin.as_ref().is_none_or(Twin::is_unchanged);
+        if item.twin.is_none() && is_open_now(home, &item.unit, self.proc).map_err(Failure::of)? {
+            return Ok(Some(Outcome::Opened));
+        }
+        let is_as_planned = has_twin && parts.are_unchanged(folder)?;
+        Ok((!is_as_planned).then_some(Outcome::Changed))
+    }
+
+    /// Takes a new entry out of the archive again, as its files stay. One of before stays.
+    fn take_back(&self, kept: &Copy<'_>, applied: &mut Applied) {
+        let Copy::Made(added) = kept else { return };
+        if let Err(error) = self.archive.discard(added) {
+            applied.archived += added.disk;
+            applied.problems.push(error.to_string());
+        }
     }
 
     fn manifest(&self, home: &Home<'_>, session: &str, parts: &Parts) -> Result<Manifest, Failure> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::apply::Outcome;
+use super::apply::{Outcome, Why};
 use super::claims::Speakers;
 use super::homes::homes;
 use super::plan::{Held, Plan, Terms};
@@ -104,6 +104,34 @@ fn a_session_that_is_opened_between_plan_and_removal_stays() {
 }
 
 #[test]
+fn what_cannot_be_looked_at_again_stays_and_leaves_no_entry() {
+    let world = one_session();
+    let plan = world.plan();
+    // A process of that number is there, and its record says nothing.
+    let own = std::process::id();
+    let proc = world.folder.path().join(format!("proc/{own}"));
+    fs_err::create_dir_all(&proc).unwrap();
+    fs_err::copy("/proc/self/stat", proc.join("stat")).unwrap();
+    let record = world.file(&format!("sessions/{own}.json"), "{", 1);
+    let cannot_look = |plan: &Plan<'_>| {
+        let applied = world.apply(plan);
+        assert!(matches!(&applied.outcomes[..], [Outcome::Failed(why)] if why.contains("not known")), "{applied:?}");
+        assert_eq!((applied.archived, applied.freed), (0, 0));
+    };
+    cannot_look(&plan);
+    assert_eq!(world.sessions_in_archive(), NONE);
+    // An entry of before stays where it is.
+    fs_err::remove_file(&record).unwrap();
+    world.apply(&plan);
+    let (entries, _) = world.archive().entries().unwrap();
+    restore(&world.archive(), &entries[0]).unwrap();
+    let plan = world.plan();
+    fs_err::write(&record, "{").unwrap();
+    cannot_look(&plan);
+    assert_eq!(world.archive().entries().unwrap().0, entries);
+}
+
+#[test]
 fn a_file_with_two_names_frees_its_room_with_the_last_one() {
     let world = World::new();
     let one = world.file("debug/one.txt", "x", 10);
@@ -142,7 +170,7 @@ fn a_run_that_is_asked_to_end_leaves_what_it_has_not_begun() {
     world.file("debug/old.txt", "x", 10);
     let plan = world.plan();
     crate::interrupt::ask_in_test();
-    assert_eq!(world.apply(&plan).outcomes, [Outcome::NotTried]);
+    assert_eq!(world.apply(&plan).outcomes, [Outcome::NotTried(Why::Asked)]);
     assert!(world.home().join("debug/old.txt").exists());
 }
 
