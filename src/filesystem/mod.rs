@@ -33,7 +33,7 @@ pub(crate) use held::{LockState, look_at_lock};
 pub(crate) use journal::{log_line, make_folder};
 pub(crate) use lock::{Lock, LockError, LockPolicy, lock_folder};
 pub(crate) use own::{Created, create, create_filled, create_unflushed, write_own, write_unflushed};
-pub(crate) use put_back::{Attributes, PutBack, folder_for, put_back, set_folder};
+pub(crate) use put_back::{Attributes, Place, PutBack, folder_for, place_of, put_back, set_folder};
 pub(crate) use regular::read_regular;
 pub(crate) use remove::remove_file;
 pub(crate) use remove::{remove_empty_folder, remove_name, remove_unchanged};

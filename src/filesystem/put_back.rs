@@ -1,10 +1,11 @@
 //! Putting files back where they were: with the mode, the owner and the times they had, without following a link, and never
 //! over another file.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
 use rustix::fs::{Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchown, fstat, futimens, mkdirat, openat};
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 
 use super::names::rename_new;
 use super::temporary::Temporary;
-use super::walk::open_real_folder;
+use super::walk::{file_stamp, open_folder_without_links, open_real_folder};
 
 /// What a file or folder had besides its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +32,6 @@ pub(crate) struct Attributes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PutBack {
     Done,
-    /// A file of this name, size and time is there: it was put back before, or had never gone.
-    WasThere,
     /// Something else has this name; it is as it was.
     InTheWay,
 }
@@ -62,9 +61,6 @@ pub(crate) fn put_back(
     (mut content, size): (impl Read, u64),
     attributes: Attributes,
 ) -> io::Result<PutBack> {
-    if let Some(there) = standing(folder, name, size, attributes)? {
-        return Ok(there);
-    }
     let temporary = Temporary::create(folder, folder_path, name)?;
     let written = io::copy(&mut content, &mut temporary.file())?;
     if written != size {
@@ -82,15 +78,28 @@ pub(crate) fn put_back(
     }
 }
 
-/// What has the name already, if anything.
-fn standing(folder: BorrowedFd<'_>, name: &OsStr, size: u64, attributes: Attributes) -> io::Result<Option<PutBack>> {
-    let name = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(name))?;
-    match super::walk::file_stamp(folder, &name) {
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error.into()),
-        Ok(Some(stamp)) if stamp.size == size && stamp.modified == attributes.modified => Ok(Some(PutBack::WasThere)),
-        Ok(_) => Ok(Some(PutBack::InTheWay)),
+/// What is in a file's place.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Free,
+    File(File),
+    /// It is no file.
+    Other,
+}
+
+/// What is where `path` leads to from `home`, no link followed.
+pub(crate) fn place_of(home: BorrowedFd<'_>, path: &Path) -> io::Result<Place> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Place::Other) };
+    let Some(folder) = open_folder_without_links(home, parent)? else { return Ok(Place::Free) };
+    let name = CString::new(name.as_bytes())?;
+    match file_stamp(folder.as_fd(), &name) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Ok(Place::Other),
+        Err(Errno::NOENT) => return Ok(Place::Free),
+        Err(error) => return Err(error.into()),
     }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(Place::File(File::from(openat(folder.as_fd(), &name, flags, Mode::empty())?)))
 }
 
 /// Gives a folder that `path` leads to what it had.
@@ -156,7 +165,9 @@ mod tests {
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o640);
         assert_eq!((metadata.mtime(), metadata.mtime_nsec()), (1_700_000_000, 123_456_789));
         assert_eq!((metadata.atime(), metadata.atime_nsec()), (-1, 999_999_999));
-        assert_eq!(put(home.path(), "a/b/file", b"text").unwrap(), PutBack::WasThere);
+        let place = |path: &str| place_of(open_folder_path(home.path()).unwrap().as_fd(), Path::new(path)).unwrap();
+        assert!(matches!(place("a/b/file"), Place::File(_)) && matches!(place("a/b"), Place::Other));
+        assert!(matches!(place("a/b/none"), Place::Free) && matches!(place("a/none/file"), Place::Free));
         assert_eq!(put(home.path(), "a/b/file", b"other").unwrap(), PutBack::InTheWay);
         assert_eq!(fs_err::read(&path).unwrap(), b"text");
         assert_eq!(fs_err::read_dir(home.path().join("a/b")).unwrap().count(), 1);

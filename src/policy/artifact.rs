@@ -148,10 +148,15 @@ pub(crate) fn evicted(
     gone
 }
 
-/// Whether a run that would remove so many of all transcripts is to be held: more than half of them, and three or more. One
-/// wrong clock can make everything old.
-pub(crate) const fn is_held(removed: usize, of: usize) -> bool {
-    removed >= 3 && removed > of / 2
+/// Fewer transcripts than this are never held: they come back from the archive.
+pub(crate) const FEWEST_TRANSCRIPTS: usize = 3;
+/// What goes from the archive does not come back.
+pub(crate) const FEWEST_ARCHIVED: usize = 1;
+
+/// Whether a run that would remove so many of all is to be held: more than half of them, and the `fewest` or more. One wrong
+/// clock can make everything old.
+pub(crate) const fn is_held(removed: usize, of: usize, fewest: usize) -> bool {
+    removed >= fewest && removed > of / 2
 }
 
 #[cfg(test)]
@@ -255,7 +260,10 @@ mod tests {
         for (removed, of, held) in
             [(0, 0, false), (2, 2, false), (2, 3, false), (3, 3, true), (3, 6, false), (4, 7, true), (5, 10, false)]
         {
-            assert_eq!(is_held(removed, of), held, "{removed} of {of}");
+            assert_eq!(is_held(removed, of, FEWEST_TRANSCRIPTS), held, "{removed} of {of}");
+        }
+        for (removed, of, held) in [(0, 0, false), (0, 1, false), (1, 1, true), (1, 2, false), (2, 3, true)] {
+            assert_eq!(is_held(removed, of, FEWEST_ARCHIVED), held, "{removed} of {of} archived");
         }
     }
 

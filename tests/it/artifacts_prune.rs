@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::artifacts_world::{Disk, contents, id};
 use crate::killing::{is_changing, kill_everywhere};
-use crate::machine::strace;
+use crate::machine::{on_terminal, strace};
 use crate::world::Ran;
 
 const PRUNE: [&str; 3] = ["artifacts", "prune", "--yes"];
@@ -53,6 +53,72 @@ fn what_is_archived_comes_back_to_the_byte_and_the_nanosecond() {
 }
 
 #[test]
+fn what_went_of_a_session_that_goes_on_comes_back() {
+    let disk = sessions();
+    let projects = disk.home().join(".claude/projects");
+    let before = contents(&projects);
+    disk.run(&PRUNE).ends_with(0);
+    // As where a run could remove only some of the files before the session went on.
+    let grown = disk.line(1, 100) + &disk.line(1, 1);
+    let transcript = disk.file(&format!(".claude/projects/-work/{}.jsonl", id(1)), &grown, 1);
+    let ran = disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
+    assert!(ran.stdout.contains("2 missing files, 21.1 kB; the transcript has grown since"), "{ran:?}");
+    assert_eq!(ran.stderr, "");
+    let mut after = contents(&projects);
+    let stayed = after.insert(transcript.clone(), before[&transcript].clone()).unwrap();
+    assert_eq!((stayed.0, after), (grown.into_bytes(), before));
+    let ran = disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
+    assert!(ran.stdout.contains(": 3 files; the transcript has grown since"), "{ran:?}");
+}
+
+#[test]
+fn a_session_of_two_homes_is_put_back_by_the_name_of_its_entry() {
+    let disk = sessions();
+    disk.run(&PRUNE).ends_with(0);
+    let second = disk.home().join("second");
+    fs_err::create_dir(&second).unwrap();
+    fs_err::rename(disk.home().join(".claude/projects"), second.join("projects")).unwrap();
+    disk.file(&format!("second/projects/-work/{}.jsonl", id(1)), disk.line(1, 99), 99);
+    Ran::of(disk.command(&PRUNE).env("CLAUDE_CONFIG_DIR", &second)).ends_with(0);
+    // The beginning of an id is no other question than the id.
+    for asked in [id(1), id(1)[..30].to_owned()] {
+        let ran = disk.run(&["artifacts", "restore", &asked]).ends_with(2);
+        assert!(ran.stderr.contains(" was archived from 2 homes; give the name of one: 20"), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("-{} (of {})", id(1), second.display())), "{ran:?}");
+    }
+    let entries = disk.json(&["artifacts", "restore"])["entries"].clone();
+    let first = entries[1]["entry"].as_str().unwrap();
+    disk.run(&["artifacts", "restore", first]).ends_with(0);
+    assert!(disk.home().join(format!(".claude/projects/-work/{}.jsonl", id(1))).exists());
+    assert!(!second.join(format!("projects/-work/{}.jsonl", id(1))).exists());
+}
+
+#[test]
+fn a_damaged_archive_is_told_with_what_to_do() {
+    let disk = sessions();
+    disk.run(&PRUNE).ends_with(0);
+    let archive = contents(&disk.archive()).into_keys().find(|path| path.extension().unwrap() == "zst").unwrap();
+    let whole = fs_err::read(&archive).unwrap();
+    for (damage, why) in [("checksum", "its checksum is that of another content"), ("end", "it cannot be decompressed")]
+    {
+        let mut bytes = whole.clone();
+        if damage == "end" {
+            bytes.truncate(whole.len() / 2);
+        } else {
+            *bytes.last_mut().unwrap() ^= 1;
+        }
+        fs_err::write(&archive, bytes).unwrap();
+        let ran = disk.run(&["artifacts", "restore", &id(1)]).ends_with(1);
+        let said =
+            format!("nothing was put back: {} is damaged: {why}; put a copy of it from a backup", archive.display());
+        assert!(ran.stderr.contains(&said), "{ran:?}");
+        assert_eq!(contents(&disk.home().join(".claude/projects")).len(), 3);
+    }
+    fs_err::write(&archive, whole).unwrap();
+    disk.run(&["artifacts", "restore", &id(1)]).ends_with(0);
+}
+
+#[test]
 fn a_full_disk_in_the_middle_of_archiving_deletes_nothing() {
     let disk = sessions();
     // More than fits into one write, however well it is compressed.
@@ -76,7 +142,7 @@ fn a_full_disk_in_the_middle_of_archiving_deletes_nothing() {
     let ran = Ran::of(&mut strace(&["-e", inject], &disk.command(&PRUNE)).unwrap()).ends_with(4);
     let why = format!("{}.jsonl: cannot write the archive: No space left on device", id(1));
     assert!(ran.stdout.contains(&why) && ran.stdout.contains("nothing of it was removed"), "{ran:?}");
-    assert!(ran.stdout.contains(&format!("{}.jsonl: stays: the run ended before it", id(2))), "{ran:?}");
+    assert!(ran.stdout.contains(&format!("{}.jsonl: stays: the disk of the archive is full", id(2))), "{ran:?}");
     assert_eq!((contents(&projects), contents(&disk.archive()).len()), (before, 0));
     disk.run(&PRUNE).ends_with(0);
 }
@@ -168,6 +234,54 @@ fn a_map_that_was_named_and_is_not_there_is_no_map_without_mappings() {
     fs_err::create_dir(&elsewhere).unwrap();
     Ran::of(disk.command(&PRUNE).env("CLAUDE_SESSION_DIR", &elsewhere)).ends_with(0);
     assert_ne!(contents(&disk.home().join(".claude")), before);
+}
+
+#[test]
+fn what_the_archive_forgets_is_shown_before_it_is_asked_about() {
+    let disk = sessions();
+    disk.claude(2, 100);
+    disk.run(&PRUNE).ends_with(0);
+    disk.configure(&format!("[artifacts]\nkeep_last = 1\narchive_retention = \"60d\"\n{TRANSCRIPTS}"));
+    let manifest = |number: usize| {
+        let ending = format!("{}.json", id(number));
+        contents(&disk.archive()).into_keys().find(|path| path.to_str().unwrap().ends_with(&ending)).unwrap()
+    };
+    let entry = manifest(1).file_stem().unwrap().to_str().unwrap().to_owned();
+    let make_old = |number: usize| {
+        let text = fs_err::read_to_string(manifest(number)).unwrap();
+        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        value["archived_at"] = json!(disk.time(90));
+        fs_err::write(manifest(number), value.to_string()).unwrap();
+    };
+    make_old(1);
+    let is_shown = |shown: &str, verb: &str| {
+        let line = shown.lines().find(|line| line.starts_with("archive ")).unwrap_or_else(|| panic!("{shown}"));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[1..3], ["sessions", "1"], "{line}");
+        assert_eq!(words[5..], [verb, "older", "than", "60d;", "for", "good"], "{line}");
+    };
+    let ran = disk.run(&["artifacts", "prune", "--dry-run"]).ends_with(0);
+    is_shown(&ran.stdout, "remove");
+    assert!(
+        !ran.stdout.contains(&entry) && ran.stdout.contains("\n1 session of the archive would go for good\n"),
+        "{ran:?}"
+    );
+    if let Some(mut command) = on_terminal(&disk.command(&["artifacts", "prune", "-v"])) {
+        let ran = Ran::of(&mut command).ends_with(1);
+        let asked = ran.stdout.split("Remove them? [y/N]").next().unwrap().replace('\r', "");
+        is_shown(&asked, "remove");
+        assert!(asked.contains(&entry) && ran.stdout.contains("the question was not answered"), "{ran:?}");
+    }
+    let ran = disk.run(&PRUNE).ends_with(0);
+    is_shown(&ran.stdout, "removed");
+    assert!(ran.stdout.contains("\n1 session of the archive went for good\n"), "{ran:?}");
+    // The other one is all that is left.
+    make_old(2);
+    let ran = disk.run(&PRUNE).ends_with(4);
+    assert!(ran.stdout.contains("1 of 1 archived sessions would go, which is more than half"), "{ran:?}");
+    assert_eq!(contents(&disk.archive()).len(), 2);
+    disk.run(&["artifacts", "prune", "--yes", "--yes-most"]).ends_with(0);
+    assert_eq!(contents(&disk.archive()).len(), 0);
 }
 
 #[test]

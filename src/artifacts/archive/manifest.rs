@@ -106,7 +106,7 @@ impl Manifest {
     }
 
     /// Whether both are of one session of one home.
-    pub(super) fn is_of_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_of_same(&self, other: &Self) -> bool {
         (&self.session, &self.provider, &self.home) == (&other.session, &other.provider, &other.home)
     }
 

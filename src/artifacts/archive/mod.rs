@@ -4,6 +4,7 @@
 //! manifest, which is the content's first member, too. So an entry whose manifest is lost, or was not written any more, is
 //! whole all the same. Nothing is ever removed here but what a run says that it removes.
 
+mod content;
 mod manifest;
 mod restore;
 mod write;
@@ -140,7 +141,7 @@ impl Archive {
             let manifest = match read_regular(&described, LARGEST_MANIFEST) {
                 Ok(text) => Manifest::parse(&text),
                 // A run was killed before it wrote it.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => write::manifest_in(&content),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => content::manifest_in(&content),
                 Err(error) => Err(error.into()),
             };
             match manifest {
@@ -148,7 +149,7 @@ impl Archive {
                 Err(error) => {
                     problems.push(format!("{}: {error:#}; it stays as it is", self.path(&name, "").display()));
                     // Its session can be put back all the same.
-                    if let Ok(manifest) = write::manifest_in(&content) {
+                    if let Ok(manifest) = content::manifest_in(&content) {
                         entries.push(Entry { disk: self.disk_of(&name), name, manifest });
                     }
                 }

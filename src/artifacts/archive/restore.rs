@@ -1,71 +1,62 @@
 //! Putting an archived session back where it was.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
-use std::os::fd::AsFd as _;
+use std::io::{self, Read};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use super::write::{decoder, is_manifest};
-use super::{Archive, CONTENT, Entry};
-use crate::filesystem::{PutBack, folder_for, put_back, set_folder, walk};
+use super::content::{CHUNK, Content, fill, is_manifest, system_error};
+use super::{Archive, Archived, CONTENT, Entry, Manifest};
+use crate::filesystem::{Place, PutBack, folder_for, place_of, put_back, set_folder, walk};
 
 /// What became of a session's files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Restored {
     /// Relative to the home.
     pub(crate) files: Vec<PathBuf>,
-    /// Those that were there already, as they had been.
+    /// Those that were there already, with the same content.
     pub(crate) were_there: Vec<PathBuf>,
+    /// Those that were there, and had grown since they were archived.
+    pub(crate) grown: Vec<PathBuf>,
     pub(crate) bytes: u64,
 }
 
-/// Puts all files of an entry back, with the modes and times that they had. The entry stays in the archive.
+/// What is in the place of an archived file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Nothing,
+    /// A file with the same content.
+    Same,
+    /// The transcript, to which more was added.
+    Grown,
+    Other,
+}
+
+/// Puts all files of an entry back that are not there, with the modes and times that they had. The entry stays in the archive.
 ///
 /// # Errors
-/// Another file has the name of one of them: none is put back. Or the archive is damaged, or a folder cannot be written: those
-/// before are there, and the next attempt goes on from them.
+/// The archive is damaged, or something else has the name of one of the files: none is put back. Or a folder cannot be written:
+/// those before are there, and the next attempt goes on from them.
 pub(crate) fn restore(archive: &Archive, entry: &Entry) -> Result<Restored> {
     let manifest = &entry.manifest;
-    let home = home_of(&manifest.home)?;
-    refuse_what_is_in_the_way(entry)?;
     let path = archive.path(&entry.name, CONTENT);
-    let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let damaged = || format!("{} is damaged", path.display());
-    let mut contents = tar::Archive::new(decoder(&file).with_context(damaged)?);
-    let mut expected = manifest.files.iter();
-    let mut restored = Restored::default();
-    for (number, content) in contents.entries().with_context(damaged)?.enumerate() {
-        let mut content = content.with_context(damaged)?;
-        if number == 0 && is_manifest(&content).with_context(damaged)? {
-            continue;
-        }
-        let path_inside = content.path().with_context(damaged)?.into_owned();
-        let Some(file) = expected.next().filter(|file| file.path == path_inside) else {
-            bail!("{} holds {}, which its manifest does not name", path.display(), path_inside.display());
-        };
-        let (parent, name) = (file.path.parent().unwrap_or(Path::new("")), file.path.file_name().unwrap_or_default());
-        let place = || format!("cannot put {} back", manifest.home.join(&file.path).display());
-        let folder = folder_for(home.as_fd(), parent).with_context(place)?;
-        let size = content.size();
-        ensure!(
-            size == file.size,
-            "{}: {} has another size than its manifest says",
-            path.display(),
-            file.path.display()
-        );
-        let at = (folder.as_fd(), &*manifest.home.join(parent));
-        match put_back(at, name, (&mut content, size), file.attributes()).with_context(place)? {
-            PutBack::Done => restored.files.push(file.path.clone()),
-            PutBack::WasThere => restored.were_there.push(file.path.clone()),
-            PutBack::InTheWay => bail!("{}: {}", place(), IN_THE_WAY),
-        }
-        restored.bytes += size;
-    }
-    ensure!(expected.next().is_none(), "{} lacks files that its manifest names", path.display());
+    let looked = || -> Result<_> {
+        let home = home_of(&manifest.home)?;
+        refuse_folders_in_the_way(manifest)?;
+        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let source = Source { path: &path, file };
+        let standing = look(&source, manifest, home.as_fd())?;
+        Ok((home, source, standing))
+    };
+    let (home, source, standing) = looked().context("nothing was put back")?;
+    let restored = put_missing(&source, manifest, home.as_fd(), &standing)?;
+    // Where the session went on, the folders have times of their own.
+    let folders = manifest.folders.iter().filter(|_| restored.grown.is_empty());
     // From below, as what is put into a folder changes its time.
-    for folder in manifest.folders.iter().rev() {
+    for folder in folders.rev() {
         set_folder(home.as_fd(), &folder.path, folder.attributes())
             .with_context(|| format!("cannot set the time of {}", folder.path.display()))?;
     }
@@ -74,38 +65,170 @@ pub(crate) fn restore(archive: &Archive, entry: &Entry) -> Result<Restored> {
 
 const IN_THE_WAY: &str = "something else is there by now; move it away and try again";
 
-fn home_of(path: &Path) -> Result<std::os::fd::OwnedFd> {
+fn home_of(path: &Path) -> Result<OwnedFd> {
     walk::open_folder_path(path)
         .map_err(io::Error::from)
         .with_context(|| format!("the home {} cannot be opened; make it and try again", path.display()))
 }
 
-/// Looks at all places before anything is put into one.
-fn refuse_what_is_in_the_way(entry: &Entry) -> Result<()> {
-    let manifest = &entry.manifest;
-    let mut known = std::collections::BTreeSet::new();
-    for file in &manifest.files {
-        for folder in file.path.ancestors().skip(1).filter(|folder| known.insert(*folder)) {
-            let path = manifest.home.join(folder);
-            let is_free = match std::fs::symlink_metadata(&path) {
-                // The home itself may be a link.
-                Ok(_) if folder.as_os_str().is_empty() => true,
-                Ok(there) => there.is_dir(),
-                Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
-            };
-            ensure!(is_free, "cannot put {} back: {IN_THE_WAY}", path.display());
+/// The file that a session is put back from.
+struct Source<'s> {
+    path: &'s Path,
+    file: File,
+}
+
+impl Source<'_> {
+    /// Says why it cannot be read, and what to do.
+    fn unreadable(&self, error: &io::Error) -> anyhow::Error {
+        let path = self.path.display();
+        match system_error(error) {
+            Some(code) => anyhow!("cannot read {path}: {}", io::Error::from_raw_os_error(code)),
+            None => anyhow!(
+                "{path} is damaged: {error}; put a copy of it from a backup in its place and try again, or look with \
+                 `zstd -dc {path} | tar -tv` at what can still be read of it"
+            ),
         }
-        let path = manifest.home.join(&file.path);
-        match std::fs::symlink_metadata(&path) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot look at {}", path.display())),
-            Ok(there) => {
-                use std::os::unix::fs::MetadataExt as _;
-                let modified = there.mtime().saturating_mul(1_000_000_000).saturating_add(there.mtime_nsec());
-                let is_same = there.is_file() && there.len() == file.size && modified == file.attributes().modified;
-                ensure!(is_same, "cannot put {} back: {IN_THE_WAY}", path.display());
+    }
+
+    /// Calls `visit` with each file of the manifest and its content. Whatever it or the reading said: where the archive is
+    /// damaged, that is why.
+    fn each(
+        &self,
+        manifest: &Manifest,
+        mut visit: impl FnMut(usize, &Archived, &mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
+        let unreadable = |error: io::Error| self.unreadable(&error);
+        let mut contents = tar::Archive::new(Content::of(&self.file).map_err(unreadable)?);
+        let visited = self.each_member(&mut contents, manifest, &mut visit);
+        contents.into_inner().finish().map_err(unreadable)?;
+        visited
+    }
+
+    fn each_member(
+        &self,
+        contents: &mut tar::Archive<Content<'_>>,
+        manifest: &Manifest,
+        visit: &mut dyn FnMut(usize, &Archived, &mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
+        let unreadable = |error: io::Error| self.unreadable(&error);
+        let mut expected = manifest.files.iter().enumerate();
+        for (number, member) in contents.entries().map_err(unreadable)?.enumerate() {
+            let mut member = member.map_err(unreadable)?;
+            if number == 0 && is_manifest(&member).map_err(unreadable)? {
+                continue;
+            }
+            let inside = member.path().map_err(unreadable)?.into_owned();
+            let Some((index, file)) = expected.next().filter(|(_, file)| file.path == inside) else {
+                bail!("{} holds {}, which its manifest does not name", self.path.display(), inside.display());
+            };
+            ensure!(
+                member.size() == file.size,
+                "{}: {} has another size than its manifest says",
+                self.path.display(),
+                file.path.display()
+            );
+            visit(index, file, &mut member)?;
+        }
+        ensure!(expected.next().is_none(), "{} lacks files that its manifest names", self.path.display());
+        Ok(())
+    }
+}
+
+/// Reads the whole archive and looks at all places before anything is put into one: what is in each.
+fn look(source: &Source<'_>, manifest: &Manifest, home: BorrowedFd<'_>) -> Result<Vec<Standing>> {
+    let mut standing = Vec::new();
+    source.each(manifest, |_, file, content| {
+        standing.push(standing_of(source, (file, content), (home, &manifest.home.join(&file.path)))?);
+        Ok(())
+    })?;
+    for (file, standing) in manifest.files.iter().zip(&standing) {
+        ensure!(*standing != Standing::Other, in_the_way(&manifest.home.join(&file.path)));
+    }
+    Ok(standing)
+}
+
+fn in_the_way(path: &Path) -> String {
+    format!("cannot put {} back: {IN_THE_WAY}", path.display())
+}
+
+/// Compares what is in the place of `file`, whose whole path is `path`, with its archived content.
+fn standing_of(
+    source: &Source<'_>,
+    (file, content): (&Archived, &mut dyn Read),
+    (home, path): (BorrowedFd<'_>, &Path),
+) -> Result<Standing> {
+    let unseen = || format!("cannot look at {}", path.display());
+    let mut there = match place_of(home, &file.path).with_context(unseen)? {
+        Place::Free => return Ok(Standing::Nothing),
+        Place::Other => return Ok(Standing::Other),
+        Place::File(there) => there,
+    };
+    let (mut first, mut second) = (vec![0; CHUNK], vec![0; CHUNK]);
+    loop {
+        let length = fill(content, &mut first).map_err(|error| source.unreadable(&error))?;
+        let length_there = fill(&mut there, &mut second).with_context(unseen)?;
+        if length > length_there || first[..length] != second[..length] {
+            return Ok(Standing::Other);
+        }
+        if length < length_there {
+            let is_grown = file.size > 0 && file.path.extension().is_some_and(|ending| ending == "jsonl");
+            return Ok(if is_grown { Standing::Grown } else { Standing::Other });
+        }
+        if length == 0 {
+            return Ok(Standing::Same);
+        }
+    }
+}
+
+/// Puts the files back in whose place nothing is.
+fn put_missing(
+    source: &Source<'_>,
+    manifest: &Manifest,
+    home: BorrowedFd<'_>,
+    standing: &[Standing],
+) -> Result<Restored> {
+    let mut restored = Restored::default();
+    source.each(manifest, |index, file, content| {
+        match standing[index] {
+            Standing::Same => restored.were_there.push(file.path.clone()),
+            Standing::Grown => restored.grown.push(file.path.clone()),
+            Standing::Nothing | Standing::Other => {
+                put_file(home, manifest, (file, content))?;
+                restored.files.push(file.path.clone());
+                restored.bytes += file.size;
             }
         }
+        Ok(())
+    })?;
+    Ok(restored)
+}
+
+fn put_file(home: BorrowedFd<'_>, manifest: &Manifest, (file, content): (&Archived, &mut dyn Read)) -> Result<()> {
+    let whole = manifest.home.join(&file.path);
+    let place = || format!("cannot put {} back", whole.display());
+    let (parent, name) = (file.path.parent().unwrap_or(Path::new("")), file.path.file_name().unwrap_or_default());
+    let folder = folder_for(home, parent).with_context(place)?;
+    let at = (folder.as_fd(), &*manifest.home.join(parent));
+    match put_back(at, name, (content, file.size), file.attributes()).with_context(place)? {
+        PutBack::Done => Ok(()),
+        PutBack::InTheWay => bail!(in_the_way(&whole)),
+    }
+}
+
+/// Looks at all folders that files are put into.
+fn refuse_folders_in_the_way(manifest: &Manifest) -> Result<()> {
+    let mut known = BTreeSet::new();
+    for folder in manifest.files.iter().flat_map(|file| file.path.ancestors().skip(1)) {
+        // The home itself may be a link.
+        if folder.as_os_str().is_empty() || !known.insert(folder) {
+            continue;
+        }
+        let path = manifest.home.join(folder);
+        let is_free = match std::fs::symlink_metadata(&path) {
+            Ok(there) => there.is_dir(),
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        };
+        ensure!(is_free, in_the_way(&path));
     }
     Ok(())
 }

@@ -87,7 +87,7 @@ fn what_was_archived_comes_back_to_the_byte_and_the_nanosecond() {
     // Another conversation goes on under this name: it stays, and so does everything else.
     fs_err::write(world.home().join("p/x/t/1.txt"), "newer").unwrap();
     fs_err::remove_file(world.home().join("p/x.jsonl")).unwrap();
-    let why = restore(&world.archive(), &entries[0]).unwrap_err().to_string();
+    let why = format!("{:#}", restore(&world.archive(), &entries[0]).unwrap_err());
     assert!(why.contains("p/x/t/1.txt back: something else is there"), "{why}");
     assert!(!world.home().join("p/x.jsonl").exists());
     world.archive().note_restored(&entries[0], DateTime::UNIX_EPOCH).unwrap();
@@ -138,6 +138,9 @@ fn what_does_not_come_out_again_is_no_archive() {
         bytes[middle] ^= 1;
     };
     assert!(made(&middle).is_err());
+    // All that comes out is right, but its checksum is of another content.
+    let checksum = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
+    assert!(made(&checksum).is_err());
     // Whole, but of another manifest, of other content, of fewer files, of more, under other names.
     let file = tempfile::tempfile().unwrap();
     write::write(&file, world.root().as_fd(), &manifest, &text).unwrap();
@@ -212,7 +215,7 @@ fn a_file_where_a_folder_was_is_in_the_way() {
         } else {
             fs_err::write(world.home().join("p/x"), "").unwrap();
         }
-        let why = restore(&world.archive(), &entries[0]).unwrap_err().to_string();
+        let why = format!("{:#}", restore(&world.archive(), &entries[0]).unwrap_err());
         assert!(why.contains("p/x back: something else is there"), "{why}");
         assert!(!world.home().join("p/x.jsonl").exists());
     }
@@ -247,4 +250,90 @@ fn what_is_left_of_a_session_that_was_archived_whole_is_known() {
     let bytes = fs_err::read(&content).unwrap();
     fs_err::write(&content, &bytes[..bytes.len() - 9]).unwrap();
     assert!(!holds(&rest));
+}
+
+#[test]
+fn only_the_same_bytes_were_there() {
+    let world = World::new();
+    let path = world.home().join("p/x.jsonl");
+    let text = fs_err::read_to_string(&path).unwrap();
+    let _ = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    let (entries, _) = world.archive().entries().unwrap();
+    fs_err::remove_file(world.home().join("p/x/t/1.txt")).unwrap();
+    // The same size and time, a shorter file, and one that went on from an earlier line.
+    let other = text.replace("a line", "b line");
+    for wrong in [other.clone(), text[1..].to_owned(), text[7..].to_owned() + &other, String::new()] {
+        fs_err::write(&path, &wrong).unwrap();
+        filetime::set_file_mtime(&path, filetime::FileTime::from_unix_time(9, 11)).unwrap();
+        let why = format!("{:#}", restore(&world.archive(), &entries[0]).unwrap_err());
+        assert!(why.contains("p/x.jsonl back: something else is there"), "{why}");
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), wrong);
+        assert!(!world.home().join("p/x/t/1.txt").exists());
+    }
+    fs_err::write(&path, &text).unwrap();
+    let restored = restore(&world.archive(), &entries[0]).unwrap();
+    assert_eq!((restored.files.len(), restored.were_there.len(), restored.grown.len()), (1, 1, 0));
+}
+
+#[test]
+fn what_is_missing_of_a_session_that_went_on_is_put_back() {
+    let world = World::new();
+    let path = world.home().join("p/x.jsonl");
+    let (part, text) = (world.home().join("p/x/t/1.txt"), fs_err::read_to_string(&path).unwrap() + "more\n");
+    fs_err::write(&part, "result").unwrap();
+    let _ = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    let (entries, _) = world.archive().entries().unwrap();
+    fs_err::remove_file(&part).unwrap();
+    fs_err::write(&path, &text).unwrap();
+    let modified = || fs_err::metadata(world.home().join("p/x")).unwrap().modified().unwrap();
+    let before = modified();
+    let restored = restore(&world.archive(), &entries[0]).unwrap();
+    assert_eq!((restored.files, restored.bytes), (vec![PathBuf::from("p/x/t/1.txt")], 6));
+    assert_eq!(restored.grown, [Path::new("p/x.jsonl")]);
+    assert_eq!(
+        (fs_err::read_to_string(&path).unwrap(), fs_err::read_to_string(&part).unwrap()),
+        (text, "result".into())
+    );
+    assert_eq!(modified(), before);
+    // Only transcripts are written at their ends.
+    fs_err::write(&part, "results").unwrap();
+    let why = format!("{:#}", restore(&world.archive(), &entries[0]).unwrap_err());
+    assert!(why.contains("p/x/t/1.txt back: something else is there"), "{why}");
+}
+
+/// Every byte of the archive of a small session, damaged in turn.
+#[test]
+fn a_damaged_archive_is_never_put_back() {
+    let world = World::new();
+    // Random text is stored as it is, and the decoder does not notice a wrong letter in it.
+    let noise: Vec<u8> = (0_u64..150).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    fs_err::write(world.home().join("p/x/t/1.txt"), &noise).unwrap();
+    let before = fs_err::read(world.home().join("p/x.jsonl")).unwrap();
+    let _ = world.archive().add(&world.manifest(), world.root().as_fd()).unwrap();
+    let (entries, _) = world.archive().entries().unwrap();
+    let content = world.archive().path(&entries[0].name, CONTENT);
+    let whole = fs_err::read(&content).unwrap();
+    let (mut refused, mut read) = (0, 0);
+    for place in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1 << (place % 8);
+        fs_err::write(&content, bytes).unwrap();
+        fs_err::remove_dir_all(world.home().join("p")).unwrap_or_default();
+        match restore(&world.archive(), &entries[0]) {
+            Ok(_) => {
+                read += 1;
+                assert_eq!(fs_err::read(world.home().join("p/x.jsonl")).unwrap(), before, "{place}");
+                assert_eq!(fs_err::read(world.home().join("p/x/t/1.txt")).unwrap(), noise, "{place}");
+            }
+            Err(error) => {
+                refused += 1;
+                let why = format!("{error:#}");
+                assert!(why.starts_with("nothing was put back: ") && why.contains(" is damaged: "), "{place}: {why}");
+                assert!(why.contains("a copy of it from a backup") && why.contains("zstd -dc "), "{why}");
+                assert!(!world.home().join("p").exists(), "{place}");
+            }
+        }
+    }
+    // A few bits say nothing about the content.
+    assert!(read < 20 && refused > 1_000, "{read} {refused}");
 }

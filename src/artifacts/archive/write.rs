@@ -1,21 +1,20 @@
 //! Writing a session's files into an archive and reading them back, before anything goes.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, openat};
-use ruzstd::decoding::StreamingDecoder;
 use tar::{Builder, EntryType, Header};
 
+use super::content::{CHUNK, Content, MANIFEST, fill, is_manifest};
 use super::manifest::{Archived, Manifest};
 use crate::filesystem::{FileError, walk};
 use crate::interrupt;
 
 /// zstd's own default: a transcript becomes a fifth of its size at some hundred megabytes per second.
 const LEVEL: i32 = 3;
-const CHUNK: usize = 64 * 1024;
 
 /// Why a session was not archived. What was to be archived is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +38,6 @@ impl ArchiveError {
         matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
     }
 }
-
-/// What the manifest is called among the members of an archive: no file of a session has this path.
-const MANIFEST: &str = ".session-sweep.json";
-/// Larger manifests are none.
-const LARGEST_MANIFEST: u64 = 256 << 20;
 
 /// Writes the manifest, whose text is `text`, and its files, relative to `home`, as a compressed tar file.
 pub(super) fn write(target: &File, home: BorrowedFd<'_>, manifest: &Manifest, text: &[u8]) -> Result<(), ArchiveError> {
@@ -79,9 +73,9 @@ fn header_of(size: u64, mode: u32, seconds: i64) -> Header {
 }
 
 /// Reads back what was written, with another decoder than the encoder's own, and compares it byte by byte with the manifest's
-/// `text`, where that is given, and with those of the files that are `here`.
+/// `text`, where that is given, and with those of the files that are `here`; what is not here, by the checksum.
 pub(super) fn verify(
-    mut archive: &File,
+    archive: &File,
     home: BorrowedFd<'_>,
     manifest: &Manifest,
     text: Option<&[u8]>,
@@ -90,8 +84,7 @@ pub(super) fn verify(
     let failed = |error| ArchiveError::Io("cannot read the archive back".to_owned(), error);
     // What the disk gives is to be looked at, not what memory still holds. That it is not dropped does no harm.
     let _ = rustix::fs::fadvise(archive, 0, None, rustix::fs::Advice::DontNeed);
-    archive.rewind().map_err(failed)?;
-    let mut contents = tar::Archive::new(decoder(archive).map_err(failed)?);
+    let mut contents = tar::Archive::new(Content::of(archive).map_err(failed)?);
     let mut left = manifest.files.iter();
     let mut members = contents.entries().map_err(failed)?;
     let mut first =
@@ -118,35 +111,9 @@ pub(super) fn verify(
         }
     }
     match left.next() {
-        None => Ok(()),
+        None => contents.into_inner().finish().map_err(failed),
         Some(file) => Err(ArchiveError::Unfaithful(file.path.display().to_string())),
     }
-}
-
-/// The manifest that is in an archive.
-///
-/// # Errors
-/// There is none, or the archive cannot be read.
-pub(super) fn manifest_in(path: &Path) -> anyhow::Result<Manifest> {
-    let file = fs_err::File::open(path)?;
-    let mut contents = tar::Archive::new(decoder(file.file())?);
-    let Some(first) = contents.entries()?.next() else { anyhow::bail!("it is empty") };
-    let first = first?;
-    anyhow::ensure!(is_manifest(&first)?, "it does not begin with a manifest");
-    let mut text = Vec::new();
-    first.take(LARGEST_MANIFEST).read_to_end(&mut text)?;
-    Manifest::parse(&text)
-}
-
-/// Whether a member of an archive is its manifest.
-pub(super) fn is_manifest<R: Read>(member: &tar::Entry<'_, R>) -> io::Result<bool> {
-    Ok(member.path()? == Path::new(MANIFEST))
-}
-
-/// The decompressed content of an archive.
-pub(super) fn decoder(file: &File) -> io::Result<impl Read> {
-    let source = BufReader::with_capacity(CHUNK, file);
-    StreamingDecoder::new(source).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }
 
 fn is_same(one: &mut impl Read, mut other: impl Read) -> io::Result<bool> {
@@ -162,20 +129,6 @@ fn is_same(one: &mut impl Read, mut other: impl Read) -> io::Result<bool> {
             return Ok(true);
         }
     }
-}
-
-/// Reads until the buffer is full or there is no more.
-fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match source.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }
 
 fn changed(path: &Path) -> ArchiveError {

@@ -173,7 +173,13 @@ impl<'c> Run<'c> {
     }
 
     pub(in crate::commands) fn view(&self, context: &'c Context) -> PruneView<'_> {
-        PruneView { now: context.now, dirs: &context.dirs, plan: &self.plan, applied: self.applied.as_ref() }
+        PruneView {
+            now: context.now,
+            dirs: &context.dirs,
+            plan: &self.plan,
+            applied: self.applied.as_ref(),
+            archive_retention: context.config.settings.artifacts.archive_retention,
+        }
     }
 }
 

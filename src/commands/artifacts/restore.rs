@@ -41,7 +41,10 @@ pub(super) fn run(context: &Context, arguments: &Restore) -> Result<ExitStatus> 
     if let Err(error) = archive.note_restored(entry, context.now) {
         log::warn!("{error}");
     }
-    if let Some(warning) = endangered(context, entry) {
+    // What went on since is young.
+    if restored.grown.is_empty()
+        && let Some(warning) = endangered(context, entry)
+    {
         log::warn!("{}", Escaped(&warning));
     }
     context.output.show(&RestoredView { dirs: &context.dirs, entry, restored: &restored })?;
@@ -68,27 +71,35 @@ fn meant<'e>(entries: &'e [Entry], id: &str) -> Result<&'e Entry> {
     if let Some(entry) = entries.iter().find(|entry| entry.name == id) {
         return Ok(entry);
     }
-    let same: Vec<&Entry> = entries.iter().filter(|entry| entry.manifest.session == id).collect();
-    if let Some(newest) = same.first() {
-        let place = |entry: &Entry| (entry.manifest.provider.clone(), entry.manifest.home.clone());
-        if same.iter().all(|entry| place(entry) == place(newest)) {
-            return Ok(newest);
+    let session = session_of(entries, id)?;
+    // The newest of each home stands first.
+    let mut newest: Vec<&Entry> = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.manifest.session == session) {
+        if !newest.iter().any(|other| entry.manifest.is_of_same(&other.manifest)) {
+            newest.push(entry);
         }
-        let names = same.iter().map(|entry| format!("{} ({})", entry.name, entry.manifest.home.display()));
-        let names: Vec<String> = names.collect();
-        let why = format!("session {id} is there of several homes; name one of {}", names.join(", "));
-        return Err(UsageError(why).into());
     }
-    let begins = |entry: &&Entry| !id.is_empty() && entry.manifest.session.starts_with(id);
-    let mut sessions: Vec<&str> = entries.iter().filter(begins).map(|entry| entry.manifest.session.as_str()).collect();
+    if let [entry] = newest[..] {
+        return Ok(entry);
+    }
+    let names = newest.iter().map(|entry| format!("{} (of {})", entry.name, entry.manifest.home.display()));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let why = format!("session {session} was archived from {} homes; give the name of one: {names}", newest.len());
+    Err(UsageError(why).into())
+}
+
+/// The one session whose id is or begins with `id`.
+fn session_of<'e>(entries: &'e [Entry], id: &str) -> Result<&'e str> {
+    let ids = || entries.iter().map(|entry| entry.manifest.session.as_str());
+    if let Some(session) = ids().find(|session| *session == id) {
+        return Ok(session);
+    }
+    let mut sessions: Vec<&str> = ids().filter(|session| !id.is_empty() && session.starts_with(id)).collect();
     sessions.sort_unstable();
     sessions.dedup();
-    // The newest stands first.
-    match (&sessions[..], entries.iter().find(begins)) {
-        ([_], Some(entry)) => Ok(entry),
-        ([], _) | (_, None) => {
-            bail!("no session {id:?} is in the archive; `session-sweep artifacts restore` lists what is")
-        }
+    match sessions[..] {
+        [session] => Ok(session),
+        [] => bail!("no session {id:?} is in the archive; `session-sweep artifacts restore` lists what is"),
         _ => Err(UsageError(format!("{id:?} is the beginning of several: {}", sessions.join(", "))).into()),
     }
 }

@@ -13,6 +13,7 @@ use crate::output::View;
 use crate::output::bytes::Bytes;
 use crate::output::escape::Escaped;
 use crate::output::style::{Style, Tone};
+use crate::policy::duration::Limit;
 use crate::policy::timestamp::Timestamp;
 
 /// The archive in brief.
@@ -39,6 +40,47 @@ impl<'v> ArchiveView<'v> {
 
     pub(super) fn document(&self) -> Value {
         json!({ "folder": self.folder.to_string_lossy(), "sessions": self.entries, "disk_bytes": self.disk })
+    }
+}
+
+/// What a prune takes out of the archive, where that is not held: it is nowhere else.
+pub(super) struct Forgotten<'v> {
+    pub(super) entries: &'v [Entry],
+    /// How long entries stay.
+    pub(super) limit: Limit,
+    /// How many went; nothing before the run.
+    pub(super) gone: Option<usize>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Forgotten<'_> {
+    /// A line of the table of what goes, with a line for each entry where more is wanted.
+    pub(super) fn row(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
+        let items = self.entries.len();
+        if items == 0 {
+            return Ok(());
+        }
+        let (verb, tone, why) = match self.gone {
+            None => ("remove", Tone::Change, "for good".to_owned()),
+            Some(gone) if gone == items => ("removed", Tone::Change, "for good".to_owned()),
+            Some(gone) => ("stays", Tone::Attention, format!("{gone} of them went for good")),
+        };
+        let disk = Bytes(self.entries.iter().map(|entry| entry.disk).sum()).to_string();
+        let (verb, limit) = (style.paint(tone, verb), self.limit);
+        writeln!(out, "archive   {:<16} {items:>6}  {disk:>8}  {verb:<8}  older than {limit}; {why}", "sessions")?;
+        for entry in self.entries.iter().filter(|_| verbose > 0) {
+            let (last, size) = (age(Some(entry.manifest.archived_at), self.now), Bytes(entry.disk).to_string());
+            writeln!(out, "  {last:>6}  {size:>8}  {}", style.paint(Tone::Quiet, Escaped(&entry.name)))?;
+        }
+        Ok(())
+    }
+
+    /// The same in words; none where nothing goes.
+    pub(super) fn words(&self) -> Option<String> {
+        let goes = if self.gone.is_some() { "went" } else { "would go" };
+        let number = self.gone.unwrap_or(self.entries.len());
+        (!self.entries.is_empty())
+            .then(|| format!("{} of the archive {goes} for good", count(number as u64, "session")))
     }
 }
 
@@ -121,23 +163,29 @@ pub(crate) struct RestoredView<'v> {
     pub(crate) restored: &'v Restored,
 }
 
+/// What was put back, and what was there.
+fn put_back_words(restored: &Restored) -> String {
+    let (files, there, grown) = (restored.files.len(), restored.were_there.len(), restored.grown.len());
+    let thing = if grown > 0 { "missing file" } else { "file" };
+    let words = match (files, there) {
+        (0, _) => count((there + grown) as u64, "file"),
+        (_, 0) => format!("{}, {}", count(files as u64, thing), Bytes(restored.bytes)),
+        _ => format!("{}, {}, {there} were there", count(files as u64, thing), Bytes(restored.bytes)),
+    };
+    match grown {
+        0 => words,
+        1 => format!("{words}; the transcript has grown since"),
+        _ => format!("{words}; {grown} transcripts have grown since"),
+    }
+}
+
 impl View for RestoredView<'_> {
     fn text(&self, out: &mut dyn Write, style: Style, verbose: u8) -> io::Result<()> {
         let (manifest, restored) = (&self.entry.manifest, self.restored);
-        let there = match restored.were_there.len() {
-            0 => String::new(),
-            number => format!(", {number} were there"),
-        };
-        let (word, tone) =
-            if restored.files.is_empty() { ("was there", Tone::Good) } else { ("put back", Tone::Change) };
-        writeln!(
-            out,
-            "{} session {}: {}, {}{there}",
-            style.paint(tone, word),
-            Escaped(&manifest.session),
-            count(restored.files.len() as u64, "file"),
-            Bytes(restored.bytes),
-        )?;
+        let is_done = !restored.files.is_empty();
+        let (word, tone) = if is_done { ("put back", Tone::Change) } else { ("was there", Tone::Good) };
+        let id = Escaped(&manifest.session);
+        writeln!(out, "{} session {id}: {}", style.paint(tone, word), put_back_words(restored))?;
         writeln!(out, "{}", short(self.dirs, &transcript(self.entry)))?;
         let listed = manifest.files.iter().skip(1).filter(|_| verbose > 0);
         for file in listed {
@@ -152,12 +200,13 @@ impl Serialize for RestoredView<'_> {
         let texts = |paths: &[std::path::PathBuf]| -> Vec<String> {
             paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
         };
-        let mut view = serializer.serialize_struct("Restored", 6)?;
+        let mut view = serializer.serialize_struct("Restored", 7)?;
         view.serialize_field("schema", &1)?;
         view.serialize_field("command", "artifacts restore")?;
         view.serialize_field("entry", &document(self.entry))?;
         view.serialize_field("restored", &texts(&self.restored.files))?;
         view.serialize_field("were_there", &texts(&self.restored.were_there))?;
+        view.serialize_field("grown", &texts(&self.restored.grown))?;
         view.serialize_field("bytes", &self.restored.bytes)?;
         view.end()
     }

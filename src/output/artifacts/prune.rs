@@ -7,16 +7,19 @@ use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::{Value, json};
 
+use super::archive::Forgotten;
 use super::{age, count, short, write_problems};
 use crate::config::Dirs;
+use crate::interrupt;
 use crate::output::View;
 use crate::output::bytes::Bytes;
 use crate::output::escape::Escaped;
 use crate::output::overview::Headline;
 use crate::output::style::{Style, Tone};
 use crate::policy::artifact::{Cause, Claim, Reason, Verdict};
+use crate::policy::duration::Limit;
 use crate::policy::timestamp::Timestamp;
-use crate::sweep::artifacts::apply::{Applied, Outcome};
+use crate::sweep::artifacts::apply::{Applied, Outcome, Why};
 use crate::sweep::artifacts::plan::{Excess, Held, HomePlan, Item, Plan, label, words_of};
 
 /// What a prune did or would do.
@@ -26,6 +29,8 @@ pub(crate) struct PruneView<'v> {
     pub(crate) plan: &'v Plan<'v>,
     /// Nothing in a dry run.
     pub(crate) applied: Option<&'v Applied>,
+    /// How long the archive's entries stay.
+    pub(crate) archive_retention: Limit,
 }
 
 /// What the lines of one kind begin with: provider, kind and what is done.
@@ -55,11 +60,13 @@ impl PruneView<'_> {
         problems.extend(plan.removed().zip(&applied.outcomes).filter_map(|((home, item), outcome)| {
             let path = home.path(item);
             let why = match outcome {
-                Outcome::Removed => return None,
-                Outcome::NotTried if plan.held.is_some() => return None,
+                Outcome::Removed | Outcome::NotTried(Why::Held) => return None,
                 Outcome::Changed => "changed meanwhile, and stays",
                 Outcome::Opened => "its session came into use meanwhile, and stays",
-                Outcome::NotTried => "stays: the run ended before it",
+                Outcome::NotTried(Why::DiskFull) => "stays: the disk of the archive is full",
+                Outcome::NotTried(Why::Asked) => {
+                    return Some(format!("{}: stays: {}", path.display(), interrupt::LEFT));
+                }
                 Outcome::Failed(why) => why,
             };
             Some(format!("{}: {why}", path.display()))
@@ -76,7 +83,9 @@ impl PruneView<'_> {
     pub(in crate::output) fn headline(&self) -> Headline {
         let disk: u64 = self.plan.removed().map(|(_, item)| item.unit.sums.disk).sum();
         let total = self.plan.removed().count();
-        let work = (total > 0).then(|| format!("{} ({}) would be removed", count(total as u64, "item"), Bytes(disk)));
+        let items = (total > 0).then(|| format!("{} ({}) would be removed", count(total as u64, "item"), Bytes(disk)));
+        let work: Vec<String> = items.into_iter().chain(self.forgotten().words()).collect();
+        let work = (!work.is_empty()).then(|| work.join(", "));
         Headline::of(work, !Self::problems_of(self.plan, self.applied).is_empty())
     }
 
@@ -111,7 +120,8 @@ impl PruneView<'_> {
             group.disk += item.unit.sums.disk;
             group.items.push((home, item));
         }
-        if !groups.is_empty() {
+        let forgotten = self.forgotten();
+        if !groups.is_empty() || !forgotten.entries.is_empty() {
             let heading =
                 format!("{:<9} {:<16} {:>6}  {:>8}  {:<8}  WHY", "PROVIDER", "KIND", "ITEMS", "SIZE", "ACTION");
             writeln!(out, "{}", style.paint(Tone::Heading, heading))?;
@@ -130,7 +140,15 @@ impl PruneView<'_> {
                 }
             }
         }
-        Ok(())
+        forgotten.row(out, style, verbose)
+    }
+
+    /// What goes from the archive.
+    fn forgotten(&self) -> Forgotten<'_> {
+        // What is held is told among the problems.
+        let entries = if self.plan.held.is_some() { &[] } else { &self.plan.forgotten[..] };
+        let gone = self.applied.map(|applied| applied.forgotten);
+        Forgotten { entries, limit: self.archive_retention, gone, now: self.now }
     }
 
     /// Which size budgets are not met, since what may go is not enough.
@@ -169,12 +187,13 @@ impl PruneView<'_> {
             }
         };
         let kept = if kept > 0 { format!("; {kept} past their limits kept") } else { String::new() };
-        let forgotten = match (self.applied, self.plan.forgotten.len()) {
-            (_, 0) => String::new(),
-            (None, number) => format!("; {} of the archive would go", count(number as u64, "session")),
-            (Some(applied), _) => format!("; {} of the archive went", count(applied.forgotten as u64, "session")),
+        let forgotten = self.forgotten().words();
+        let (text, tone) = match &forgotten {
+            Some(words) if total == 0 => (words.clone(), Tone::Change),
+            Some(words) => (format!("{text}; {words}"), tone),
+            None => (text, tone),
         };
-        writeln!(out, "{}{kept}{forgotten}", style.paint(tone, text))
+        writeln!(out, "{}{kept}", style.paint(tone, text))
     }
 }
 
@@ -231,7 +250,7 @@ fn document(home: &HomePlan<'_>, item: &Item, outcome: Option<&Outcome>) -> Valu
         Outcome::Changed => "changed",
         Outcome::Opened => "opened",
         Outcome::Failed(_) => "failed",
-        Outcome::NotTried => "not tried",
+        Outcome::NotTried(_) => "not tried",
     });
     json!({
         "provider": home.home.provider,

@@ -56,8 +56,19 @@ pub(crate) enum Outcome {
     Opened,
     /// It could not be archived, or not removed whole: why, and what of it went.
     Failed(String),
-    /// The run ended before it.
-    NotTried,
+    /// The run did not come to it.
+    NotTried(Why),
+}
+
+/// Why a run did not come to an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It was held before the first one.
+    Held,
+    /// It was asked to end.
+    Asked,
+    /// What was to be archived before did not fit on the disk.
+    DiskFull,
 }
 
 /// What a run that removes works with.
@@ -90,7 +101,7 @@ impl<'r> Remover<'r> {
     pub(crate) fn apply(&self, plan: &Plan<'_>) -> Applied {
         let mut progress = Progress::default();
         if plan.held.is_some() {
-            progress.applied.outcomes = plan.removed().map(|_| Outcome::NotTried).collect();
+            progress.applied.outcomes = plan.removed().map(|_| Outcome::NotTried(Why::Held)).collect();
             return progress.applied;
         }
         if let Err(error) = self.archive.tidy() {
@@ -136,8 +147,10 @@ impl<'r> Remover<'r> {
         };
         let mut is_full = false;
         for item in going {
-            let outcome = if interrupt::asked() || (is_full && item.is_archived()) {
-                Outcome::NotTried
+            let outcome = if interrupt::asked() {
+                Outcome::NotTried(Why::Asked)
+            } else if is_full && item.is_archived() {
+                Outcome::NotTried(Why::DiskFull)
             } else {
                 self.apply_item(home, folder.as_fd(), item, progress).unwrap_or_else(|failure| {
                     is_full |= failure.is_disk_full;
@@ -181,20 +194,9 @@ impl<'r> Remover<'r> {
                 },
             };
         }
-        // To archive takes its time.
-        let has_twin = item.twin.as_ref().is_none_or(Twin::is_unchanged);
-        let stays = if item.twin.is_none() && self.is_in_use(home, item, progress)? {
-            Some(Outcome::Opened)
-        } else if has_twin && parts.are_unchanged(folder, &progress.names)? {
-            None
-        } else {
-            Some(Outcome::Changed)
-        };
-        if let Some(outcome) = stays {
-            if let Stored::Made(added) = &kept {
-                self.archive.discard(added).map_err(Failure::of)?;
-            }
-            return Ok(outcome);
+        if let Some(ended) = self.last_look((home, folder), item, &parts, progress).transpose() {
+            self.take_back(&kept, &mut progress.applied);
+            return ended;
         }
         match kept {
             Stored::None => {}
@@ -234,6 +236,31 @@ impl<'r> Remover<'r> {
         let is_claimed = !claims.on(&item.unit, parent.as_deref().as_slice(), &Open::default()).is_empty();
         progress.speakers = Some((at, speakers));
         Ok(is_claimed)
+    }
+
+    /// Looks once more, as to archive takes its time; yields how the item ends where nothing of it is to be removed.
+    fn last_look(
+        &self,
+        (home, folder): (&Home<'_>, BorrowedFd<'_>),
+        item: &Item,
+        parts: &Parts,
+        progress: &mut Progress<'r>,
+    ) -> Result<Option<Outcome>, Failure> {
+        let has_twin = item.twin.as_ref().is_none_or(Twin::is_unchanged);
+        if item.twin.is_none() && self.is_in_use(home, item, progress)? {
+            return Ok(Some(Outcome::Opened));
+        }
+        let is_as_planned = has_twin && parts.are_unchanged(folder, &progress.names)?;
+        Ok((!is_as_planned).then_some(Outcome::Changed))
+    }
+
+    /// Takes a new entry out of the archive again, as its files stay. One of before stays.
+    fn take_back(&self, kept: &Stored<'_>, applied: &mut Applied) {
+        let Stored::Made(added) = kept else { return };
+        if let Err(error) = self.archive.discard(added) {
+            applied.archived += added.disk;
+            applied.problems.push(error.to_string());
+        }
     }
 
     fn manifest(&self, home: &Home<'_>, session: &str, parts: &Parts) -> Result<Manifest, Failure> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::apply::{Outcome, Remover};
+use super::apply::{Outcome, Remover, Why};
 use super::claims::{Known, Speakers};
 use super::homes::homes;
 use super::names::Names;
@@ -107,6 +107,34 @@ fn a_session_that_is_opened_between_plan_and_removal_stays() {
     fs_err::write(world.home().join("sessions/4711.json"), record).unwrap();
     assert_eq!(world.apply(&plan).outcomes, [Outcome::Opened]);
     assert_eq!(world.sessions_in_archive(), NONE);
+}
+
+#[test]
+fn what_cannot_be_looked_at_again_stays_and_leaves_no_entry() {
+    let world = one_session();
+    let plan = world.plan();
+    // A process of that number is there, and its record says nothing.
+    let own = std::process::id();
+    let proc = world.folder.path().join(format!("proc/{own}"));
+    fs_err::create_dir_all(&proc).unwrap();
+    fs_err::copy("/proc/self/stat", proc.join("stat")).unwrap();
+    let record = world.file(&format!("sessions/{own}.json"), "{", 1);
+    let cannot_look = |plan: &Plan<'_>| {
+        let applied = world.apply(plan);
+        assert!(matches!(&applied.outcomes[..], [Outcome::Failed(why)] if why.contains("not known")), "{applied:?}");
+        assert_eq!((applied.archived, applied.freed), (0, 0));
+    };
+    cannot_look(&plan);
+    assert_eq!(world.sessions_in_archive(), NONE);
+    // An entry of before stays where it is.
+    fs_err::remove_file(&record).unwrap();
+    world.apply(&plan);
+    let (entries, _) = world.archive().entries().unwrap();
+    restore(&world.archive(), &entries[0]).unwrap();
+    let plan = world.plan();
+    fs_err::write(&record, "{").unwrap();
+    cannot_look(&plan);
+    assert_eq!(world.archive().entries().unwrap().0, entries);
 }
 
 #[test]
@@ -253,7 +281,7 @@ fn the_archive_forgets_by_its_own_retention_alone() {
     assert!(world.plan().forgotten.is_empty());
     world.settings.archive_retention = Limit::After(Duration::from_secs(365 * DAY));
     world.settings.kinds.iter_mut().for_each(|limits| limits.retention = Limit::Never);
-    let plan = world.plan();
+    let plan = world.plan_with(true);
     assert_eq!(plan.forgotten.len(), 1);
     assert_eq!(world.apply(&plan).forgotten, 1);
     assert_eq!(world.sessions_in_archive(), NONE);
@@ -265,7 +293,7 @@ fn a_run_that_is_asked_to_end_leaves_what_it_has_not_begun() {
     world.file("debug/old.txt", "x", 10);
     let plan = world.plan();
     crate::interrupt::ask_in_test();
-    assert_eq!(world.apply(&plan).outcomes, [Outcome::NotTried]);
+    assert_eq!(world.apply(&plan).outcomes, [Outcome::NotTried(Why::Asked)]);
     assert!(world.home().join("debug/old.txt").exists());
 }
 
@@ -309,7 +337,7 @@ fn an_entry_that_is_the_only_copy_again_is_not_forgotten() {
     world.settings.archive_retention = Limit::After(Duration::from_secs(30 * DAY));
     world.now += TimeDelta::days(40);
     world.transcript(2, 1);
-    let plan = world.plan();
+    let plan = world.plan_with(true);
     assert_eq!((goes(&plan).len(), plan.forgotten.len()), (1, 1));
     let applied = world.apply(&plan);
     assert_eq!((applied.outcomes, applied.forgotten, applied.archived), (vec![Outcome::Removed], 0, 0));
@@ -343,6 +371,11 @@ fn a_run_that_would_forget_most_of_the_archive_is_held() {
     world.now += TimeDelta::days(4_000);
     assert_eq!(world.plan().held, Some(Held { what: "archived sessions", removed: 3, of: 3 }));
     assert_eq!(world.plan_with(true).held, None);
+    // What goes from the archive does not come back: one session can be all that there was.
+    world.archive().entries().unwrap().0[1..].iter().for_each(|entry| world.archive().remove(entry).unwrap());
+    let plan = world.plan();
+    assert_eq!(plan.held, Some(Held { what: "archived sessions", removed: 1, of: 1 }));
+    assert_eq!((world.apply(&plan).forgotten, world.sessions_in_archive().len()), (0, 1));
 }
 
 #[test]
@@ -386,4 +419,5 @@ fn a_session_that_comes_to_be_mapped_while_the_run_works_stays() {
     let remover = Remover { archive: &archive, entries: &entries, proc, now, look_again: &look_again };
     let why = "who uses it by now is not known: the map is gone";
     assert_eq!(remover.apply(&plan).outcomes, [Outcome::Failed(why.to_owned())]);
+    assert_eq!(world.sessions_in_archive(), [id(1)]);
 }

@@ -17,7 +17,7 @@ use crate::artifacts::survey::{Question, Survey};
 use crate::config::setting::{ArtifactsSettings, KindLimits};
 use crate::filesystem::proc::Proc;
 use crate::filesystem::walk::FileStamp;
-use crate::policy::artifact::{Cause, Verdict, is_held, is_within};
+use crate::policy::artifact::{Cause, FEWEST_ARCHIVED, FEWEST_TRANSCRIPTS, Verdict, is_held, is_within};
 use crate::policy::byte_size::Budget;
 use crate::policy::duration::Limit;
 
@@ -136,10 +136,13 @@ impl<'c> Plan<'c> {
             plan.forgotten = archive.iter().filter(is_old).cloned().collect();
         }
         let removed = plan.removed().filter(|(_, item)| item.unit.session.is_some()).count();
-        let brakes =
-            [("transcripts", removed, transcripts), ("archived sessions", plan.forgotten.len(), archive.len())];
-        let mut held = brakes.into_iter().filter(|(_, removed, of)| !terms.may_take_most && is_held(*removed, *of));
-        plan.held = held.next().map(|(what, removed, of)| Held { what, removed, of });
+        let brakes = [
+            ("transcripts", removed, transcripts, FEWEST_TRANSCRIPTS),
+            ("archived sessions", plan.forgotten.len(), archive.len(), FEWEST_ARCHIVED),
+        ];
+        let is_braked = |removed, of, fewest| !terms.may_take_most && is_held(removed, of, fewest);
+        let mut held = brakes.into_iter().filter(|(_, removed, of, fewest)| is_braked(*removed, *of, *fewest));
+        plan.held = held.next().map(|(what, removed, of, _)| Held { what, removed, of });
         plan
     }
 

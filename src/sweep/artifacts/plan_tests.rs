@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::apply::Outcome;
+use super::apply::{Outcome, Why};
 use super::plan::{Held, Plan};
 use super::world::{NONE, World, decided, disk_of, goes, id};
 use crate::artifacts::kinds::KINDS;
@@ -146,7 +146,7 @@ fn a_run_that_would_take_more_than_half_of_all_transcripts_is_held() {
     let plan = world.plan();
     assert_eq!(plan.held, Some(Held { what: "transcripts", removed: 3, of: 4 }));
     let applied = world.apply(&plan);
-    assert_eq!(applied.outcomes, vec![Outcome::NotTried; 4]);
+    assert_eq!(applied.outcomes, vec![Outcome::NotTried(Why::Held); 4]);
     assert!(world.home().join("debug/old.txt").exists());
     let applied = world.apply(&world.plan_with(true));
     assert_eq!(applied.outcomes, vec![Outcome::Removed; 4]);
