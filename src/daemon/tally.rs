@@ -46,12 +46,14 @@ pub(crate) struct Tick {
     pub(crate) done: Vec<(&'static str, usize)>,
     /// What could not be looked at or done, as it is; made safe where it is shown.
     pub(crate) problems: Vec<String>,
+    /// What is well as it is and yet worth a word, once.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Tick {
     /// One that came to nothing.
     pub(crate) const fn without(ending: Ending, problems: Vec<String>) -> Self {
-        Self { ending, seen: Vec::new(), done: Vec::new(), problems }
+        Self { ending, seen: Vec::new(), done: Vec::new(), problems, notes: Vec::new() }
     }
 
     /// Whether something was done.
@@ -76,8 +78,8 @@ pub(crate) struct Tally {
     pub(crate) seen: BTreeMap<&'static str, usize>,
     /// What all ticks did.
     pub(crate) done: BTreeMap<&'static str, u64>,
-    /// The last ending, but for ticks that were put off, and what its problems were.
-    before: Option<(Ending, Vec<String>)>,
+    /// The last ending, but for ticks that were put off, and what its problems and notes were.
+    before: Option<(Ending, Vec<String>, Vec<String>)>,
     /// How many ticks in a row only refused.
     refusals: u32,
     /// How many ticks in a row were put off.
@@ -111,7 +113,7 @@ impl Tally {
         for (what, number) in &tick.done {
             *self.done.entry(what).or_default() += *number as u64;
         }
-        let came = (tick.ending, tick.problems.clone());
+        let came = (tick.ending, tick.problems.clone(), tick.notes.clone());
         let is_new = was_put_off || self.before.as_ref() != Some(&came);
         self.before = Some(came);
         self.refusals = if tick.only_refused() { self.refusals.saturating_add(1) } else { 0 };
@@ -159,6 +161,9 @@ mod tests {
         assert!(add(&mut tally, &Tick::without(Ending::Partial, vec!["never".to_owned()])).is_new);
         assert!(add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
         assert!(!add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
+        let noted = Tick { notes: vec!["well".to_owned()], ..Tick::without(Ending::Done, Vec::new()) };
+        assert!(add(&mut tally, &noted).is_new);
+        assert!(!add(&mut tally, &noted).is_new);
     }
 
     #[test]

@@ -523,6 +523,31 @@ fn an_area_that_only_ever_refuses_is_a_warning_after_ten_ticks() {
 }
 
 #[test]
+fn an_installation_whose_host_may_run_is_a_warning_and_one_whose_host_runs_is_told_once() {
+    let mut queues = Queues::new(Generation::C);
+    queues.set("");
+    queues.lease(3_600, false);
+    let mut command = queues.world.command_at_present(&["daemon", "-v"]);
+    command.env("PATH", queues.engine.bin());
+    let daemon = Daemon::start(&queues.world, &mut command, None);
+    daemon.hear("last: queues: nothing done; ");
+    // What shows that it runs is another thing at each tick.
+    for seconds in [3_601, 3_602] {
+        queues.lease(seconds, false);
+        daemon.run_all("queues");
+    }
+    let told = format!("[INFO ] queues: nothing done; {} is left to its host, which runs", queues.root().display());
+    assert_eq!(daemon.log().matches(&told).count(), 1, "{}", daemon.log());
+    queues.central().execute_batch("UPDATE host_instances SET lease_expires_at = 'tomorrow'").unwrap();
+    for _ in 0..10 {
+        let status = daemon.run_all("queues");
+        assert!(status.contains("not all: ") && status.contains("whether its host runs is not known"), "{status}");
+    }
+    let (_, log) = daemon.end();
+    assert_eq!(log.matches("[WARN ] queues: 10 ticks in a row were only refused something").count(), 1, "{log}");
+}
+
+#[test]
 fn a_tick_that_fails_is_logged_and_the_next_one_comes() {
     let world = scene();
     world.map("{");
