@@ -74,6 +74,8 @@ pub(crate) struct Tally {
     pub(crate) ticks: BTreeMap<Ending, u64>,
     /// The last tick's instant and how long it took; one that was put off was none.
     pub(crate) last: Option<(DateTime<Utc>, Duration)>,
+    /// The instant of the last tick of which all was done.
+    pub(crate) last_done: Option<DateTime<Utc>>,
     /// What the last tick looked at.
     pub(crate) seen: BTreeMap<&'static str, usize>,
     /// What all ticks did.
@@ -109,6 +111,9 @@ impl Tally {
         }
         let was_put_off = std::mem::take(&mut self.put_offs) > 0;
         self.last = Some((at, took));
+        if tick.ending == Ending::Done {
+            self.last_done = Some(at);
+        }
         self.seen = tick.seen.iter().copied().collect();
         for (what, number) in &tick.done {
             *self.done.entry(what).or_default() += *number as u64;
@@ -179,6 +184,19 @@ mod tests {
         assert!(add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
         assert!(!add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
         assert_eq!(add(&mut tally, &put_off(1)), Noted { is_new: true, stuck: None });
+    }
+
+    #[test]
+    fn only_a_tick_of_which_all_was_done_is_a_success() {
+        let mut tally = Tally::default();
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        for (second, ending) in (0..).zip(Ending::ALL).chain([(7, Ending::Failed), (8, Ending::Panicked)]) {
+            tally.add(&Tick::without(ending, Vec::new()), at(second), Duration::ZERO);
+            assert_eq!(tally.last_done, Some(at(0)), "{ending:?}");
+        }
+        assert_eq!(tally.last.map(|(last, _)| last), Some(at(8)), "a tick it was all the same");
+        tally.add(&Tick::without(Ending::Done, Vec::new()), at(9), Duration::ZERO);
+        assert_eq!(tally.last_done, Some(at(9)));
     }
 
     #[test]

@@ -77,9 +77,12 @@ fn it_is_ready_does_what_is_to_be_done_and_ends_when_it_is_asked() {
     assert!(is_pruned(&world));
     assert_eq!(world.tombstones().len(), 1);
     let text = fs_err::read_to_string(&metrics).unwrap();
-    for line in ["session_sweep_ticks_total{area=\"map\",outcome=\"done\"} 1", "{area=\"map\",action=\"pruned\"} 1"] {
-        assert!(text.contains(line), "{text}");
+    // Which daemon it is tells its state's folder, of which there is one.
+    let folder = world.state().display().to_string();
+    for labels in ["session_sweep_ticks_total{area=\"map\",outcome=\"done\"", "{area=\"map\",action=\"pruned\""] {
+        assert!(text.contains(&format!("{labels},state_folder=\"{folder}\"}} 1\n")), "{text}");
     }
+    assert!(text.lines().all(|line| line.starts_with('#') || line.contains(&folder)), "{text}");
     assert!(text.ends_with("\n# EOF\n") && !text.contains("queues"), "only what is enabled: {text}");
     daemon.send(Signal::TERM);
     daemon.hear("STOPPING=1");
