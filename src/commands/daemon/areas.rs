@@ -107,18 +107,12 @@ fn sweep_registry(context: &Context) -> Result<Came> {
 fn sweep_processes(context: &Context) -> Result<Came> {
     let Some(run) = processes::CleanUp::where_enabled(context, Some(PROGRAM))? else { return Ok(Came::to_nothing()) };
     let totals = run.totals();
-    let left = run.left_to_somebody();
-    // What only somebody who is asked may end is refused, as far as a daemon goes.
-    let status = run.status().and(left.map_or(crate::exit::ExitStatus::Done, |_| crate::exit::ExitStatus::Partial));
-    let problems = run.problems().into_iter().chain(left.map(ToOwned::to_owned)).collect();
-    let outcome = Outcome { status, processes: Some(totals), problems, ..Outcome::nothing() };
+    let outcome =
+        Outcome { status: run.status(), processes: Some(totals), problems: run.problems(), ..Outcome::nothing() };
+    let notes = run.left_to_somebody().into_iter().collect();
     let seen = vec![("orphaned", totals.orphaned), ("unknown", totals.unknown)];
-    Ok(Came {
-        outcome,
-        seen,
-        done: vec![("ended", totals.ended), ("records_removed", totals.records_removed)],
-        notes: Vec::new(),
-    })
+    let done = vec![("ended", totals.ended), ("records_removed", totals.records_removed)];
+    Ok(Came { outcome, seen, done, notes })
 }
 
 fn sweep_queues(context: &Context) -> Result<Came> {
