@@ -1,4 +1,4 @@
-//! `session-sweep audit`: what is there, and what a prune would do; read-only.
+//! `session-sweep audit`: what is there, and what a sweep would do; read-only.
 
 use anyhow::Result;
 

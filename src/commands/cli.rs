@@ -63,7 +63,7 @@ pub(super) enum Command {
     Record(Record),
     /// Put pruned mappings back
     Restore(Restore),
-    /// Show what is there and what a prune would do, read-only
+    /// Show what is there and what a sweep would do, read-only
     Audit(Audit),
     /// Keep the registry of numbered sessions true
     Registry(registry::arguments::Registry),

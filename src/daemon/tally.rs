@@ -46,12 +46,14 @@ pub(crate) struct Tick {
     pub(crate) done: Vec<(&'static str, usize)>,
     /// What could not be looked at or done, as it is; made safe where it is shown.
     pub(crate) problems: Vec<String>,
+    /// What is well as it is and yet worth a word, once.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Tick {
     /// One that came to nothing.
     pub(crate) const fn without(ending: Ending, problems: Vec<String>) -> Self {
-        Self { ending, seen: Vec::new(), done: Vec::new(), problems }
+        Self { ending, seen: Vec::new(), done: Vec::new(), problems, notes: Vec::new() }
     }
 
     /// Whether something was done.
@@ -72,12 +74,14 @@ pub(crate) struct Tally {
     pub(crate) ticks: BTreeMap<Ending, u64>,
     /// The last tick's instant and how long it took; one that was put off was none.
     pub(crate) last: Option<(DateTime<Utc>, Duration)>,
+    /// The instant of the last tick of which all was done.
+    pub(crate) last_done: Option<DateTime<Utc>>,
     /// What the last tick looked at.
     pub(crate) seen: BTreeMap<&'static str, usize>,
     /// What all ticks did.
     pub(crate) done: BTreeMap<&'static str, u64>,
-    /// The last ending, but for ticks that were put off, and what its problems were.
-    before: Option<(Ending, Vec<String>)>,
+    /// The last ending, but for ticks that were put off, and what its problems and notes were.
+    before: Option<(Ending, Vec<String>, Vec<String>)>,
     /// How many ticks in a row only refused.
     refusals: u32,
     /// How many ticks in a row were put off.
@@ -107,11 +111,14 @@ impl Tally {
         }
         let was_put_off = std::mem::take(&mut self.put_offs) > 0;
         self.last = Some((at, took));
+        if tick.ending == Ending::Done {
+            self.last_done = Some(at);
+        }
         self.seen = tick.seen.iter().copied().collect();
         for (what, number) in &tick.done {
             *self.done.entry(what).or_default() += *number as u64;
         }
-        let came = (tick.ending, tick.problems.clone());
+        let came = (tick.ending, tick.problems.clone(), tick.notes.clone());
         let is_new = was_put_off || self.before.as_ref() != Some(&came);
         self.before = Some(came);
         self.refusals = if tick.only_refused() { self.refusals.saturating_add(1) } else { 0 };
@@ -159,6 +166,9 @@ mod tests {
         assert!(add(&mut tally, &Tick::without(Ending::Partial, vec!["never".to_owned()])).is_new);
         assert!(add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
         assert!(!add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
+        let noted = Tick { notes: vec!["well".to_owned()], ..Tick::without(Ending::Done, Vec::new()) };
+        assert!(add(&mut tally, &noted).is_new);
+        assert!(!add(&mut tally, &noted).is_new);
     }
 
     #[test]
@@ -174,6 +184,19 @@ mod tests {
         assert!(add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
         assert!(!add(&mut tally, &Tick::without(Ending::Done, Vec::new())).is_new);
         assert_eq!(add(&mut tally, &put_off(1)), Noted { is_new: true, stuck: None });
+    }
+
+    #[test]
+    fn only_a_tick_of_which_all_was_done_is_a_success() {
+        let mut tally = Tally::default();
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        for (second, ending) in (0..).zip(Ending::ALL).chain([(7, Ending::Failed), (8, Ending::Panicked)]) {
+            tally.add(&Tick::without(ending, Vec::new()), at(second), Duration::ZERO);
+            assert_eq!(tally.last_done, Some(at(0)), "{ending:?}");
+        }
+        assert_eq!(tally.last.map(|(last, _)| last), Some(at(8)), "a tick it was all the same");
+        tally.add(&Tick::without(Ending::Done, Vec::new()), at(9), Duration::ZERO);
+        assert_eq!(tally.last_done, Some(at(9)));
     }
 
     #[test]

@@ -19,26 +19,34 @@ struct Row {
     interval: Duration,
     /// `None`: it is switched off.
     next: Option<Duration>,
+    /// From when on its interval counts, after a tick; `None` before the first one, where it was put off, and where it was asked
+    /// for: it waits for its turn then, whatever its interval is.
+    last: Option<Duration>,
 }
 
 impl Timetable {
     /// All areas that have an interval are due at once.
     pub(crate) fn new(intervals: &[Option<Duration>], now: Duration) -> Self {
-        let row =
-            |interval: &Option<Duration>| Row { interval: interval.unwrap_or_default(), next: interval.map(|_| now) };
+        let row = |interval: &Option<Duration>| Row {
+            interval: interval.unwrap_or_default(),
+            next: interval.map(|_| now),
+            last: None,
+        };
         Self { rows: intervals.iter().map(row).collect() }
     }
 
     /// Other intervals from now on. An area that stays on keeps its rhythm, but is not further away than its new interval; one
-    /// that comes on is due at once.
+    /// that waits for its turn keeps that; one that comes on is due at once.
     pub(crate) fn change(&mut self, intervals: &[Option<Duration>], now: Duration) {
         for (row, interval) in self.rows.iter_mut().zip(intervals) {
-            let next = interval.map(|interval| match row.next {
-                Some(_) if row.interval == interval => row.next.unwrap_or(now),
-                Some(next) => (next.saturating_sub(row.interval) + interval).max(now),
-                None => now,
+            let next = interval.map(|interval| match (row.next, row.last) {
+                (Some(next), _) if row.interval == interval => next,
+                (Some(_), Some(last)) => (last + interval).max(now),
+                (Some(next), None) => next.min(now + interval),
+                (None, _) => now,
             });
-            *row = Row { interval: interval.unwrap_or_default(), next };
+            let last = row.last.filter(|_| row.next.is_some() && next.is_some());
+            *row = Row { interval: interval.unwrap_or_default(), next, last };
         }
     }
 
@@ -59,18 +67,21 @@ impl Timetable {
         let row = &mut self.rows[area];
         let next = if began + row.interval > ended { began } else { ended } + row.interval;
         row.next = row.next.map(|_| next);
+        row.last = Some(next.saturating_sub(row.interval));
     }
 
     /// An area could not have its tick: another run has the lock.
     pub(crate) fn put_off(&mut self, area: usize, now: Duration) {
         let row = &mut self.rows[area];
         row.next = row.next.map(|_| now + AGAIN.min(row.interval));
+        row.last = None;
     }
 
     /// All areas that are on are due.
     pub(crate) fn all_at(&mut self, now: Duration) {
         for row in &mut self.rows {
             row.next = row.next.map(|next| next.min(now));
+            row.last = None;
         }
     }
 }
@@ -148,5 +159,26 @@ mod tests {
         table.ticked(0, at(41), at(42));
         table.all_at(at(43));
         assert_eq!(table.next(), Some((0, at(43))));
+    }
+
+    #[test]
+    fn other_intervals_do_not_cost_an_area_its_turn() {
+        let day = at(86_400);
+        let mut table = Timetable::new(&[Some(at(60)), Some(at(60)), Some(at(60))], at(0));
+        (0..3).for_each(|area| table.ticked(area, at(0), at(1)));
+        table.put_off(0, at(60));
+        table.change(&[Some(day), Some(day), None], at(61));
+        assert_eq!(table.rows[0].next, Some(at(70)), "it was put off");
+        assert_eq!(table.rows[1].next, Some(day), "it had its turn");
+        table.all_at(at(62));
+        table.change(&[Some(at(60)), Some(at(2 * 86_400)), Some(day)], at(63));
+        assert_eq!(
+            table.rows.iter().map(|row| row.next).collect::<Vec<_>>(),
+            [Some(at(62)), Some(at(62)), Some(at(63))]
+        );
+        // What it did before it was switched off is long ago.
+        table.change(&[None, None, None], at(64));
+        table.change(&[Some(day), Some(day), Some(day)], at(65));
+        assert!((0..3).all(|area| table.rows[area].next == Some(at(65))));
     }
 }

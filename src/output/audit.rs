@@ -55,10 +55,15 @@ impl ProviderView {
 impl AuditView<'_> {
     /// The areas at a glance.
     fn overview(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
-        let no_map = || Headline { tone: Tone::Quiet, text: format!("no session map at {}", Escaped(&self.map)) };
+        let no_map = || Headline { tone: Tone::Quiet, text: "no session map".to_owned() };
         let map = self.prune.as_ref().map_or_else(no_map, PruneView::headline);
         let map = ("map", Some(map), self.map_error.as_deref());
-        let areas: Vec<_> = iter::once(map).chain(self.others.at_a_glance()).collect();
+        let others = self.others.at_a_glance().into_iter().map(|(area, headline, error)| {
+            // Who asks the map cannot go on without it: why, the map's own line says.
+            let is_said = error.is_some_and(|error| self.map_error.as_ref().is_some_and(|map| error.contains(map)));
+            (area, headline, if is_said { Some("the session map cannot be read") } else { error })
+        });
+        let areas: Vec<_> = iter::once(map).chain(others).collect();
         overview::write(out, style, &areas)
     }
 }

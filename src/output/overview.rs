@@ -2,8 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::escape::Escaped;
 use super::style::{Style, Tone};
+use super::wrapped::write_wrapped;
+
+/// How many characters an area's name has.
+const NAME: usize = 12;
 
 /// What an area comes to.
 pub(super) struct Headline {
@@ -12,12 +15,14 @@ pub(super) struct Headline {
 }
 
 impl Headline {
-    /// What would be done, if anything; otherwise that there is nothing to do, or that not all could be looked at.
-    pub(super) fn of(work: Option<String>, has_problems: bool) -> Self {
-        match (work, has_problems) {
+    /// What would be done, if anything; otherwise that there is nothing to do. Where something is said of it below, as that it
+    /// could not be looked at, that it is.
+    pub(super) fn of(work: Option<String>, has_notes: bool) -> Self {
+        const NOTES: &str = "see the notes below";
+        match (work, has_notes) {
             (Some(text), false) => Self { tone: Tone::Change, text },
-            (Some(text), true) => Self { tone: Tone::Attention, text: format!("{text}; not all could be looked at") },
-            (None, true) => Self { tone: Tone::Attention, text: "not all could be looked at".to_owned() },
+            (Some(text), true) => Self { tone: Tone::Attention, text: format!("{text}; {NOTES}") },
+            (None, true) => Self { tone: Tone::Attention, text: NOTES.to_owned() },
             (None, false) => Self { tone: Tone::Good, text: "nothing to do".to_owned() },
         }
     }
@@ -30,16 +35,9 @@ pub(super) type Area<'a> = (&'static str, Option<Headline>, Option<&'a str>);
 pub(super) fn write(out: &mut dyn Write, style: Style, areas: &[Area<'_>]) -> io::Result<()> {
     let mut others = Vec::new();
     for (area, headline, error) in areas {
-        let name = style.paint(Tone::Heading, area);
         match (headline, error) {
-            (_, Some(error)) => {
-                writeln!(
-                    out,
-                    "{name:<12} {}",
-                    style.paint(Tone::Attention, format!("not looked at: {}", Escaped(error)))
-                )?;
-            }
-            (Some(Headline { tone, text }), None) => writeln!(out, "{name:<12} {}", style.paint(*tone, text))?,
+            (_, Some(error)) => write_area(out, style, area, (Tone::Attention, &format!("not looked at: {error}")))?,
+            (Some(Headline { tone, text }), None) => write_area(out, style, area, (*tone, text))?,
             (None, None) => others.push(*area),
         }
     }
@@ -47,4 +45,39 @@ pub(super) fn write(out: &mut dyn Write, style: Style, areas: &[Area<'_>]) -> io
         writeln!(out, "{}", style.paint(Tone::Quiet, format!("not enabled: {}", others.join(", "))))?;
     }
     writeln!(out)
+}
+
+/// Writes an area's name and a text behind it in lines that fit, each in its colour: the blanks before it are in none.
+fn write_area(out: &mut dyn Write, style: Style, area: &str, (tone, text): (Tone, &str)) -> io::Result<()> {
+    write!(out, "{:<NAME$} ", style.paint(Tone::Heading, area))?;
+    let mut lines = Vec::new();
+    write_wrapped(&mut lines, text, NAME + 1, NAME + 1)?;
+    for (at, line) in String::from_utf8_lossy(&lines).lines().enumerate() {
+        let indent = if at > 0 { NAME + 1 } else { 0 };
+        writeln!(out, "{:indent$}{}", "", style.paint(tone, line.trim_start()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_and_only_their_text_is_coloured() {
+        let why = "/srv/bridge/session_map.json: not valid JSON: EOF while parsing an object; nothing was \x1btouched";
+        let going = Headline::of(Some("2 of 3 mappings would be pruned".to_owned()), true);
+        let areas = [("map", Some(going), None), ("artifacts", None, Some(why)), ("queues", None, None)];
+        let mut out = Vec::new();
+        write(&mut out, Style::new(true), &areas).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let bare: String = anstream::adapter::strip_str(&text).to_string();
+        insta::assert_snapshot!(bare, @r"
+        map          2 of 3 mappings would be pruned; see the notes below
+        artifacts    not looked at: /srv/bridge/session_map.json: not valid JSON: EOF
+                     while parsing an object; nothing was \u{1b}touched
+        not enabled: queues
+        ");
+        assert!(text.contains("\n             \u{1b}"), "{text:?}");
+    }
 }

@@ -391,13 +391,15 @@ fn where_live_sessions_cannot_be_told_nothing_goes_and_the_exit_code_says_so() {
 #[test]
 fn more_than_half_of_all_transcripts_go_only_where_that_is_meant() {
     let disk = Disk::new();
-    disk.configure(&format!("[artifacts]\nkeep_last = 1\n{TRANSCRIPTS}"));
+    disk.configure(&format!("[artifacts]\nenabled = true\nkeep_last = 1\n{TRANSCRIPTS}"));
     (0..5).for_each(|number| drop(disk.claude(number, 100)));
     disk.file(".claude/debug/old.txt", "x", 10);
     let before = contents(&disk.home().join(".claude"));
     let ran = disk.run(&PRUNE).ends_with(4);
     assert!(ran.stdout.contains("4 of 5 transcripts would go"), "{ran:?}");
     assert_eq!(contents(&disk.home().join(".claude")), before);
+    let audit = disk.run(&["audit"]).ends_with(4);
+    assert!(audit.stdout.contains("\nartifacts    held: 4 of 5 transcripts would go (--yes-most)\n"), "{audit:?}");
     disk.run(&["artifacts", "prune", "--yes", "--yes-most"]).ends_with(0);
     assert_eq!(contents(&disk.home().join(".claude")).len(), 1);
 }

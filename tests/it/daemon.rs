@@ -77,9 +77,12 @@ fn it_is_ready_does_what_is_to_be_done_and_ends_when_it_is_asked() {
     assert!(is_pruned(&world));
     assert_eq!(world.tombstones().len(), 1);
     let text = fs_err::read_to_string(&metrics).unwrap();
-    for line in ["session_sweep_ticks_total{area=\"map\",outcome=\"done\"} 1", "{area=\"map\",action=\"pruned\"} 1"] {
-        assert!(text.contains(line), "{text}");
+    // Which daemon it is tells its state's folder, of which there is one.
+    let folder = world.state().display().to_string();
+    for labels in ["session_sweep_ticks_total{area=\"map\",outcome=\"done\"", "{area=\"map\",action=\"pruned\""] {
+        assert!(text.contains(&format!("{labels},state_folder=\"{folder}\"}} 1\n")), "{text}");
     }
+    assert!(text.lines().all(|line| line.starts_with('#') || line.contains(&folder)), "{text}");
     assert!(text.ends_with("\n# EOF\n") && !text.contains("queues"), "only what is enabled: {text}");
     daemon.send(Signal::TERM);
     daemon.hear("STOPPING=1");
@@ -520,6 +523,31 @@ fn an_area_that_only_ever_refuses_is_a_warning_after_ten_ticks() {
     let runs = runs(&queues.world);
     let of = |area: &str| runs.iter().filter(|run| run["area"] == area).count();
     assert_eq!((of("map"), of("queues")), (1, 1), "nor written down again: {runs:?}");
+}
+
+#[test]
+fn an_installation_whose_host_may_run_is_a_warning_and_one_whose_host_runs_is_told_once() {
+    let mut queues = Queues::new(Generation::C);
+    queues.set("");
+    queues.lease(3_600, false);
+    let mut command = queues.world.command_at_present(&["daemon", "-v"]);
+    command.env("PATH", queues.engine.bin());
+    let daemon = Daemon::start(&queues.world, &mut command, None);
+    daemon.hear("last: queues: nothing done; ");
+    // What shows that it runs is another thing at each tick.
+    for seconds in [3_601, 3_602] {
+        queues.lease(seconds, false);
+        daemon.run_all("queues");
+    }
+    let told = format!("[INFO ] queues: nothing done; {} is left to its host, which runs", queues.root().display());
+    assert_eq!(daemon.log().matches(&told).count(), 1, "{}", daemon.log());
+    queues.central().execute_batch("UPDATE host_instances SET lease_expires_at = 'tomorrow'").unwrap();
+    for _ in 0..10 {
+        let status = daemon.run_all("queues");
+        assert!(status.contains("not all: ") && status.contains("whether its host runs is not known"), "{status}");
+    }
+    let (_, log) = daemon.end();
+    assert_eq!(log.matches("[WARN ] queues: 10 ticks in a row were only refused something").count(), 1, "{log}");
 }
 
 #[test]

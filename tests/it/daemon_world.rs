@@ -60,6 +60,7 @@ impl Daemon {
         match self.manager.recv(&mut bytes) {
             Ok(count) => Some(String::from_utf8(bytes[..count].to_vec()).unwrap()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.next(),
             Err(error) => panic!("{error}"),
         }
     }

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::daemon_world::Daemon;
 use crate::processes_world::{OVER, Processes, assert_verdict, document, in_an_hour, wait_old};
 use crate::tree::{assert_untouched, tree_of};
 use crate::world::Ran;
@@ -58,7 +59,7 @@ fn a_sweep_only_shows_where_somebody_is_to_be_asked() {
         command.env("SESSION_SWEEP_PROCESSES_MODE", mode).env("SESSION_SWEEP_PROCESSES_DRY_RUN", dry_run);
         let ran = Ran::of(&mut command).ends_with(0);
         assert!(ran.stdout.contains(&format!("end       {pid:>7}")), "{ran:?}");
-        assert!(ran.stderr.contains("processes.mode"), "{ran:?}");
+        assert!(ran.stderr.contains("1 orphan left over, and only shown: "), "{ran:?}");
         assert!(scene.runs(pid) && scene.has_record(OVER));
         let last = &log_of(&scene).pop().unwrap()["processes"];
         assert_eq!((&last["orphaned"], &last["ended"]), (&json!(1), &json!(0)));
@@ -78,6 +79,53 @@ fn an_audit_only_shows() {
     assert!(text.contains(&format!("{pid:>7}")), "{text}");
     assert!(scene.runs(pid));
     assert_untouched(&before, &scene.world.home());
+}
+
+#[test]
+fn an_audit_says_what_a_sweep_would_do_about_them() {
+    let scene = Processes::new();
+    let overview = |mode: &str, dry_run: &str| {
+        let mut command = command(&scene, &["audit"]);
+        command.env("SESSION_SWEEP_PROCESSES_MODE", mode).env("SESSION_SWEEP_PROCESSES_DRY_RUN", dry_run);
+        let text = Ran::of(&mut command).ends_with(0).stdout;
+        let from = text.find("processes ").unwrap();
+        text[from..text.find("not enabled").unwrap()].split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(overview("interactive", "true"), "processes nothing to do");
+    let pid = scene.orphan();
+    wait_old(&[pid]);
+    for (mode, dry_run, by) in [
+        ("interactive", "false", "processes.mode"),
+        ("auto", "true", "processes.dry_run"),
+        ("interactive", "true", "processes.mode, processes.dry_run"),
+    ] {
+        let text = overview(mode, dry_run);
+        assert!(text.starts_with("processes 1 orphan left over ("), "{text}");
+        assert!(text.ends_with(&format!("), only shown ({by})")), "{text}");
+    }
+    let text = overview("auto", "false");
+    assert!(text.starts_with("processes 1 orphan would be ended ("), "{text}");
+    // Its record goes when it has ended.
+    scene.kill(pid);
+    scene.wait_gone(pid);
+    assert_eq!(overview("interactive", "false"), "processes 1 record left over, only shown (processes.mode)");
+    assert_eq!(overview("auto", "false"), "processes 1 record would be removed");
+}
+
+#[test]
+fn a_daemon_that_may_only_show_says_so_once_and_is_well() {
+    let scene = Processes::new();
+    let pid = scene.orphan();
+    wait_old(&[pid]);
+    let mut command = command(&scene, &["daemon", "-v"]);
+    command.env("SESSION_SWEEP_PROCESSES_MODE", "interactive");
+    let daemon = Daemon::start(&scene.world, &mut command, None);
+    daemon.hear("last: processes: nothing done; ");
+    daemon.run_all("processes");
+    let (_, log) = daemon.end();
+    let told = "[INFO ] processes: nothing done; 1 orphaned; 1 orphan left over, and only shown: ";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    assert!(scene.runs(pid) && !log.contains("not all"), "{log}");
 }
 
 #[test]

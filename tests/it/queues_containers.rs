@@ -344,10 +344,16 @@ fn a_lease_that_cannot_be_read_is_left_to_whoever_has_it() {
     let (session, _) = stuck(&queues, "sess-a");
     queues.lease(3_600, false);
     queues.central().execute_batch("UPDATE host_instances SET lease_expires_at = 'tomorrow'").unwrap();
-    let document = queues.sweep(0);
+    // Nobody may be doing the work at all: that is no success.
+    let document = queues.sweep(4);
     assert_eq!(document["host"]["state"], "unknown", "{document:#}");
-    assert!(document["hands_off"].is_string());
+    let why = document["hands_off"].as_str().unwrap();
+    assert_eq!(document["problems"], json!([format!("{}: {why}", queues.root().display())]));
     assert_eq!(session.claims(), ["m1"]);
+    // A host that runs does it.
+    queues.lease(3_601, false);
+    let document = queues.sweep(0);
+    assert_eq!((&document["host"]["state"], &document["problems"]), (&json!("running"), &json!([])));
 }
 
 /// What a sweep says of a container that is no swept session's: verdict and result.

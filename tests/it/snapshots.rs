@@ -445,6 +445,17 @@ fn lines_fit_a_terminal_of_eighty_columns() {
 }
 
 #[test]
+fn an_audit_says_once_why_the_map_cannot_be_read() {
+    let mut world = World::new();
+    world.map("{");
+    world.variable("SESSION_SWEEP_ARTIFACTS_ENABLED", "true");
+    let ran = world.run(&["audit"]).ends_with(1);
+    assert!(ran.stdout.contains("\nartifacts    not looked at: the session map cannot be read\n"), "{ran:?}");
+    let ran = world.run(&["sweep", "--dry-run"]).ends_with(1);
+    assert!(ran.stderr.contains("EOF while parsing"), "{ran:?}");
+}
+
+#[test]
 fn nothing_but_the_document_is_on_stdout() {
     let world = world();
     for arguments in [

@@ -33,6 +33,8 @@ pub(super) struct Came {
     pub(super) seen: Vec<(&'static str, usize)>,
     /// What was done.
     pub(super) done: Vec<(&'static str, usize)>,
+    /// What is well as it is and yet worth a word.
+    pub(super) notes: Vec<String>,
 }
 
 /// All areas; of those that are due at once the first one comes first.
@@ -74,7 +76,7 @@ pub(super) fn intervals(context: &Context) -> Vec<Option<Duration>> {
 impl Came {
     /// There was nothing to look at.
     const fn to_nothing() -> Self {
-        Self { outcome: Outcome::nothing(), seen: Vec::new(), done: Vec::new() }
+        Self { outcome: Outcome::nothing(), seen: Vec::new(), done: Vec::new(), notes: Vec::new() }
     }
 }
 
@@ -90,7 +92,7 @@ fn sweep_map(context: &Context) -> Result<Came> {
         ("missing", totals.missing),
         ("unknown", totals.unknown),
     ];
-    Ok(Came { outcome, seen, done: vec![("pruned", totals.pruned)] })
+    Ok(Came { outcome, seen, done: vec![("pruned", totals.pruned)], notes: Vec::new() })
 }
 
 fn sweep_registry(context: &Context) -> Result<Came> {
@@ -99,19 +101,18 @@ fn sweep_registry(context: &Context) -> Result<Came> {
     let outcome =
         Outcome { status: run.status(), registry: Some(totals), problems: run.problems(), ..Outcome::nothing() };
     let done = vec![("marked_inactive", totals.marked_inactive), ("heartbeats_removed", totals.beats_pruned)];
-    Ok(Came { outcome, seen: vec![("numbers", totals.sessions)], done })
+    Ok(Came { outcome, seen: vec![("numbers", totals.sessions)], done, notes: Vec::new() })
 }
 
 fn sweep_processes(context: &Context) -> Result<Came> {
     let Some(run) = processes::CleanUp::where_enabled(context, Some(PROGRAM))? else { return Ok(Came::to_nothing()) };
     let totals = run.totals();
-    let left = run.left_to_somebody();
-    // What only somebody who is asked may end is refused, as far as a daemon goes.
-    let status = run.status().and(left.map_or(crate::exit::ExitStatus::Done, |_| crate::exit::ExitStatus::Partial));
-    let problems = run.problems().into_iter().chain(left.map(ToOwned::to_owned)).collect();
-    let outcome = Outcome { status, processes: Some(totals), problems, ..Outcome::nothing() };
+    let outcome =
+        Outcome { status: run.status(), processes: Some(totals), problems: run.problems(), ..Outcome::nothing() };
+    let notes = run.left_to_somebody().into_iter().collect();
     let seen = vec![("orphaned", totals.orphaned), ("unknown", totals.unknown)];
-    Ok(Came { outcome, seen, done: vec![("ended", totals.ended), ("records_removed", totals.records_removed)] })
+    let done = vec![("ended", totals.ended), ("records_removed", totals.records_removed)];
+    Ok(Came { outcome, seen, done, notes })
 }
 
 fn sweep_queues(context: &Context) -> Result<Came> {
@@ -127,7 +128,8 @@ fn sweep_queues(context: &Context) -> Result<Came> {
         ("recurred", totals.recurred),
         ("woken", totals.woken),
     ];
-    Ok(Came { outcome, seen: vec![("sessions", totals.sessions), ("left", totals.left)], done })
+    let seen = vec![("sessions", totals.sessions), ("left", totals.left)];
+    Ok(Came { outcome, seen, done, notes: run.left_to_hosts() })
 }
 
 fn sweep_artifacts(context: &Context) -> Result<Came> {
@@ -141,7 +143,7 @@ fn sweep_artifacts(context: &Context) -> Result<Came> {
         ("freed_bytes", bytes(totals.freed)),
         ("archived_bytes", bytes(totals.archived)),
     ];
-    Ok(Came { outcome, seen: vec![("kept", totals.kept), ("left", totals.left)], done })
+    Ok(Came { outcome, seen: vec![("kept", totals.kept), ("left", totals.left)], done, notes: Vec::new() })
 }
 
 #[cfg(test)]

@@ -246,6 +246,7 @@ impl<'n> Daemon<'n> {
     fn write_metrics(&mut self) {
         let areas = AREAS.iter().zip(areas::intervals(&self.context)).zip(&self.tallies);
         let view = MetricsView {
+            state: &self.context.dirs.state.to_string_lossy(),
             started: self.started,
             areas: areas.map(|((area, interval), tally)| (area.name, interval, tally)).collect(),
             config_is_right: self.config_is_right,

@@ -40,16 +40,16 @@ pub(super) fn in_short(tick: &Tick) -> String {
 fn summary(tick: &Tick, longest: usize) -> String {
     let problems = problems(tick, longest);
     match tick.ending {
-        Ending::Done => done(tick),
-        Ending::Partial => format!("{}; not all: {problems}", done(tick)),
-        Ending::Failed if tick.has_done() => format!("{}; then it failed: {problems}", done(tick)),
+        Ending::Done => done(tick, longest),
+        Ending::Partial => format!("{}; not all: {problems}", done(tick, longest)),
+        Ending::Failed if tick.has_done() => format!("{}; then it failed: {problems}", done(tick, longest)),
         Ending::Failed => format!("failed: {problems}"),
         Ending::PutOff => format!("put off: {problems}"),
         Ending::Panicked => problems,
     }
 }
 
-fn done(tick: &Tick) -> String {
+fn done(tick: &Tick, longest: usize) -> String {
     let words = |list: &[(&str, usize)]| -> Vec<String> {
         let list = list.iter().filter(|(_, number)| *number > 0);
         let word = |what: &str, number: usize| match what.strip_suffix("_bytes") {
@@ -60,16 +60,21 @@ fn done(tick: &Tick) -> String {
     };
     let done = words(&tick.done);
     let done = if done.is_empty() { "nothing done".to_owned() } else { done.join(", ") };
-    let seen = words(tick.seen.get(..1).unwrap_or_default());
-    if seen.is_empty() { done } else { format!("{done}; {}", seen.join(", ")) }
+    let mut seen = words(tick.seen.get(..1).unwrap_or_default());
+    seen.extend(told(&tick.notes, longest));
+    if seen.is_empty() { done } else { format!("{done}; {}", seen.join("; ")) }
 }
 
 fn problems(tick: &Tick, longest: usize) -> String {
-    let tell = |problem: &String| cut(&Escaped(problem).to_string(), longest).into_owned();
-    let told: Vec<String> = tick.problems.iter().take(TOLD).map(tell).collect();
-    let more = tick.problems.len().saturating_sub(TOLD);
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    format!("{}{more}", told.join("; "))
+    told(&tick.problems, longest).join("; ")
+}
+
+/// The first few of a list, safe to show, and how many more there are.
+fn told(list: &[String], longest: usize) -> Vec<String> {
+    let tell = |text: &String| cut(&Escaped(text).to_string(), longest).into_owned();
+    let more = list.len().saturating_sub(TOLD);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    list.iter().take(TOLD).map(tell).chain(more).collect()
 }
 
 #[cfg(test)]
@@ -81,7 +86,13 @@ mod tests {
 
     fn tick(ending: Ending, pruned: usize, problems: &[&str]) -> Tick {
         let problems = problems.iter().map(ToString::to_string).collect();
-        Tick { ending, seen: vec![("mappings", 12), ("idle", 7)], done: vec![("pruned", pruned), ("x_y", 0)], problems }
+        Tick {
+            ending,
+            seen: vec![("mappings", 12), ("idle", 7)],
+            done: vec![("pruned", pruned), ("x_y", 0)],
+            problems,
+            notes: Vec::new(),
+        }
     }
 
     #[test]
@@ -90,10 +101,13 @@ mod tests {
             let (level, line) = line("map", tick, noted);
             format!("{level} {line}")
         };
+        let noted =
+            Tick { notes: vec!["/srv/a is left to its host, which runs".to_owned()], ..tick(Ending::Done, 0, &[]) };
         let lines = [
             said(&tick(Ending::Done, 7, &[]), OLD),
             said(&tick(Ending::Done, 0, &[]), NEW),
             said(&tick(Ending::Done, 0, &[]), OLD),
+            said(&noted, NEW),
             said(&tick(Ending::Partial, 0, &["a\u{1b}[31m", "b\nc", "d", "e", "f"]), NEW),
             said(&tick(Ending::Partial, 0, &["a"]), OLD),
             said(&tick(Ending::Partial, 2, &["a"]), OLD),
@@ -108,6 +122,7 @@ mod tests {
         INFO map: 7 pruned; 12 mappings
         INFO map: nothing done; 12 mappings
         DEBUG map: nothing done; 12 mappings
+        INFO map: nothing done; 12 mappings; /srv/a is left to its host, which runs
         INFO map: nothing done; 12 mappings; not all: a\u{1b}[31m; b\u{a}c; d; and 2 more
         DEBUG map: nothing done; 12 mappings; not all: a
         INFO map: 2 pruned; 12 mappings; not all: a

@@ -37,7 +37,7 @@ fn of_failure(error: anyhow::Error) -> (Tick, Outcome) {
     (Tick::without(ending, vec![format!("{error:#}")]), Outcome::failed(error))
 }
 
-fn of_came(Came { outcome, seen, done }: Came) -> (Tick, Outcome) {
+fn of_came(Came { outcome, seen, done, notes }: Came) -> (Tick, Outcome) {
     let failure = outcome.failure.iter().map(|error| format!("{error:#}"));
     let problems = failure.chain(outcome.problems.iter().cloned()).collect();
     let ending = match outcome.status {
@@ -46,7 +46,7 @@ fn of_came(Came { outcome, seen, done }: Came) -> (Tick, Outcome) {
         ExitStatus::Locked => Ending::PutOff,
         ExitStatus::Failed | ExitStatus::Usage => Ending::Failed,
     };
-    (Tick { ending, seen, done, problems }, outcome)
+    (Tick { ending, seen, done, problems, notes }, outcome)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::config::setting::ProcessesSettings;
 use crate::context::{Context, Given};
 use crate::exit::ExitStatus;
 use crate::filesystem::{Lock, make_folder};
-use crate::output::processes::CleanView;
+use crate::output::processes::{CleanView, left_over};
 use crate::policy::choices::CleanupMode;
 use crate::policy::orphan::Verdict;
 use crate::processes::records::RecordsError;
@@ -24,13 +24,19 @@ use crate::sweep::processes::plan::{Plan, RecordItem};
 
 const PROGRAM: &str = "session-sweep processes clean";
 
-/// What a sweep says of what it was not allowed to do.
-const LEFT_BY_SWEEP: &str = "processes were left behind, and only shown: a sweep ends them where processes.mode is auto and \
-                             processes.dry_run is false";
-
 /// Whether a clean-up that nobody watches may end processes.
 fn is_by_itself(settings: &ProcessesSettings) -> bool {
-    settings.mode == CleanupMode::Auto && !settings.dry_run
+    only_shown_by(settings).is_none()
+}
+
+/// The settings by which such a clean-up only shows what it would do.
+fn only_shown_by(settings: &ProcessesSettings) -> Option<&'static str> {
+    match (settings.mode == CleanupMode::Auto, settings.dry_run) {
+        (true, false) => None,
+        (false, false) => Some("processes.mode"),
+        (true, true) => Some("processes.dry_run"),
+        (false, true) => Some("processes.mode, processes.dry_run"),
+    }
 }
 
 /// What is to be done with a plan.
@@ -105,9 +111,13 @@ impl Run {
         Ok(Some(run))
     }
 
-    /// What a run that nobody watches says of what it was not allowed to do.
-    pub(in crate::commands) fn left_to_somebody(&self) -> Option<&'static str> {
-        self.needs_somebody.then_some(LEFT_BY_SWEEP)
+    /// What a run that nobody watches says of what it was not allowed to do. That is no failure: it is what the settings say.
+    pub(in crate::commands) fn left_to_somebody(&self) -> Option<String> {
+        let left = left_over(&self.plan).filter(|_| self.needs_somebody)?;
+        Some(format!(
+            "{left} left over, and only shown: a sweep ends processes and removes records where processes.mode is auto and \
+             processes.dry_run is false"
+        ))
     }
 
     /// Shows what would be done, and asks.
@@ -171,6 +181,7 @@ impl Run {
             dirs: &context.dirs,
             plan: &self.plan,
             max: context.config.settings.processes.max,
+            only_shown_by: only_shown_by(&context.config.settings.processes),
             applied: self.applied.as_ref(),
         }
     }

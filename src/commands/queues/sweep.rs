@@ -93,6 +93,13 @@ impl Run {
         !self.ticks.is_empty() && self.plans().next().is_none()
     }
 
+    /// The installations that are left to their hosts, which run. Not what shows that they do, which is another thing at each
+    /// tick, such as a lease.
+    pub(in crate::commands) fn left_to_hosts(&self) -> Vec<String> {
+        let left = self.plans().filter(|(plan, _)| plan.is_left_to_host());
+        left.map(|(plan, _)| format!("{} is left to its host, which runs", plan.root.display())).collect()
+    }
+
     /// For the run log.
     pub(in crate::commands) fn totals(&self) -> QueueTotals {
         let mut totals = QueueTotals::default();

@@ -81,6 +81,10 @@ impl PruneView<'_> {
 
     /// The same in one line, among other areas.
     pub(in crate::output) fn headline(&self) -> Headline {
+        if let Some(Held { what, removed, of }) = self.plan.held {
+            let text = format!("held: {removed} of {of} {what} would go (--yes-most)");
+            return Headline { tone: Tone::Attention, text };
+        }
         let disk: u64 = self.plan.removed().map(|(_, item)| item.unit.sums.disk).sum();
         let total = self.plan.removed().count();
         let items = (total > 0).then(|| format!("{} ({}) would be removed", count(total as u64, "item"), Bytes(disk)));

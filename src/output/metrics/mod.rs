@@ -11,6 +11,8 @@ use text::{Family, Kind, Sample, Text};
 
 /// What is measured of a daemon.
 pub(crate) struct MetricsView<'m> {
+    /// The folder of its state, of which there is one daemon: it tells the figures of several on one machine apart.
+    pub(crate) state: &'m str,
     pub(crate) started: DateTime<Utc>,
     /// Each area with its interval, where it is on, and what became of its ticks.
     pub(crate) areas: Vec<(&'static str, Option<Duration>, &'m Tally)>,
@@ -26,7 +28,7 @@ pub(crate) const BEGINNING: &str = "# TYPE session_sweep_";
 const SECONDS: Option<&str> = Some("seconds");
 
 /// Every metric there is.
-static FAMILIES: [Family; 9] = [
+static FAMILIES: [Family; 10] = [
     gauge("session_sweep_build_info", None, "The program that runs; always 1."),
     gauge("session_sweep_start_timestamp_seconds", SECONDS, "When the daemon started."),
     gauge(
@@ -45,6 +47,11 @@ static FAMILIES: [Family; 9] = [
         "session_sweep_last_tick_timestamp_seconds",
         SECONDS,
         "When an area's last tick began; before its first one, when the daemon started.",
+    ),
+    gauge(
+        "session_sweep_last_success_timestamp_seconds",
+        SECONDS,
+        "When an area's last tick began of which all was done; before the first one, when the daemon started.",
     ),
     gauge("session_sweep_last_tick_duration_seconds", SECONDS, "How long an area's last tick took."),
     gauge("session_sweep_items", None, "How much of what an area's last tick looked at."),
@@ -68,8 +75,8 @@ const fn counter(name: &'static str, unit: Option<&'static str>, help: &'static 
 impl MetricsView<'_> {
     /// The whole text.
     pub(crate) fn text(&self) -> String {
-        let mut text = Text::default();
-        let [build, start, right, read, interval, ticks, last, took, items] = &FAMILIES;
+        let mut text = Text::with(("state_folder", self.state));
+        let [build, start, right, read, interval, ticks, last, success, took, items] = &FAMILIES;
         text.add(build, [Sample::new([("version", env!("CARGO_PKG_VERSION"))], 1)]);
         text.add(start, [Sample::new([], self.started.timestamp())]);
         text.add(right, [Sample::new([], u8::from(self.config_is_right))]);
@@ -88,8 +95,10 @@ impl MetricsView<'_> {
         // What an area that is off looked at last would look like what it looks at.
         let on = || self.areas.iter().filter(|(_, interval, _)| interval.is_some());
         // An area that never had a tick has to be told by its age, too.
-        let began = |tally: &Tally| tally.last.map_or(self.started, |(at, _)| at).timestamp();
-        text.add(last, on().map(|(area, _, tally)| Sample::new([("area", *area)], began(tally))));
+        let since = |at: Option<DateTime<Utc>>| at.unwrap_or(self.started).timestamp();
+        let began = on().map(|(area, _, tally)| Sample::new([("area", *area)], since(tally.last.map(|(at, _)| at))));
+        text.add(last, began);
+        text.add(success, on().map(|(area, _, tally)| Sample::new([("area", *area)], since(tally.last_done))));
         let ran = on().filter_map(|(area, _, tally)| Some((*area, tally.last?.1)));
         text.add(took, ran.map(|(area, took)| Sample::new([("area", area)], took.as_secs_f64())));
         let seen = on().flat_map(|(area, _, tally)| tally.seen.iter().map(|seen| (*area, seen)));
@@ -111,7 +120,14 @@ mod tests {
     fn view_of(tallies: &[(&'static str, Option<Duration>, Tally)]) -> String {
         let started = DateTime::from_timestamp(1_795_176_000, 0).unwrap();
         let areas = tallies.iter().map(|(area, interval, tally)| (*area, *interval, tally)).collect();
-        MetricsView { started, areas, config_is_right: true, config_read: started }.text()
+        MetricsView {
+            state: "/home/a/.local/state/session-sweep",
+            started,
+            areas,
+            config_is_right: true,
+            config_read: started,
+        }
+        .text()
     }
 
     #[test]
@@ -129,47 +145,51 @@ mod tests {
         insta::assert_snapshot!(view_of(&tallies), @r#"
         # TYPE session_sweep_build_info gauge
         # HELP session_sweep_build_info The program that runs; always 1.
-        session_sweep_build_info{version="0.1.0"} 1
+        session_sweep_build_info{version="0.1.0",state_folder="/home/a/.local/state/session-sweep"} 1
         # TYPE session_sweep_start_timestamp_seconds gauge
         # UNIT session_sweep_start_timestamp_seconds seconds
         # HELP session_sweep_start_timestamp_seconds When the daemon started.
-        session_sweep_start_timestamp_seconds 1795176000
+        session_sweep_start_timestamp_seconds{state_folder="/home/a/.local/state/session-sweep"} 1795176000
         # TYPE session_sweep_config_last_reload_successful gauge
         # HELP session_sweep_config_last_reload_successful Whether the configuration was right when it was read last (1), or the one before counts (0).
-        session_sweep_config_last_reload_successful 1
+        session_sweep_config_last_reload_successful{state_folder="/home/a/.local/state/session-sweep"} 1
         # TYPE session_sweep_config_last_reload_success_timestamp_seconds gauge
         # UNIT session_sweep_config_last_reload_success_timestamp_seconds seconds
         # HELP session_sweep_config_last_reload_success_timestamp_seconds When the configuration that counts was read.
-        session_sweep_config_last_reload_success_timestamp_seconds 1795176000
+        session_sweep_config_last_reload_success_timestamp_seconds{state_folder="/home/a/.local/state/session-sweep"} 1795176000
         # TYPE session_sweep_interval_seconds gauge
         # UNIT session_sweep_interval_seconds seconds
         # HELP session_sweep_interval_seconds How often an area has its tick; not there for one that is off.
-        session_sweep_interval_seconds{area="map"} 300
+        session_sweep_interval_seconds{area="map",state_folder="/home/a/.local/state/session-sweep"} 300
         # TYPE session_sweep_ticks counter
         # HELP session_sweep_ticks How many ticks of an area ended how.
-        session_sweep_ticks_total{area="map",outcome="done"} 1
-        session_sweep_ticks_total{area="map",outcome="partial"} 0
-        session_sweep_ticks_total{area="map",outcome="failed"} 0
-        session_sweep_ticks_total{area="map",outcome="put_off"} 1
-        session_sweep_ticks_total{area="map",outcome="panicked"} 0
+        session_sweep_ticks_total{area="map",outcome="done",state_folder="/home/a/.local/state/session-sweep"} 1
+        session_sweep_ticks_total{area="map",outcome="partial",state_folder="/home/a/.local/state/session-sweep"} 0
+        session_sweep_ticks_total{area="map",outcome="failed",state_folder="/home/a/.local/state/session-sweep"} 0
+        session_sweep_ticks_total{area="map",outcome="put_off",state_folder="/home/a/.local/state/session-sweep"} 1
+        session_sweep_ticks_total{area="map",outcome="panicked",state_folder="/home/a/.local/state/session-sweep"} 0
         # TYPE session_sweep_last_tick_timestamp_seconds gauge
         # UNIT session_sweep_last_tick_timestamp_seconds seconds
         # HELP session_sweep_last_tick_timestamp_seconds When an area's last tick began; before its first one, when the daemon started.
-        session_sweep_last_tick_timestamp_seconds{area="map"} 1795176060
+        session_sweep_last_tick_timestamp_seconds{area="map",state_folder="/home/a/.local/state/session-sweep"} 1795176060
+        # TYPE session_sweep_last_success_timestamp_seconds gauge
+        # UNIT session_sweep_last_success_timestamp_seconds seconds
+        # HELP session_sweep_last_success_timestamp_seconds When an area's last tick began of which all was done; before the first one, when the daemon started.
+        session_sweep_last_success_timestamp_seconds{area="map",state_folder="/home/a/.local/state/session-sweep"} 1795176060
         # TYPE session_sweep_last_tick_duration_seconds gauge
         # UNIT session_sweep_last_tick_duration_seconds seconds
         # HELP session_sweep_last_tick_duration_seconds How long an area's last tick took.
-        session_sweep_last_tick_duration_seconds{area="map"} 0.012
+        session_sweep_last_tick_duration_seconds{area="map",state_folder="/home/a/.local/state/session-sweep"} 0.012
         # TYPE session_sweep_items gauge
         # HELP session_sweep_items How much of what an area's last tick looked at.
-        session_sweep_items{area="map",what="checked"} 12
+        session_sweep_items{area="map",what="checked",state_folder="/home/a/.local/state/session-sweep"} 12
         # TYPE session_sweep_actions counter
         # HELP session_sweep_actions How often an area did what.
-        session_sweep_actions_total{area="map",action="pruned"} 7
+        session_sweep_actions_total{area="map",action="pruned",state_folder="/home/a/.local/state/session-sweep"} 7
         # TYPE session_sweep_action_bytes counter
         # UNIT session_sweep_action_bytes bytes
         # HELP session_sweep_action_bytes How many bytes an area did what with.
-        session_sweep_action_bytes_total{area="map",action="freed"} 4096
+        session_sweep_action_bytes_total{area="map",action="freed",state_folder="/home/a/.local/state/session-sweep"} 4096
         # EOF
         "#);
     }
@@ -183,7 +203,10 @@ mod tests {
         let mut put_off = Tally::default();
         put_off.add(&Tick::without(Ending::PutOff, vec![]), DateTime::UNIX_EPOCH, Duration::ZERO);
         let text = view_of(&[("map", interval, put_off), ("registry", None, ran)]);
-        assert!(text.contains("session_sweep_last_tick_timestamp_seconds{area=\"map\"} 1795176000\n"), "{text}");
+        for what in ["tick", "success"] {
+            let since = format!("session_sweep_last_{what}_timestamp_seconds{{area=\"map\",");
+            assert!(text.lines().any(|line| line.starts_with(&since) && line.ends_with(" 1795176000")), "{text}");
+        }
         let of_registry = text.lines().filter(|line| line.contains("area=\"registry\""));
         assert!(of_registry.clone().count() > 0, "its ticks happened");
         assert!(of_registry.clone().all(|line| line.starts_with("session_sweep_ticks_total{")), "{text}");

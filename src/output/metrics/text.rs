@@ -35,10 +35,18 @@ impl<'s> Sample<'s> {
 }
 
 /// A text of families; complete with its end.
-#[derive(Default)]
-pub(super) struct Text(String);
+pub(super) struct Text<'t> {
+    written: String,
+    /// What every sample has as its last label.
+    constant: (&'static str, &'t str),
+}
 
-impl Text {
+impl<'t> Text<'t> {
+    /// One whose samples all have this label.
+    pub(super) const fn with(constant: (&'static str, &'t str)) -> Self {
+        Self { written: String::new(), constant }
+    }
+
     /// Adds a family; one without samples is left out.
     pub(super) fn add<'s>(&mut self, family: &Family, samples: impl IntoIterator<Item = Sample<'s>>) {
         let Family { name, kind, unit, help } = family;
@@ -51,23 +59,22 @@ impl Text {
             Kind::Gauge => ("gauge", ""),
         };
         // Writing to a string does not fail.
-        let _ = writeln!(self.0, "# TYPE {name} {kind_name}");
+        let _ = writeln!(self.written, "# TYPE {name} {kind_name}");
         if let Some(unit) = unit {
-            let _ = writeln!(self.0, "# UNIT {name} {unit}");
+            let _ = writeln!(self.written, "# UNIT {name} {unit}");
         }
-        let _ = writeln!(self.0, "# HELP {name} {}", escaped(help));
+        let _ = writeln!(self.written, "# HELP {name} {}", escaped(help));
         for Sample { labels, value } in samples {
-            let labels: Vec<String> =
-                labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
-            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-            let _ = writeln!(self.0, "{name}{suffix}{labels} {value}");
+            let labels = labels.iter().chain([&self.constant]);
+            let labels: Vec<String> = labels.map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
+            let _ = writeln!(self.written, "{name}{suffix}{{{}}} {value}", labels.join(","));
         }
     }
 
     /// The whole text.
     pub(super) fn end(mut self) -> String {
-        self.0.push_str("# EOF\n");
-        self.0
+        self.written.push_str("# EOF\n");
+        self.written
     }
 }
 
@@ -82,10 +89,15 @@ mod tests {
     #[test]
     fn labels_are_escaped_and_a_family_without_samples_is_left_out() {
         let family = Family { name: "x", kind: Kind::Counter, unit: None, help: "What \\ is." };
-        let mut text = Text::default();
-        text.add(&family, [Sample::new([("a", "\"\n\\"), ("b", "c")], 3)]);
+        let mut text = Text::with(("folder", "/a \"b\"\\\n"));
+        text.add(&family, [Sample::new([("a", "\"\n\\"), ("b", "c")], 3), Sample::new([], 4)]);
         text.add(&family, []);
-        let expected = "# TYPE x counter\n# HELP x What \\\\ is.\nx_total{a=\"\\\"\\n\\\\\",b=\"c\"} 3\n# EOF\n";
+        let expected = r#"# TYPE x counter
+# HELP x What \\ is.
+x_total{a="\"\n\\",b="c",folder="/a \"b\"\\\n"} 3
+x_total{folder="/a \"b\"\\\n"} 4
+# EOF
+"#;
         assert_eq!(text.end(), expected);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Shown;
 use super::document::{item, record, summary};
-use super::lines::{count, write_plan, write_problems};
+use super::lines::{count, left_over, to_do, write_plan, write_problems};
 use crate::config::Dirs;
 use crate::output::View;
 use crate::output::bytes::Bytes;
@@ -29,6 +29,8 @@ pub(crate) struct CleanView<'v> {
     pub(crate) plan: &'v Plan,
     /// How many orphans one run ends at most.
     pub(crate) max: usize,
+    /// The settings by which a sweep, which nobody watches, only shows it; nothing where it does it.
+    pub(crate) only_shown_by: Option<&'static str>,
     /// Nothing in a dry run.
     pub(crate) applied: Option<&'v Applied>,
 }
@@ -144,11 +146,20 @@ impl CleanView<'_> {
 
     /// The same in one line, among other areas.
     pub(in crate::output) fn headline(&self) -> Headline {
-        let orphans = self.plan.count(Verdict::Orphaned);
-        let records = self.plan.records.iter().filter(|item| item.goes()).count();
-        let memory = Bytes(self.plan.memory_of_orphans());
-        let (ending, going) = (count(orphans, "orphan", "orphans"), count(records, "record", "records"));
-        let work = (orphans + records > 0).then(|| format!("{ending} would be ended ({memory}), {going} removed"));
+        let memory = match self.plan.memory_of_orphans() {
+            0 => String::new(),
+            memory => format!(" ({})", Bytes(memory)),
+        };
+        let [orphans, records] = to_do(self.plan);
+        let work = match (self.only_shown_by, orphans, records) {
+            (_, None, None) => None,
+            (Some(by), ..) => left_over(self.plan).map(|left| format!("{left} left over{memory}, only shown ({by})")),
+            (None, Some(orphans), None) => Some(format!("{orphans} would be ended{memory}")),
+            (None, None, Some(records)) => Some(format!("{records} would be removed")),
+            (None, Some(orphans), Some(records)) => {
+                Some(format!("{orphans} would be ended{memory}, {records} removed"))
+            }
+        };
         Headline::of(work, !self.problems().is_empty())
     }
 

@@ -132,6 +132,19 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// The orphans that are to be ended, and the records that are to be removed, counted in words; nothing where there are none.
+pub(super) fn to_do(plan: &Plan) -> [Option<String>; 2] {
+    let (orphans, records) = (plan.count(Verdict::Orphaned), plan.going_records().count());
+    [(orphans, "orphan", "orphans"), (records, "record", "records")]
+        .map(|(number, one, many)| (number > 0).then(|| count(number, one, many)))
+}
+
+/// The same in one, as `2 orphans and 1 record`.
+pub(crate) fn left_over(plan: &Plan) -> Option<String> {
+    let both: Vec<String> = to_do(plan).into_iter().flatten().collect();
+    (!both.is_empty()).then(|| both.join(" and "))
+}
+
 /// How many of each kind there are.
 pub(super) fn write_counts(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
     let count = |verdict| plan.count(verdict);

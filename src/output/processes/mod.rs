@@ -18,6 +18,7 @@ use command_line::shown;
 
 pub(crate) use clean::CleanView;
 pub(crate) use hook::HookView;
+pub(crate) use lines::left_over;
 pub(crate) use report::ReportView;
 pub(crate) use scan::ScanView;
 

@@ -242,6 +242,17 @@ impl Plan {
             && (self.orphans().next().is_some() || self.sessions.iter().any(|session| !session.steps.is_empty()))
     }
 
+    /// Whether it is left to a host that runs: all is well then.
+    pub(crate) const fn is_left_to_host(&self) -> bool {
+        self.hands_off.is_some() && matches!(self.host, Host::Running(_))
+    }
+
+    /// Why nothing is to be done though no host is known to do it: nobody may be doing it at all.
+    fn doubt(&self) -> Option<String> {
+        let why = self.hands_off.as_ref().filter(|_| !self.is_left_to_host())?;
+        Some(format!("{}: {why}", self.root.display()))
+    }
+
     /// Everything that could not be looked at.
     pub(crate) fn all_problems(&self) -> Vec<String> {
         let of_session = |session: &SessionItem| {
@@ -250,6 +261,7 @@ impl Plan {
         let unknown = self.runtime.as_ref().err().cloned();
         unknown
             .into_iter()
+            .chain(self.doubt())
             .chain(self.problems.iter().cloned())
             .chain(self.sessions.iter().filter_map(of_session))
             .collect()

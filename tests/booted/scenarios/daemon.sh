@@ -56,7 +56,7 @@ is_replaced() { # PID: by another process, which is ready
 }
 
 is_metrics() { # FILE
-  grep 'session_sweep_ticks_total{area="map",outcome="done"}' "$1" && [ "$(tail -n 1 "$1")" = '# EOF' ] &&
+  grep 'session_sweep_ticks_total{area="map",outcome="done",state_folder="/home/alice/' "$1" && [ "$(tail -n 1 "$1")" = '# EOF' ] &&
     [ "$(stat --format=%a "$1")" = 644 ]
 }
 
