@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::artifacts_world::{Disk, contents, id};
 use crate::killing::{is_changing, kill_everywhere};
 use crate::machine::{on_terminal, strace};
+use crate::window::Window;
 use crate::world::Ran;
 
 const PRUNE: [&str; 3] = ["artifacts", "prune", "--yes"];
@@ -417,6 +418,29 @@ fn two_runs_at_once_are_one_after_the_other() {
     }
     // To look needs no lock.
     disk.run(&["artifacts", "prune", "--dry-run"]).ends_with(0);
+}
+
+#[test]
+fn while_a_question_stands_others_prune_and_restore() {
+    let disk = sessions();
+    let mut window = Window::open();
+    let mut talk = window.talk(&disk.command(&["artifacts", "prune"]));
+    talk.expect("Remove them?");
+    disk.run(&[&PRUNE[..], &["--wait", "never"]].concat()).ends_with(0);
+    disk.run(&["artifacts", "restore", &id(1), "--wait", "never"]).ends_with(0);
+    talk.answer("y");
+    // What was put back meanwhile stays.
+    let said = talk.ends_with(0);
+    assert!(said.stdout.contains("nothing to remove"), "{said:?}");
+    assert_eq!(contents(&disk.home().join(".claude/projects")).len(), 6);
+    // After the yes the lock counts.
+    let lock = disk.home().join(".local/state/session-sweep/artifacts.lock");
+    disk.file(".claude/debug/old.txt", "x", 10);
+    let held = fs_err::File::options().append(true).open(&lock).unwrap();
+    rustix::fs::flock(held.file(), rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut talk = window.talk(&disk.command(&["artifacts", "prune", "--wait", "never"]));
+    talk.expect("Remove them?").answer("y");
+    talk.ends_with(3);
 }
 
 #[test]

@@ -48,18 +48,23 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
     if !arguments.dry_run {
         refuse_rehearsal(context)?;
     }
-    // One that would only show waits for nobody.
-    let _lock = (!arguments.dry_run).then(|| super::lock(context, PROGRAM)).transpose()?;
+    let lock = || super::lock(context, PROGRAM);
+    // One that would only show waits for nobody, and nobody for one that asks.
+    let mut held = (!arguments.dry_run && arguments.yes).then(lock).transpose()?;
     let mut run = Run::plan(context, &order)?;
     if !arguments.dry_run {
-        if run.has_work() && run.plan.held.is_none() && !arguments.yes {
-            if !run.is_agreed(context)? {
-                say("Nothing was removed.");
-                if context.output.json {
-                    context.output.show(&run.view(context))?;
-                }
-                return Ok(ExitStatus::Done);
+        let has_question = run.has_work() && run.plan.held.is_none() && !arguments.yes;
+        if has_question && !run.is_agreed(context)? {
+            say("Nothing was removed.");
+            if context.output.json {
+                context.output.show(&run.view(context))?;
             }
+            return Ok(ExitStatus::Done);
+        }
+        if held.is_none() {
+            held = Some(lock()?);
+        }
+        if has_question {
             // The question may have stood for hours.
             let again = Run::plan(context, &order)?;
             run.plan.keep_to(&again.plan);
@@ -67,6 +72,7 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
         }
         run.apply(context, &order);
     }
+    drop(held);
     context.output.show(&run.view(context))?;
     tell_when_quiet(context.output, run.problems().iter());
     let has_work = arguments.exit_code && run.has_work();
