@@ -35,9 +35,20 @@ pub(crate) struct FileStamp {
     pub(crate) size: u64,
 }
 
+/// Asks a network file system itself, not what this machine remembers of it: what is to be removed may have been changed
+/// from elsewhere.
+const SYNCED: AtFlags = AtFlags::STATX_FORCE_SYNC;
+/// Takes what this machine remembers: for walks, which look at much and remove nothing.
+const CACHED: AtFlags = AtFlags::STATX_DONT_SYNC;
+
 /// A regular file's stamp, links not followed; nothing for anything else.
 pub(crate) fn file_stamp(at: BorrowedFd<'_>, name: &CStr) -> Result<Option<FileStamp>> {
-    stamp(at, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC)
+    stamp(at, name, AtFlags::SYMLINK_NOFOLLOW | SYNCED)
+}
+
+/// The same in a walk: look at it again with [`file_stamp`] before it is removed.
+pub(crate) fn cached_stamp(at: BorrowedFd<'_>, name: &CStr) -> Result<Option<FileStamp>> {
+    stamp(at, name, AtFlags::SYMLINK_NOFOLLOW | CACHED)
 }
 
 /// The stamp of an open regular file; nothing for anything else.
@@ -81,15 +92,18 @@ impl Seen {
     }
 }
 
-/// Looks at `name`, links not followed.
+/// Looks at `name` in a walk, links not followed.
 pub(crate) fn look(at: BorrowedFd<'_>, name: &CStr) -> Result<Seen> {
-    look_closely(at, name).map(|(seen, _)| seen)
+    seen(at, name, CACHED).map(|(seen, _)| seen)
 }
 
-/// The same with when it was read last, nanoseconds since 1970.
+/// The same before it is removed, with when it was read last, nanoseconds since 1970.
 pub(crate) fn look_closely(at: BorrowedFd<'_>, name: &CStr) -> Result<(Seen, i64)> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
-    let stat = rustix::fs::statx(at, name, flags, StatxFlags::BASIC_STATS)?;
+    seen(at, name, SYNCED)
+}
+
+fn seen(at: BorrowedFd<'_>, name: &CStr, from: AtFlags) -> Result<(Seen, i64)> {
+    let stat = rustix::fs::statx(at, name, AtFlags::SYMLINK_NOFOLLOW | from, StatxFlags::BASIC_STATS)?;
     let mode = u32::from(stat.stx_mode);
     let seen = Seen {
         stamp: FileStamp {

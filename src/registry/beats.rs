@@ -18,7 +18,7 @@ use super::names::{KnownIds, is_beat};
 use super::roster::Roster;
 use crate::filesystem::remove_unchanged;
 use crate::filesystem::walk::{
-    FileStamp, Lister, file_stamp, folder_change, means_absent, open_folder, open_folder_path,
+    FileStamp, Lister, cached_stamp, folder_change, means_absent, open_folder, open_folder_path,
 };
 use crate::policy::heartbeat::{BeatTimes, SignSource, is_older};
 use crate::policy::timestamp::Timestamp;
@@ -195,7 +195,7 @@ impl Beats {
                 return;
             }
             let Some(id) = known.id_in(name.to_bytes()) else { return *unattributed += 1 };
-            match file_stamp(fd.as_fd(), name) {
+            match cached_stamp(fd.as_fd(), name) {
                 Ok(Some(stamp)) => {
                     files.push(File { id, folder: index as u32, name: names.len() as u32, stamp });
                     names.extend_from_slice(name.to_bytes_with_nul());

@@ -286,6 +286,22 @@ fn what_the_archive_forgets_is_shown_before_it_is_asked_about() {
 }
 
 #[test]
+fn what_is_removed_is_looked_at_in_its_own_file_system_first() {
+    let disk = sessions();
+    let log = disk.home().join("calls");
+    let options = ["-o", log.to_str().unwrap(), "-e", "trace=statx,unlinkat"];
+    let Some(mut command) = strace(&options, &disk.command(&PRUNE)) else { return };
+    Ran::of(&mut command).ends_with(0);
+    let calls = fs_err::read_to_string(log).unwrap();
+    let name = format!("\"{}.jsonl\"", id(1));
+    let calls: Vec<&str> = calls.lines().filter(|line| line.contains(&name)).collect();
+    let removed = calls.iter().position(|line| line.contains("unlinkat(")).unwrap();
+    // Network file systems answer from memory unless they are told not to.
+    assert!(calls[removed - 1].contains("AT_STATX_FORCE_SYNC"), "{calls:#?}");
+    assert!(calls[0].contains("AT_STATX_DONT_SYNC"), "a walk does not wait: {calls:#?}");
+}
+
+#[test]
 fn one_kind_can_be_pruned_alone() {
     let disk = Disk::new();
     disk.file(".claude/debug/old.txt", "x", 10);

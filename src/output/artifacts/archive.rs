@@ -170,7 +170,7 @@ fn put_back_words(restored: &Restored) -> String {
     let words = match (files, there) {
         (0, _) => count((there + grown) as u64, "file"),
         (_, 0) => format!("{}, {}", count(files as u64, thing), Bytes(restored.bytes)),
-        _ => format!("{}, {}, {there} were there", count(files as u64, thing), Bytes(restored.bytes)),
+        _ => format!("{}, {}; {there} there before", count(files as u64, thing), Bytes(restored.bytes)),
     };
     match grown {
         0 => words,
