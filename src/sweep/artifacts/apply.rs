@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashSet;
 
-use super::claims::{Open, Speakers, is_open_now};
+use super::claims::Speakers;
 use super::homes::Home;
 use super::names::Names;
+use super::open::{Open, is_open_now};
 use super::parts::{Going, Parts};
 use super::plan::{HomePlan, Item, Plan, Twin};
 use crate::artifacts::archive::{Added, Archive, ArchiveError, Entry, Manifest};

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::claims::{Claims, Open, Speakers};
+use super::claims::{Claims, Speakers};
 use super::homes::Home;
+use super::open::Open;
 use super::plan::{Excess, Item, Terms};
 use super::units::Unit;
 use crate::artifacts::kinds::Grain;

@@ -20,8 +20,9 @@ use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 use rustix::fs::{FileType, Mode, OFlags, openat};
 
-use super::claims::{Open, Speakers};
+use super::claims::Speakers;
 use super::homes::{Continued, Home, Whose};
+use super::open::Open;
 use super::plan::{HomePlan, Item, Plan, Twin};
 use super::units::{Unit, uuids_in};
 use crate::artifacts::survey::{Piece, Sums};

@@ -1,4 +1,5 @@
-//! What sessions left on the disk: which homes there are (`homes`), what goes at once (`units`), who speaks for it (`claims`),
+//! What sessions left on the disk: which homes there are (`homes`), what goes at once (`units`), who speaks for it (`claims`, of what
+//! runs by `clis` and of what is open by `open`),
 //! what becomes of it (`plan`, by `judge`), and what became of it (`apply`, with the `parts` of each item); `outlook` tells what the CLIs will delete themselves.
 
 pub(crate) mod apply;
@@ -9,6 +10,7 @@ mod judge;
 mod leftovers;
 pub(crate) mod migrated;
 mod names;
+mod open;
 pub(crate) mod outlook;
 mod parts;
 pub(crate) mod plan;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::claims::Open;
+use super::open::Open;
 use super::units::Unit;
 use super::world::{World, decided, goes, id};
 use crate::artifacts::survey::Sums;
