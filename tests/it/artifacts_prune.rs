@@ -157,7 +157,7 @@ fn one_kind_can_be_pruned_alone() {
     disk.file(".claude/todos/old.json", "x", 10);
     assert_eq!(disk.planned(&["--kind", "claude.todos"]).0, ["old.json"]);
     let ran = disk.run(&["artifacts", "prune", "--kind", "claude.debugs"]).ends_with(2);
-    assert!(ran.stderr.contains("known are claude.transcripts, claude.debug"), "{ran:?}");
+    assert!(ran.stderr.contains("did you mean claude.debug?"), "{ran:?}");
 }
 
 #[test]

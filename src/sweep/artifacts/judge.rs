@@ -158,9 +158,8 @@ impl Judge<'_, '_> {
             doubt = Some("it holds something that is no file, or cannot be read".to_owned());
         }
         let parent = unit.session.as_deref().and_then(|session| parents.get(session));
-        let parent = parent.and_then(|parent| {
-            parent.as_ref().map_err(|why| doubt.get_or_insert_with(|| why.clone())).ok().map(String::as_str)
-        });
+        let unread = parent.and_then(|parent| parent.as_ref().err());
+        let parent = parent.and_then(|parent| parent.as_deref().ok());
         let mut speaking = claims.on(unit, parent, open);
         if let Some(session) = unit.session.as_deref() {
             doubt = doubt.or_else(|| claims.archive_trouble());
@@ -174,6 +173,7 @@ impl Judge<'_, '_> {
             }
         }
         let recorded = if unit.session.is_some() { unit.recorded(self.home) } else { Ok(None) };
+        let recorded = unread.map_or(recorded, |why| Err(Reason::Unread(why.clone())));
         Facts { modified: unit.modified(), recorded, doubt, claims: speaking }
     }
 

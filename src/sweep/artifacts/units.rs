@@ -14,6 +14,7 @@ use crate::artifacts::kinds::Grain;
 use crate::artifacts::rules::Part;
 use crate::artifacts::survey::{Piece, Sums};
 use crate::filesystem::walk;
+use crate::policy::artifact::Reason;
 use crate::policy::path_pattern::Folder;
 use crate::policy::session_id::SessionId;
 use crate::providers::Provider;
@@ -75,12 +76,13 @@ impl Unit {
     ///
     /// # Errors
     /// One of them cannot be read, or has nothing that tells.
-    pub(crate) fn recorded(&self, home: &Home<'_>) -> Result<Option<DateTime<Utc>>, String> {
+    pub(crate) fn recorded(&self, home: &Home<'_>) -> Result<Option<DateTime<Utc>>, Reason> {
         let mut newest = None;
         for path in self.records(home) {
-            let last = last_record_time(&path).map_err(|error| format!("{error:#}"))?;
+            let last = last_record_time(&path).map_err(|error| Reason::Unread(format!("{error:#}")))?;
             if last.time.is_none() && (last.gave_up || last.records_skipped > 0) {
-                return Err(format!("{}: none of its records has a time that can be read", path.display()));
+                let why = format!("{}: none of its records has a time that can be read", path.display());
+                return Err(Reason::Unknown(why));
             }
             newest = newest.max(last.time);
         }
