@@ -73,6 +73,8 @@ pub(crate) struct Item {
 /// A file that holds all that another one does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Twin {
+    /// The home that it is in.
+    pub(super) home: PathBuf,
     pub(crate) path: PathBuf,
     pub(super) stamp: FileStamp,
 }
