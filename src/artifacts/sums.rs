@@ -34,6 +34,17 @@ pub(crate) struct Tally {
     pub(crate) overdue_disk: u64,
 }
 
+impl Tally {
+    /// Counts what goes as a whole; what has no time is as old as nobody knows.
+    pub(super) fn count(&mut self, sums: &Sums, overdue_before: Option<i64>) {
+        self.items += 1;
+        if sums.newest.zip(overdue_before).is_some_and(|(newest, before)| newest < before) {
+            self.overdue += 1;
+            self.overdue_disk += sums.disk;
+        }
+    }
+}
+
 impl Sums {
     /// Adds a file; one that was counted under another name counts for its time alone.
     pub(crate) fn add(&mut self, seen: &Seen, is_new: bool) {

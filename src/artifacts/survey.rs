@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::fs::FileType;
 
 use super::kinds::Grain;
@@ -369,25 +369,24 @@ impl Walk<'_> {
         });
     }
 
-    /// Adds what goes as a whole to the tallies, when all of it is known.
+    /// Adds what goes as a whole to the tallies, when all of it is known. Copies of one session are one.
     fn count_pieces(&mut self) {
+        let mut sessions: FxHashMap<(usize, &str), Sums> = FxHashMap::default();
         for piece in &self.found.pieces {
-            let kind = &self.rules.kinds[piece.kind];
-            if kind.grain == Grain::File {
+            if self.rules.kinds[piece.kind].grain == Grain::File {
                 continue;
             }
-            let (tally, question) = (&mut self.found.tallies[piece.kind], self.questions[piece.kind]);
-            tally.sums.join(&piece.sums);
-            if matches!(piece.part, Some(Part::Companion | Part::Loose)) {
-                continue;
+            self.found.tallies[piece.kind].sums.join(&piece.sums);
+            match (piece.part, &piece.id) {
+                (Some(Part::Companion | Part::Loose), _) => {}
+                (_, Some((id, _))) => sessions.entry((piece.kind, id)).or_default().join(&piece.sums),
+                (_, None) => {
+                    self.found.tallies[piece.kind].count(&piece.sums, self.questions[piece.kind].overdue_before);
+                }
             }
-            tally.items += 1;
-            // A folder without files is as old as nobody knows.
-            let is_old = |before: i64| piece.sums.newest.is_some_and(|newest| newest < before);
-            if question.overdue_before.is_some_and(is_old) {
-                tally.overdue += 1;
-                tally.overdue_disk += piece.sums.disk;
-            }
+        }
+        for ((kind, _), sums) in sessions {
+            self.found.tallies[kind].count(&sums, self.questions[kind].overdue_before);
         }
     }
 

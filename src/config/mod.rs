@@ -34,7 +34,7 @@ mod write;
 
 pub(crate) use dirs::Dirs;
 pub(crate) use environment::Environment;
-pub(crate) use problem::Problems;
+pub(crate) use problem::{Problems, nearest};
 pub(crate) use resolve::{Config, Override, check, load};
 pub(crate) use view::{CheckView, ConfigView, PathText, SetView};
 pub(crate) use write::set;

@@ -96,7 +96,7 @@ fn as_text<S: Serializer>(origin: &Origin, serializer: S) -> Result<S::Ok, S::Er
 }
 
 /// The word of `known` that `word` was most probably meant to be.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     // The measure and the threshold of clap's own suggestions, so that flags and keys feel the same.
     known
         .into_iter()

@@ -1,6 +1,6 @@
 //! Reading folders and file times with as few system calls as the kernel allows.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io::Read as _;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -135,6 +135,13 @@ pub(crate) fn open_folder_without_links(at: BorrowedFd<'_>, path: &std::path::Pa
         }
     }
     Ok(Some(folder))
+}
+
+/// The folder that holds what `path` names below `at`, reached without a link, and the name in it; nothing where there is none.
+pub(crate) fn open_place(at: BorrowedFd<'_>, path: &std::path::Path) -> Result<Option<(OwnedFd, CString)>> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let Ok(name) = CString::new(name.as_encoded_bytes()) else { return Ok(None) };
+    Ok(open_folder_without_links(at, parent)?.map(|folder| (folder, name)))
 }
 
 fn nanoseconds(time: rustix::fs::StatxTimestamp) -> i64 {

@@ -44,7 +44,7 @@ pub(crate) struct Facts {
     /// The last change of any of its files; nothing where it has none, or that is no time.
     pub(crate) modified: Option<DateTime<Utc>>,
     /// The last activity that is recorded inside, where that is recorded; else why it cannot be told.
-    pub(crate) recorded: Result<Option<DateTime<Utc>>, String>,
+    pub(crate) recorded: Result<Option<DateTime<Utc>>, Reason>,
     /// Why not all of it could be looked at.
     pub(crate) doubt: Option<String>,
     pub(crate) claims: Vec<Claim>,
@@ -61,6 +61,8 @@ pub(crate) enum Reason {
     Future,
     /// When it was used last is not known.
     Unknown(String),
+    /// The same, since something of it could not be read: that is no property of it, but a fault to look after.
+    Unread(String),
 }
 
 /// Why something goes.
@@ -108,9 +110,10 @@ impl Facts {
     fn older_than(&self, limit: Duration, cause: Cause, now: DateTime<Utc>) -> Verdict {
         let reason = match (self.last_activity(), &self.doubt, &self.recorded) {
             (None, ..) => Reason::Unknown("none of its files has a time".to_owned()),
-            (Some(last), ..) if last > now + SKEW => Reason::Future,
+            (Some(last), ..) if is_future(last, now) => Reason::Future,
             (Some(last), ..) if is_within(last, limit, now) => Reason::Young,
-            (_, Some(why), _) | (.., Err(why)) => Reason::Unknown(why.clone()),
+            (_, Some(why), _) => Reason::Unknown(why.clone()),
+            (.., Err(reason)) => reason.clone(),
             _ => match self.claims.iter().min() {
                 None => return Verdict::Remove(cause),
                 Some(claim) => Reason::Claimed(claim.clone()),
@@ -120,10 +123,26 @@ impl Facts {
     }
 }
 
+/// Whether a time lies farther ahead than clocks differ.
+pub(crate) fn is_future(time: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    time > now + SKEW
+}
+
+/// The instant before which what was used last is past a limit; nothing where a limit goes back before all calendars.
+pub(crate) fn overdue_before(limit: Duration, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    TimeDelta::from_std(limit).ok().and_then(|limit| now.checked_sub_signed(limit))
+}
+
+/// The same in nanoseconds since 1970, as the times of files are told. What cannot be told so lies before or behind all of them.
+pub(crate) fn overdue_nanoseconds(limit: Duration, now: DateTime<Utc>) -> Option<i64> {
+    let before = overdue_before(limit, now)?;
+    Some(before.timestamp_nanos_opt().unwrap_or(if before < DateTime::UNIX_EPOCH { i64::MIN } else { i64::MAX }))
+}
+
 /// Whether `last` is at most `limit` before `now`.
 pub(crate) fn is_within(last: DateTime<Utc>, limit: Duration, now: DateTime<Utc>) -> bool {
     // A limit that goes back before all calendars holds for everything.
-    TimeDelta::from_std(limit).ok().and_then(|limit| now.checked_sub_signed(limit)).is_none_or(|oldest| last >= oldest)
+    overdue_before(limit, now).is_none_or(|oldest| last >= oldest)
 }
 
 /// Which parts of a kind go so that the rest of its `total` bytes takes at most `most`: their places in `sizes`, the oldest
@@ -209,7 +228,9 @@ mod tests {
     #[test]
     fn what_is_not_known_stays() {
         let why = || "unreadable".to_owned();
-        assert_eq!(kept(&Facts { recorded: Err(why()), ..old() }), Reason::Unknown(why()));
+        for reason in [Reason::Unknown(why()), Reason::Unread(why())] {
+            assert_eq!(kept(&Facts { recorded: Err(reason.clone()), ..old() }), reason);
+        }
         assert_eq!(kept(&Facts { doubt: Some(why()), ..old() }), Reason::Unknown(why()));
         assert!(matches!(kept(&Facts { modified: None, recorded: Ok(None), ..old() }), Reason::Unknown(_)));
         assert_eq!(kept(&Facts { modified: Some(ago(-1)), ..old() }), Reason::Future);
@@ -241,6 +262,22 @@ mod tests {
     fn a_limit_of_all_time_keeps_all() {
         let facts = Facts { modified: Some(DateTime::<Utc>::MIN_UTC), recorded: Ok(None), ..old() };
         assert_eq!(facts.by_age(Limit::After(Duration::MAX), now()), Verdict::Keep(Reason::Young));
+    }
+
+    #[test]
+    fn what_is_overdue_by_a_files_time_is_so_by_its_limit() {
+        for now in [now(), DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
+            for limit in [Duration::from_secs(HOUR), Duration::from_secs(400 * 365 * 24 * HOUR), Duration::MAX] {
+                for time in [0, 1, i64::MAX - 1] {
+                    let is_overdue = overdue_nanoseconds(limit, now).is_some_and(|before| time < before);
+                    assert_eq!(
+                        !is_overdue,
+                        is_within(DateTime::from_timestamp_nanos(time), limit, now),
+                        "{now} {time}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -207,3 +207,31 @@ fn a_linked_folder_is_told_apart_from_one_with_nothing_in_it() {
     let ran = disk.run(&["artifacts", "prune", "--yes"]).ends_with(4);
     assert!(ran.stdout.contains(note), "{ran:?}");
 }
+
+#[test]
+fn what_lies_in_the_future_and_copies_of_one_session_are_told_as_such() {
+    let disk = Disk::new();
+    disk.file(".claude/debug/later.txt", "x", -400);
+    disk.claude(1, 28);
+    disk.file(&format!(".claude/projects/-other/{}.jsonl", id(1)), disk.line(1, 28), 28);
+    let ran = disk.run(&["artifacts", "report"]).ends_with(0);
+    assert!(ran.stdout.contains("  future  future  3d"), "{ran:?}");
+    assert!(ran.stdout.contains("claude will delete 1 session itself"), "{ran:?}");
+    let claude = home(&disk.json(&["artifacts", "report"]), "claude").clone();
+    assert_eq!((&claude["kinds"][0]["items"], &claude["kinds"][0]["files"]), (&json!(1), &json!(2)));
+    let ran = disk.run(&["artifacts", "prune", "--dry-run"]).ends_with(0);
+    assert!(ran.stdout.contains("; 1 from the future kept"), "{ran:?}");
+}
+
+#[test]
+fn one_fault_is_told_once_and_a_slip_of_the_keyboard_with_what_was_meant() {
+    let disk = Disk::new();
+    let root = disk.home().join("loop");
+    fs_err::os::unix::fs::symlink("loop", &root).unwrap();
+    let ran = disk.run(&["artifacts", "report", "--root", root.to_str().unwrap()]).ends_with(4);
+    assert_eq!(ran.stdout.matches("note:").count(), 1, "{ran:?}");
+    let ran = disk.run(&["artifacts", "prune", "--kind", "claude.debgu"]).ends_with(2);
+    assert!(ran.stderr.contains("did you mean claude.debug?"), "{ran:?}");
+    let ran = disk.run(&["artifacts", "prune", "--kind", "9"]).ends_with(2);
+    assert!(ran.stderr.contains("known are claude.transcripts, "), "{ran:?}");
+}

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueHint};
 
 use crate::artifacts::kinds::{KINDS, row_named};
 use crate::commands::cli::{MapArgs, WaitArgs};
-use crate::config::Override;
+use crate::config::{Override, nearest};
 
 #[derive(Debug, Args)]
 #[command(subcommand_help_heading = "Commands")]
@@ -94,6 +94,9 @@ impl Artifacts {
 fn parse_kind(text: &str) -> Result<usize, String> {
     row_named(text).ok_or_else(|| {
         let known: Vec<String> = KINDS.iter().map(|kind| format!("{}.{}", kind.provider, kind.name)).collect();
-        format!("known are {}", known.join(", "))
+        match nearest(text, known.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => format!("known are {}", known.join(", ")),
+        }
     })
 }

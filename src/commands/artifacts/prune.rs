@@ -128,8 +128,10 @@ impl<'c> Run<'c> {
             may_take_most: order.may_take_most,
             now: context.now,
         };
+        let mut unmapped = None;
         let plan = with_spinner(context.output.quiet, "looking at files", || {
             let known = named_by_map(context, order)?;
+            unmapped.clone_from(&known.trouble);
             let trouble = known.trouble.or(archive_trouble);
             let known = Known { archive: &archived, trouble, ..known };
             let speakers = Speakers::gather((&context.catalogue, &proc), known);
@@ -140,6 +142,9 @@ impl<'c> Run<'c> {
         });
         let mut plan = plan?;
         plan.problems.splice(0..0, problems);
+        if plan.kept().any(|(_, item)| item.unit.session.is_some()) {
+            plan.problems.extend(unmapped);
+        }
         Ok(Self { plan, archived, applied: None })
     }
 

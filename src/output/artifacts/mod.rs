@@ -13,14 +13,18 @@ use super::age::Age;
 use super::escape::Escaped;
 use super::style::{Style, Tone};
 use crate::config::Dirs;
+use crate::policy::artifact::is_future;
 
 pub(crate) use archive::{ArchiveView, ListView, RestoredView};
 pub(crate) use prune::PruneView;
 pub(crate) use report::ReportView;
 
-/// How long ago `time` was.
-fn age(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Age {
-    Age(time.map(|time| (now - time).num_seconds().max(0).unsigned_abs()))
+/// How long ago `time` was; a clock may be some minutes ahead.
+fn age(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
+    if time.is_some_and(|time| is_future(time, now)) {
+        return "future".to_owned();
+    }
+    Age(time.map(|time| (now - time).num_seconds().max(0).unsigned_abs())).to_string()
 }
 
 /// `1 file`, `2 files`.

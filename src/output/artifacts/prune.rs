@@ -172,7 +172,8 @@ impl PruneView<'_> {
         let planned: u64 = self.plan.removed().map(|(_, item)| item.unit.sums.disk).sum();
         let total = self.plan.removed().count();
         let archived = self.plan.removed().filter(|(_, item)| item.is_archived()).count();
-        let kept = self.plan.kept().count();
+        let is_future = |(_, item): &(&HomePlan<'_>, &Item)| item.verdict == Verdict::Keep(Reason::Future);
+        let (future, kept): (Vec<_>, Vec<_>) = self.plan.kept().partition(is_future);
         let (text, tone) = match (self.applied, self.plan.held) {
             (_, Some(_)) => ("nothing is removed: held".to_owned(), Tone::Attention),
             (None, None) if total == 0 => ("nothing to remove".to_owned(), Tone::Good),
@@ -190,14 +191,15 @@ impl PruneView<'_> {
                 (format!("{removed} removed, {} freed{archive}", Bytes(applied.freed)), Tone::Change)
             }
         };
-        let kept = if kept > 0 { format!("; {kept} past their limits kept") } else { String::new() };
+        let kept = if kept.is_empty() { String::new() } else { format!("; {} past their limits kept", kept.len()) };
+        let future = if future.is_empty() { String::new() } else { format!("; {} from the future kept", future.len()) };
         let forgotten = self.forgotten().words();
         let (text, tone) = match &forgotten {
             Some(words) if total == 0 => (words.clone(), Tone::Change),
             Some(words) => (format!("{text}; {words}"), tone),
             None => (text, tone),
         };
-        writeln!(out, "{}{kept}", style.paint(tone, text))
+        writeln!(out, "{}{kept}{future}", style.paint(tone, text))
     }
 }
 
@@ -213,7 +215,7 @@ fn why(verdict: &Verdict) -> String {
         Verdict::Remove(cause) => words_of(*cause),
         Verdict::Keep(Reason::Claimed(claim)) => words_of_claim(claim),
         Verdict::Keep(Reason::Future) => "its time lies in the future".to_owned(),
-        Verdict::Keep(Reason::Unknown(why)) => why.clone(),
+        Verdict::Keep(Reason::Unknown(why) | Reason::Unread(why)) => why.clone(),
         Verdict::Keep(Reason::Young) => "not past its limit".to_owned(),
     }
 }

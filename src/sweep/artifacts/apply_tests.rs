@@ -13,7 +13,7 @@ use super::homes::homes;
 use super::names::Names;
 use super::parts::Parts;
 use super::plan::{Held, Plan, Terms};
-use super::world::{DAY, NONE, World, decided, disk_of, goes, id};
+use super::world::{DAY, NONE, World, as_nobody, decided, disk_of, goes, id};
 use crate::artifacts::archive::restore;
 use crate::artifacts::kinds::row_named;
 use crate::filesystem::walk;
@@ -199,9 +199,7 @@ fn a_session_that_cannot_be_removed_whole_keeps_all_of_it() {
     let world = one_session();
     let project = world.home().join("projects/-work");
     let before = walkdir::WalkDir::new(&project).into_iter().count();
-    for entry in walkdir::WalkDir::new(world.folder.path()) {
-        chown_to_nobody(entry.unwrap().path());
-    }
+    world.give_to_nobody();
     fs_err::set_permissions(&project, std::fs::Permissions::from_mode(0o555)).unwrap();
     let (world, applied) = as_nobody(move || {
         let applied = world.apply(&world.plan());
@@ -213,24 +211,6 @@ fn a_session_that_cannot_be_removed_whole_keeps_all_of_it() {
     assert!(why.ends_with("nothing of it was removed"), "{why}");
     assert_eq!(walkdir::WalkDir::new(&project).into_iter().count(), before);
     assert_eq!((world.sessions_in_archive(), applied.freed), (Vec::new(), 0));
-}
-
-fn chown_to_nobody(path: &Path) {
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::lchown(path, Some(65_534), Some(65_534)).unwrap();
-    }
-}
-
-/// In a thread that is no longer root's.
-fn as_nobody<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = std::thread::spawn(|| {
-        if rustix::process::geteuid().is_root() {
-            let user = rustix::process::Uid::from_raw(65_534);
-            rustix::thread::set_thread_res_uid(user, user, user).unwrap();
-        }
-        act()
-    });
-    thread.join().unwrap()
 }
 
 #[test]

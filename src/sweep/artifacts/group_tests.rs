@@ -146,6 +146,12 @@ fn a_file_goes_for_a_copy_that_holds_all_of_it() {
     fs_err::remove_file(world.roots[0].join(&copy)).unwrap();
     fs_err::os::unix::fs::symlink(old, world.roots[0].join(&copy)).unwrap();
     assert!(goes(&world.migrated(&catalogue)).is_empty());
+    // Nor is what lies behind one.
+    let world = twice();
+    let project = world.roots[0].join(V2).join("projects/-workspace-agent");
+    fs_err::rename(&project, world.folder.path().join("moved")).unwrap();
+    fs_err::os::unix::fs::symlink(world.folder.path().join("moved"), &project).unwrap();
+    assert!(goes(&world.migrated(&catalogue)).is_empty());
 }
 
 #[test]

@@ -58,8 +58,12 @@ pub(crate) fn homes<'c>(catalogue: &'c Catalogue, roots: &[PathBuf]) -> Result<(
     let (mut homes, mut problems): (Vec<Home<'_>>, Vec<String>) = (Vec::new(), Vec::new());
     let agents = catalogue.named(OF_AGENTS).map(|index| catalogue.get(index).0);
     for root in roots {
+        let before = problems.len();
         let Some(root) = real(root, &mut problems) else {
-            problems.push(format!("{}: there is no such folder", root.display()));
+            // What could not be looked at was told.
+            if problems.len() == before {
+                problems.push(format!("{}: there is no such folder", root.display()));
+            }
             continue;
         };
         if let Some(row) = agents {

@@ -184,11 +184,9 @@ impl Judge<'_, '_> {
         if unit.is_incomplete() {
             doubt = Some("it holds something that is no file, or cannot be read".to_owned());
         }
-        let above = parents.above(unit.session.as_deref().unwrap_or_default()).unwrap_or_else(|why| {
-            doubt.get_or_insert_with(|| why.clone());
-            Vec::new()
-        });
-        let mut speaking = claims.on(unit, &above, open);
+        let above = parents.above(unit.session.as_deref().unwrap_or_default());
+        let unread = above.as_ref().err().map(|why| Reason::Unread((*why).clone()));
+        let mut speaking = claims.on(unit, &above.unwrap_or_default(), open);
         if let Some(session) = unit.session.as_deref() {
             doubt = doubt.or_else(|| claims.trouble_with_sessions());
             if newest.contains(session) {
@@ -201,6 +199,7 @@ impl Judge<'_, '_> {
             }
         }
         let recorded = if unit.session.is_some() { unit.recorded(self.home) } else { Ok(None) };
+        let recorded = unread.map_or(recorded, Err);
         Facts { modified: unit.modified(), recorded, doubt, claims: speaking }
     }
 

@@ -172,8 +172,8 @@ impl Search<'_> {
     fn file(&mut self, folder: BorrowedFd<'_>, name: &CString, path: &Path, seen: &Seen) -> std::io::Result<()> {
         let found = self.found.len();
         // What is empty is in every file.
-        for copy in self.places_of(path).into_iter().filter(|_| seen.stamp.size > 0 && is_of_session(path)) {
-            if let Some(stamp) = holds(folder, name, seen, &copy)? {
+        for (home, copy) in self.places_of(path).into_iter().filter(|_| seen.stamp.size > 0 && is_of_session(path)) {
+            if let Some(stamp) = holds(folder, name, seen, (&home, &copy))? {
                 let mut sums = Sums::default();
                 sums.add(seen, true);
                 let piece = Piece {
@@ -190,7 +190,7 @@ impl Search<'_> {
                     last_activity: sums.newest.map(DateTime::from_timestamp_nanos),
                     unit,
                     verdict: Verdict::Remove(Cause::Duplicate),
-                    twin: Some(Twin { path: copy, stamp }),
+                    twin: Some(Twin { home, path: copy, stamp }),
                 });
                 break;
             }
@@ -201,14 +201,15 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Where copies of the file at `path` may be, those that v2 goes on with first.
-    fn places_of(&self, path: &Path) -> Vec<PathBuf> {
+    /// Where copies of the file at `path` may be, those that v2 goes on with first, each with the home that it is in.
+    fn places_of(&self, path: &Path) -> Vec<(PathBuf, PathBuf)> {
         let renamed = path.strip_prefix(OLD_PROJECT).ok().map(|below| Path::new(NEW_PROJECT).join(below));
+        let at = |home: &Path, below: &Path| (home.to_owned(), home.join(below));
         if !self.is_v1 {
-            return renamed.map(|renamed| self.home.join(renamed)).into_iter().collect();
+            return renamed.map(|renamed| at(self.home, &renamed)).into_iter().collect();
         }
-        let renamed = renamed.iter().flat_map(|renamed| self.copies.iter().map(move |copy| copy.join(renamed)));
-        renamed.chain(self.copies.iter().map(|copy| copy.join(path))).collect()
+        let renamed = renamed.iter().flat_map(|renamed| self.copies.iter().map(move |copy| at(copy, renamed)));
+        renamed.chain(self.copies.iter().map(|copy| at(copy, path))).collect()
     }
 }
 
@@ -228,8 +229,13 @@ fn is_of_session(path: &Path) -> bool {
 }
 
 /// Whether the file at `copy` holds all of a file that was `seen`; yields what tells that it does not change.
-fn holds(folder: BorrowedFd<'_>, name: &CString, seen: &Seen, copy: &Path) -> std::io::Result<Option<FileStamp>> {
-    let Some((copy_folder, copy_name)) = place(copy)? else { return Ok(None) };
+fn holds(
+    folder: BorrowedFd<'_>,
+    name: &CString,
+    seen: &Seen,
+    (home, copy): (&Path, &Path),
+) -> std::io::Result<Option<FileStamp>> {
+    let Some((copy_folder, copy_name)) = place(home, copy)? else { return Ok(None) };
     let there = match walk::look(copy_folder.as_fd(), &copy_name) {
         Ok(there) => there,
         Err(error) if walk::means_absent(error) => return Ok(None),
@@ -261,20 +267,20 @@ fn holds(folder: BorrowedFd<'_>, name: &CString, seen: &Seen, copy: &Path) -> st
     Ok(Some(there.stamp))
 }
 
-/// The folder of a path, and its name.
-fn place(path: &Path) -> std::io::Result<Option<(OwnedFd, CString)>> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    match walk::open_folder_path(parent) {
-        Ok(folder) => Ok(Some((folder, CString::new(name.as_bytes())?))),
+/// The folder of a path in a home, which is reached without a link, and its name.
+fn place(home: &Path, path: &Path) -> rustix::io::Result<Option<(OwnedFd, CString)>> {
+    let Ok(below) = path.strip_prefix(home) else { return Ok(None) };
+    match walk::open_folder_path(home) {
+        Ok(folder) => walk::open_place(folder.as_fd(), below),
         Err(error) if walk::means_absent(error) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
 impl Twin {
     /// Whether the copy is still what it was.
     pub(super) fn is_unchanged(&self) -> bool {
-        let found = place(&self.path).ok().flatten();
+        let found = place(&self.home, &self.path).ok().flatten();
         found.is_some_and(|(folder, name)| walk::file_stamp(folder.as_fd(), &name) == Ok(Some(self.stamp)))
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rustc_hash::FxHashSet;
 
 use super::homes::{Home, Whose};
 use crate::artifacts::rules::Part;
@@ -32,9 +33,11 @@ pub(crate) fn outlook(home: &Home<'_>, survey: &Survey, period: Option<Period>, 
     let Period::After { age, .. } = &outlook.period else { return Some(outlook) };
     let age = *age;
     let transcripts = survey.pieces.iter().filter(|piece| piece.part == Some(Part::Transcript));
-    for last in transcripts.filter_map(|piece| last_use(rule, home, piece)) {
+    // Copies of one session are one.
+    let mut sessions = FxHashSet::default();
+    for (piece, last) in transcripts.filter_map(|piece| Some((piece, last_use(rule, home, piece)?))) {
         let Some(end) = last.checked_add_signed(age).filter(|end| *end <= now + SOON) else { continue };
-        outlook.sessions += 1;
+        outlook.sessions += usize::from(sessions.insert(&piece.id));
         outlook.until = outlook.until.max(Some(end));
     }
     Some(outlook)

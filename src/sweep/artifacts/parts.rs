@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ impl Parts {
     pub(super) fn of(home: BorrowedFd<'_>, pieces: &[Piece], names: &Names) -> rustix::io::Result<Option<Self>> {
         let mut parts = Self::default();
         for piece in pieces {
-            let Some((folder, name)) = parent_of(home, &piece.path)? else { return Ok(None) };
+            let Some((folder, name)) = walk::open_place(home, &piece.path)? else { return Ok(None) };
             let Some(going) = look(folder.as_fd(), &name, piece.path.clone())? else { return Ok(None) };
             if !piece.is_folder {
                 parts.files.push(going);
@@ -82,7 +82,7 @@ impl Parts {
     /// Whether every file is as it was, but for what this run did itself.
     pub(super) fn are_unchanged(&self, home: BorrowedFd<'_>, names: &Names) -> rustix::io::Result<bool> {
         for going in &self.files {
-            let Some((folder, name)) = parent_of(home, &going.path)? else { return Ok(false) };
+            let Some((folder, name)) = walk::open_place(home, &going.path)? else { return Ok(false) };
             if walk::file_stamp(folder.as_fd(), &name) != Ok(Some(names.expected(&going.seen))) {
                 return Ok(false);
             }
@@ -134,7 +134,7 @@ impl Parts {
             removed += 1;
         }
         for going in self.folders.iter().rev() {
-            let done = parent_of(home, &going.path).and_then(|place| match place {
+            let done = walk::open_place(home, &going.path).and_then(|place| match place {
                 Some((folder, name)) => remove_empty_folder(folder.as_fd(), &name),
                 None => Ok(false),
             });
@@ -147,7 +147,7 @@ impl Parts {
 impl Going {
     /// Removes the file unless it changed; yields what the disk has back.
     fn remove(&self, home: BorrowedFd<'_>, names: &mut Names) -> rustix::io::Result<Option<u64>> {
-        let Some((folder, name)) = parent_of(home, &self.path)? else { return Ok(None) };
+        let Some((folder, name)) = walk::open_place(home, &self.path)? else { return Ok(None) };
         let stamp = names.expected(&self.seen);
         if self.seen.links < 2 {
             let is_gone = remove_unchanged(folder.as_fd(), &name, stamp)?;
@@ -163,13 +163,6 @@ impl Going {
         let attributes = Attributes { mode, owner, group, modified: stamp.modified, accessed: self.accessed };
         Archived::new(self.path.clone(), stamp.size, attributes)
     }
-}
-
-/// The folder that holds `path`, without a link on the way, and the name in it.
-fn parent_of(home: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<Option<(OwnedFd, CString)>> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    let Ok(name) = CString::new(name.as_bytes()) else { return Ok(None) };
-    Ok(walk::open_folder_without_links(home, parent)?.map(|folder| (folder, name)))
 }
 
 fn look(folder: BorrowedFd<'_>, name: &CString, path: PathBuf) -> rustix::io::Result<Option<Going>> {

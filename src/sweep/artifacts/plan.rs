@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use rustc_hash::FxHashSet;
 
 use super::claims::Speakers;
@@ -17,7 +17,9 @@ use crate::artifacts::survey::{Question, Survey};
 use crate::config::setting::{ArtifactsSettings, KindLimits};
 use crate::filesystem::proc::Proc;
 use crate::filesystem::walk::FileStamp;
-use crate::policy::artifact::{Cause, FEWEST_ARCHIVED, FEWEST_TRANSCRIPTS, Verdict, is_held, is_within};
+use crate::policy::artifact::{
+    Cause, FEWEST_ARCHIVED, FEWEST_TRANSCRIPTS, Reason, Verdict, is_held, is_within, overdue_nanoseconds,
+};
 use crate::policy::byte_size::Budget;
 use crate::policy::duration::Limit;
 
@@ -73,6 +75,8 @@ pub(crate) struct Item {
 /// A file that holds all that another one does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Twin {
+    /// The home that it is in.
+    pub(super) home: PathBuf,
     pub(crate) path: PathBuf,
     pub(super) stamp: FileStamp,
 }
@@ -102,9 +106,7 @@ impl Terms<'_> {
 
     /// What was last changed before this is past its limit.
     fn overdue_before(&self, row: Option<usize>) -> Option<i64> {
-        let limit = self.limits(row).retention.duration()?;
-        let before = self.now.checked_sub_signed(TimeDelta::from_std(limit).ok()?)?;
-        before.timestamp_nanos_opt()
+        overdue_nanoseconds(self.limits(row).retention.duration()?, self.now)
     }
 }
 
@@ -224,6 +226,10 @@ impl<'c> HomePlan<'c> {
         units.sort_by(|one, other| (one.sums.newest, one.path()).cmp(&(other.sums.newest, other.path())));
         let transcripts = units.iter().filter(|unit| unit.session.is_some()).count();
         let items = judge.items(&units, speakers, proc, problems);
+        problems.extend(items.iter().filter_map(|item| match &item.verdict {
+            Verdict::Keep(Reason::Unread(why)) => Some(why.clone()),
+            _ => None,
+        }));
         let excesses = judge.excesses(&units, &items);
         (Self { home, items, excesses }, transcripts)
     }

@@ -1,10 +1,12 @@
 //! What goes and what stays.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use chrono::TimeDelta;
 
 use super::apply::{Outcome, Why};
 use super::plan::{Held, Plan};
-use super::world::{NONE, World, decided, disk_of, goes, id};
+use super::world::{NONE, World, as_nobody, decided, disk_of, goes, id};
 use crate::artifacts::kinds::KINDS;
 use crate::policy::artifact::{Cause, Claim, Reason, Verdict};
 
@@ -294,4 +296,24 @@ fn what_this_program_keeps_below_a_home_is_nothing_of_the_clis() {
     assert_eq!(goes(&world.plan()), ["session.tar.zst", "plan.md"]);
     world.state = world.home().join("elsewhere");
     assert_eq!(goes(&world.plan()).len(), 3);
+}
+
+#[test]
+fn a_transcript_that_cannot_be_read_is_told_as_a_fault() {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    let unread = world.transcript(1, 100);
+    world.file(&format!("projects/-work/{}.jsonl", id(2)), "{\"no\":\"time\"}\n{\"timestamp\":\"then\"}\n", 100);
+    (5..9).for_each(|number| drop(world.transcript(number, 1)));
+    world.give_to_nobody();
+    fs_err::set_permissions(&unread, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let (kept, problems) = as_nobody(move || {
+        let plan = world.plan();
+        (decided(&plan).1, plan.problems.clone())
+    });
+    assert!(kept.iter().any(|(_, reason)| matches!(reason, Reason::Unread(_))), "{kept:?}");
+    // That it tells no time is its own affair.
+    assert!(kept.iter().any(|(_, reason)| matches!(reason, Reason::Unknown(_))), "{kept:?}");
+    assert_eq!((kept.len(), problems.len()), (2, 1), "{problems:?}");
+    assert!(problems[0].contains("could not read"), "{problems:?}");
 }

@@ -1,12 +1,13 @@
 //! What there is, looked at without a decision.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::homes::Home;
 use super::outlook::{Outlook, outlook};
 use crate::artifacts::kinds::{KINDS, Kind};
 use crate::artifacts::survey::{Question, Sums, Survey, Tally};
 use crate::config::setting::{ArtifactsSettings, KindLimits};
+use crate::policy::artifact::overdue_nanoseconds;
 use crate::providers::Provider;
 use crate::providers::own_cleanup::Period;
 
@@ -47,8 +48,7 @@ pub(crate) fn holdings<'c>(
     let limits = |row: &Option<usize>| row.map(|row| settings.kinds[row]);
     let question = |row: &Option<usize>| {
         let limit = limits(row).and_then(|limits| limits.retention.duration());
-        let before = limit.and_then(|limit| now.checked_sub_signed(TimeDelta::from_std(limit).ok()?));
-        Question { overdue_before: before.and_then(|before| before.timestamp_nanos_opt()), ..Question::default() }
+        Question { overdue_before: limit.and_then(|limit| overdue_nanoseconds(limit, now)), ..Question::default() }
     };
     let questions: Vec<Question> = rows.iter().map(question).collect();
     let survey = Survey::of(&home.folder, &home.rules, &questions);

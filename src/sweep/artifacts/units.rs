@@ -1,7 +1,7 @@
 //! What goes at once: a file, a folder, or a session with all that belongs to it.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use crate::artifacts::kinds::Grain;
 use crate::artifacts::rules::Part;
 use crate::artifacts::survey::{Piece, Sums};
 use crate::filesystem::walk;
+use crate::policy::artifact::Reason;
 use crate::policy::path_pattern::Folder;
 use crate::policy::session_id::SessionId;
 use crate::providers::Provider;
@@ -79,17 +80,19 @@ impl Unit {
     ///
     /// # Errors
     /// One of them cannot be read, or the transcript has nothing that tells.
-    pub(crate) fn recorded(&self, home: &Home<'_>) -> Result<Option<DateTime<Utc>>, String> {
+    pub(crate) fn recorded(&self, home: &Home<'_>) -> Result<Option<DateTime<Utc>>, Reason> {
+        let unread = |error: anyhow::Error| Reason::Unread(format!("{error:#}"));
         let mut newest = None;
         for path in self.records(home) {
-            let last = last_record_time(&path).map_err(|error| format!("{error:#}"))?;
+            let last = last_record_time(&path).map_err(unread)?;
             if last.time.is_none() && (last.gave_up || last.records_skipped > 0) {
-                return Err(format!("{}: none of its records has a time that can be read", path.display()));
+                let why = format!("{}: none of its records has a time that can be read", path.display());
+                return Err(Reason::Unknown(why));
             }
             newest = newest.max(last.time);
         }
-        for path in self.records_of_agents(home)? {
-            newest = newest.max(last_record_time(&path).map_err(|error| format!("{error:#}"))?.time);
+        for path in self.records_of_agents(home).map_err(Reason::Unread)? {
+            newest = newest.max(last_record_time(&path).map_err(unread)?.time);
         }
         Ok(newest)
     }
@@ -121,7 +124,7 @@ impl Unit {
     pub(crate) fn parent(&self, home: &Home<'_>) -> Result<Option<String>, String> {
         let Some(row) = home.row.filter(|row| !row.subagent_field.is_empty()) else { return Ok(None) };
         for path in self.records(home) {
-            match field_in(&path, &row.subagent_field) {
+            match field_in(home, &path, &row.subagent_field) {
                 Head::Found(parent) => return Ok(Some(parent)),
                 Head::Absent => {}
                 // What begins with no such record is no sub-agent's.
@@ -198,7 +201,7 @@ fn session_of(home: &Home<'_>, piece: &Piece) -> Option<String> {
     let (id, is_shortened) = piece.id.clone()?;
     let id = match (is_shortened, home.row) {
         (false, _) => id,
-        (true, Some(row)) => match field_in(&home.folder.join(record_of(piece, home.row)), &row.id_field) {
+        (true, Some(row)) => match field_in(home, &record_of(piece, home.row), &row.id_field) {
             Head::Found(inside) if inside.starts_with(&id) => inside,
             _ => return None,
         },
@@ -211,7 +214,7 @@ fn session_of(home: &Home<'_>, piece: &Piece) -> Option<String> {
 /// The session of a sub-agent's transcript whose name does not tell.
 fn parent_in(home: &Home<'_>, piece: &Piece, known: &mut FxHashMap<PathBuf, Option<String>>) -> Option<String> {
     let row = home.row?;
-    let read = || match field_in(&home.folder.join(&piece.path), &row.id_field) {
+    let read = || match field_in(home, &piece.path, &row.id_field) {
         Head::Found(parent) => Some(parent),
         Head::Absent | Head::Unreadable(_) => None,
     };
@@ -228,12 +231,13 @@ fn record_of(piece: &Piece, row: Option<&Provider>) -> PathBuf {
     }
 }
 
-fn field_in(path: &Path, field: &[String]) -> Head {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Head::Absent };
-    match (walk::open_folder_path(parent), CString::new(name.as_bytes())) {
-        (Ok(folder), Ok(name)) => field_at_head(folder.as_fd(), &name, field),
-        (Err(error), _) => Head::Unreadable(error.into()),
-        (_, Err(error)) => Head::Unreadable(error.into()),
+/// A field of a file in a home, which is reached without a link.
+fn field_in(home: &Home<'_>, path: &Path, field: &[String]) -> Head {
+    let below = path.strip_prefix(&home.folder).unwrap_or(path);
+    match walk::open_folder_path(&home.folder).and_then(|home| walk::open_place(home.as_fd(), below)) {
+        Ok(Some((folder, name))) => field_at_head(folder.as_fd(), &name, field),
+        Ok(None) => Head::Absent,
+        Err(error) => Head::Unreadable(error.into()),
     }
 }
 

@@ -107,6 +107,15 @@ impl World {
         self.file(&format!("projects/-work/{}.jsonl", id(number)), &line, days)
     }
 
+    /// Where the tests are root's: gives all of it to the user as whom [`as_nobody`] acts.
+    pub(super) fn give_to_nobody(&self) {
+        for entry in walkdir::WalkDir::new(self.folder.path()) {
+            if rustix::process::geteuid().is_root() {
+                std::os::unix::fs::lchown(entry.unwrap().path(), Some(65_534), Some(65_534)).unwrap();
+            }
+        }
+    }
+
     pub(super) fn archive(&self) -> Archive {
         Archive::below(&self.state)
     }
@@ -145,6 +154,18 @@ impl World {
     pub(super) fn sessions_in_archive(&self) -> Vec<String> {
         self.archive().entries().unwrap().0.into_iter().map(|entry| entry.manifest.session).collect()
     }
+}
+
+/// In a thread that is no longer root's, who may do everything.
+pub(super) fn as_nobody<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(|| {
+        if rustix::process::geteuid().is_root() {
+            let user = rustix::process::Uid::from_raw(65_534);
+            rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+        }
+        act()
+    });
+    thread.join().unwrap()
 }
 
 /// What a file takes on the disk.
