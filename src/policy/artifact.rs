@@ -63,6 +63,8 @@ pub(crate) enum Reason {
     Unknown(String),
     /// The same, since something of it could not be read: that is no property of it, but a fault to look after.
     Unread(String),
+    /// Not all of it could be removed.
+    Fixed(String),
 }
 
 /// Why something goes.

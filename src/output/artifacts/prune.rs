@@ -215,7 +215,7 @@ fn why(verdict: &Verdict) -> String {
         Verdict::Remove(cause) => words_of(*cause),
         Verdict::Keep(Reason::Claimed(claim)) => words_of_claim(claim),
         Verdict::Keep(Reason::Future) => "its time lies in the future".to_owned(),
-        Verdict::Keep(Reason::Unknown(why) | Reason::Unread(why)) => why.clone(),
+        Verdict::Keep(Reason::Unknown(why) | Reason::Unread(why) | Reason::Fixed(why)) => why.clone(),
         Verdict::Keep(Reason::Young) => "not past its limit".to_owned(),
     }
 }

@@ -197,20 +197,37 @@ fn a_name_that_somebody_changed_after_another_one_went_stays() {
 #[test]
 fn a_session_that_cannot_be_removed_whole_keeps_all_of_it() {
     let world = one_session();
-    let project = world.home().join("projects/-work");
+    let project = project_of(&world);
     let before = walkdir::WalkDir::new(&project).into_iter().count();
     world.give_to_nobody();
     fs_err::set_permissions(&project, std::fs::Permissions::from_mode(0o555)).unwrap();
-    let (world, applied) = as_nobody(move || {
-        let applied = world.apply(&world.plan());
-        (world, applied)
+    let (world, kept, planned) = as_nobody(move || {
+        let plan = world.plan();
+        let kept = (decided(&plan), plan.problems.clone());
+        // Also where that comes to be between the plan and the removal.
+        fs_err::set_permissions(project_of(&world), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let plan = world.plan();
+        fs_err::set_permissions(project_of(&world), std::fs::Permissions::from_mode(0o555)).unwrap();
+        let applied = world.apply(&plan);
+        drop(plan);
+        (world, kept, applied)
     });
+    let ((gone, kept), problems) = kept;
+    assert!(gone.is_empty() && matches!(&kept[0].1, Reason::Fixed(_)), "{kept:?}");
+    assert!(
+        problems[0].contains("the folder projects/-work cannot be written: ") && problems.len() == 1,
+        "{problems:?}"
+    );
     fs_err::set_permissions(&project, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let Outcome::Failed(why) = &applied.outcomes[0] else { panic!("{applied:?}") };
+    let Outcome::Failed(why) = &planned.outcomes[0] else { panic!("{planned:?}") };
     assert!(why.contains("the folder projects/-work cannot be written: "), "{why}");
     assert!(why.ends_with("nothing of it was removed"), "{why}");
     assert_eq!(walkdir::WalkDir::new(&project).into_iter().count(), before);
-    assert_eq!((world.sessions_in_archive(), applied.freed), (Vec::new(), 0));
+    assert_eq!((world.sessions_in_archive(), planned.freed), (Vec::new(), 0));
+}
+
+fn project_of(world: &World) -> PathBuf {
+    world.home().join("projects/-work")
 }
 
 #[test]

@@ -1,19 +1,23 @@
 //! Decides about everything in one home.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::claims::{Claims, Speakers};
 use super::homes::Home;
+use super::names::Names;
 use super::open::Open;
+use super::parts::Parts;
 use super::plan::{Excess, Item, Terms};
 use super::units::Unit;
 use crate::artifacts::kinds::Grain;
 use crate::artifacts::survey::Tally;
 use crate::config::setting::KindLimits;
 use crate::filesystem::proc::Proc;
+use crate::filesystem::walk;
 use crate::policy::artifact::{Claim, Facts, Reason, Verdict, evicted, is_within};
 use crate::policy::byte_size::Budget;
 
@@ -42,6 +46,23 @@ impl Parents<'_> {
             line.push(last);
         }
         Ok(line)
+    }
+}
+
+/// Keeps what lies where not all of it could be removed: what is shown is what is done.
+fn keep_what_cannot_go(home: &Home<'_>, items: &mut [Item]) {
+    let mut going = items.iter_mut().filter(|item| item.goes()).peekable();
+    if going.peek().is_none() {
+        return;
+    }
+    // What else cannot be looked at shows when it is to go.
+    let Ok(folder) = walk::open_folder_path(&home.folder) else { return };
+    for item in going {
+        let parts = Parts::of(folder.as_fd(), &item.unit.pieces, &Names::default());
+        let obstacle = parts.ok().flatten().and_then(|parts| parts.obstacle(folder.as_fd()).ok().flatten());
+        if let Some(why) = obstacle {
+            item.verdict = Verdict::Keep(Reason::Fixed(format!("{}: {why}", home.folder.display())));
+        }
     }
 }
 
@@ -96,6 +117,7 @@ impl Judge<'_, '_> {
             let of_kind: Vec<&Unit> = all.iter().filter(|unit| unit.kind == kind).collect();
             self.decide(kind, &of_kind, &facts_of, &mut items);
         }
+        keep_what_cannot_go(self.home, &mut items);
         keep_with_parents(&mut items, all, &parents);
         items
     }

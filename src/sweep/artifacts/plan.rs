@@ -226,10 +226,13 @@ impl<'c> HomePlan<'c> {
         units.sort_by(|one, other| (one.sums.newest, one.path()).cmp(&(other.sums.newest, other.path())));
         let transcripts = units.iter().filter(|unit| unit.session.is_some()).count();
         let items = judge.items(&units, speakers, proc, problems);
-        problems.extend(items.iter().filter_map(|item| match &item.verdict {
-            Verdict::Keep(Reason::Unread(why)) => Some(why.clone()),
-            _ => None,
-        }));
+        for item in &items {
+            if let Verdict::Keep(Reason::Unread(why) | Reason::Fixed(why)) = &item.verdict
+                && !problems.contains(why)
+            {
+                problems.push(why.clone());
+            }
+        }
         let excesses = judge.excesses(&units, &items);
         (Self { home, items, excesses }, transcripts)
     }
