@@ -13,6 +13,7 @@ use crate::artifacts::rules::Part;
 use crate::artifacts::survey::{Piece, Sums};
 use crate::filesystem::walk::{self, Lister, Seen};
 use crate::filesystem::{remove_empty_folder, remove_unchanged};
+use crate::interrupt;
 
 /// One file that is to go.
 pub(super) struct Going {
@@ -80,6 +81,7 @@ impl Parts {
     /// Whether every file is as it was.
     pub(super) fn are_unchanged(&self, home: BorrowedFd<'_>) -> rustix::io::Result<bool> {
         for going in &self.files {
+            interrupt::mark();
             let Some((folder, name)) = parent_of(home, &going.path)? else { return Ok(false) };
             if walk::file_stamp(folder.as_fd(), &name) != Ok(Some(going.seen.stamp)) {
                 return Ok(false);
@@ -104,6 +106,7 @@ impl Parts {
             }
         }
         for going in self.folders.iter().rev() {
+            interrupt::mark();
             if let Some((folder, name)) = parent_of(home, &going.path)? {
                 remove_empty_folder(folder.as_fd(), &name)?;
             }
@@ -124,6 +127,8 @@ impl Parts {
         links: &mut FxHashMap<(u64, u64), u32>,
         freed: &mut u64,
     ) -> Result<Option<Outcome>, Failure> {
+        // Not asked whether to end: half an item is none.
+        interrupt::mark();
         let at = |error: rustix::io::Errno| Failure::of(format!("{}: {error}", going.path.display()));
         let place = parent_of(home, &going.path).map_err(at)?;
         let is_gone = match &place {
@@ -163,5 +168,34 @@ fn look(folder: BorrowedFd<'_>, name: &CString, path: PathBuf) -> rustix::io::Re
         Ok((seen, accessed)) => Ok(Some(Going { path, is_transcript: false, seen, accessed })),
         Err(error) if walk::means_absent(error) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_of_a_large_item_is_a_sign_of_life() {
+        let home = tempfile::tempdir().unwrap();
+        let item = home.path().join("item");
+        fs_err::create_dir(&item).unwrap();
+        (0..9).for_each(|number| fs_err::write(item.join(number.to_string()), "x").unwrap());
+        let opened = std::fs::File::open(home.path()).unwrap();
+        let piece = Piece {
+            kind: 0,
+            path: PathBuf::from("item"),
+            is_folder: true,
+            sums: Sums::default(),
+            part: None,
+            id: None,
+            is_incomplete: false,
+        };
+        let parts = Parts::of(opened.as_fd(), &[piece]).unwrap().unwrap();
+        let mut steps = interrupt::steps_of_test();
+        let mut took = || interrupt::steps_of_test() - std::mem::replace(&mut steps, interrupt::steps_of_test());
+        assert!(parts.are_unchanged(opened.as_fd()).unwrap() && took() >= 9);
+        assert!(matches!(parts.remove(opened.as_fd(), &mut FxHashMap::default(), &mut 0), Ok(Outcome::Removed)));
+        assert!(took() >= 10 && !item.exists());
     }
 }
