@@ -104,7 +104,9 @@ fn there_is_one_daemon_for_a_state_folder() {
     let daemon = Daemon::of(&world);
     let ran = Ran::of(&mut world.command_at_present(&["daemon"])).ends_with(3);
     let holder = format!("daemon.lock is locked by pid {} (session-sweep daemon, since ", daemon.pid());
-    assert!(ran.stderr.contains(&holder), "{ran:?}");
+    let said = "session-sweep: there is one daemon for a state folder, see `session-sweep status`: ";
+    assert!(ran.stderr.starts_with(said) && ran.stderr.contains(&holder), "{ran:?}");
+    assert!(!ran.stderr.contains("--wait"), "it has no such option: {ran:?}");
     daemon.end();
     // What it leaves is in nobody's way.
     Daemon::of(&world).end();
@@ -117,7 +119,8 @@ fn a_tick_waits_for_its_turn_while_a_sweep_runs() {
     let lock = fs_err::File::create(world.state().join("sweep.lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let daemon = Daemon::of(&world);
-    daemon.hear("last: map: put off: ");
+    let status = daemon.hear("last: map: put off: ");
+    assert!(status.ends_with("; it tries again by itself") && !status.contains("--wait"), "{status}");
     daemon.run_all("map");
     assert!(!is_pruned(&world));
     drop(lock);
@@ -371,10 +374,27 @@ fn a_tick_that_hangs_is_not_pinged_alive() {
     daemon.hear("last: map: 1 pruned");
     daemon.hear("WATCHDOG=1");
     assert!(
-        daemon.log().contains("map.post_prune_limit is 1h, not shorter than the watchdog's 0s"),
+        daemon.log().contains("map.post_prune_limit lets one step take 1h, not shorter than the watchdog's 0s"),
         "{}",
         daemon.log()
     );
+}
+
+#[test]
+fn a_bridge_that_may_be_as_slow_as_a_hang_is_told_of() {
+    let mut world = World::new();
+    world.variable("SESSION_SWEEP_BRIDGE_TIMEOUT", "4s");
+    let warning = "bridge.timeout lets one step take 20s, not shorter than the watchdog's 20s: ";
+    let told = |world: &World| {
+        let daemon = Daemon::start(world, &mut world.command_at_present(&["daemon"]), Some(20_000));
+        let (_, log) = daemon.end();
+        log.matches(warning).count()
+    };
+    assert_eq!(told(&world), 0, "no bridge is asked");
+    world.map("{}");
+    let bridge = Bridge::start(world.map_path());
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    assert_eq!(told(&world), 1);
 }
 
 #[test]
@@ -502,6 +522,34 @@ fn levels_go_before_the_lines_where_the_journal_reads_them() {
     assert!(log.starts_with("<4>every area is switched off: ") && log.ends_with("<6>ended as asked\n"), "{log}");
     assert!(levels[1..levels.len() - 1].iter().all(|level| *level == "<3>"), "{log}");
     assert!(!is_pruned(&world));
+}
+
+#[test]
+fn what_ends_it_is_an_error_where_the_journal_reads_it() {
+    let world = scene();
+    config(&world, "[daemon]\nmap = \"often\"\nqueues = \"never\"\nx = 1\n");
+    let path = world.root().join("journal");
+    for arguments in [&["daemon"][..], &["daemon", "--no-such-option"], &["daemon", "--json"]] {
+        let file = fs_err::File::create(&path).unwrap();
+        let metadata = file.metadata().unwrap();
+        let mut command = world.command_at_present(arguments);
+        command.env("JOURNAL_STREAM", format!("{}:{}", metadata.dev(), metadata.ino()));
+        assert_eq!(command.stderr(file.into_parts().0).status().unwrap().code(), Some(2));
+        let text = fs_err::read_to_string(&path).unwrap();
+        assert!(!text.is_empty() && text.lines().all(|line| line.starts_with("<3>")), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn its_log_has_colours_where_they_are_asked_for() {
+    let world = scene();
+    config(&world, "[daemon]\nmap = \"never\"\n");
+    for (when, coloured) in [("always", true), ("never", false), ("auto", false)] {
+        let daemon = Daemon::start(&world, &mut world.command_at_present(&["daemon", "--color", when]), None);
+        let (_, log) = daemon.end();
+        assert_eq!(log.contains('\u{1b}'), coloured, "{when}: {log}");
+        fs_err::write(world.root().join("daemon.log"), "").unwrap();
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::context::{Context, Given, clock};
 use crate::daemon::{Ending, Notifier, Signals, Tally, Timetable, Waiter, Watchdog, notify};
 use crate::exit::ExitStatus;
 use crate::filesystem::proc::Proc;
-use crate::filesystem::{Lock, LockPolicy, make_folder};
+use crate::filesystem::{Lock, LockError, LockPolicy, make_folder};
 use crate::output::escape::Escaped;
 use crate::output::metrics::MetricsView;
 use crate::providers::builtin;
@@ -45,7 +45,7 @@ pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus>
     }
     make_folder(&context.dirs.state)?;
     let policy = LockPolicy { wait: None, ..context.lock(areas::PROGRAM) };
-    let _only_one = Lock::take(&sweep_lock::of_daemon(&context.dirs.state), policy)?;
+    let _only_one = Lock::take(&sweep_lock::of_daemon(&context.dirs.state), policy).map_err(only_one)?;
     let signals = Signals::listen()?;
     // A panic is told as everything else is; the tick that it ends is survived.
     std::panic::set_hook(Box::new(|panic| log::error!("{}", Escaped(&panic.to_string()))));
@@ -254,6 +254,13 @@ impl<'n> Daemon<'n> {
         };
         self.metrics.write(&view.text());
     }
+}
+
+/// Says of a lock that another daemon has what that means.
+fn only_one(error: LockError) -> anyhow::Error {
+    let is_held = matches!(error, LockError::Held { .. });
+    let error = anyhow::Error::from(error);
+    if is_held { error.context("there is one daemon for a state folder, see `session-sweep status`") } else { error }
 }
 
 /// Why metrics are not written where the configuration says.
