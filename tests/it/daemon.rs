@@ -244,8 +244,10 @@ fn a_configuration_that_is_wrong_is_refused_and_the_one_before_counts() {
     daemon.send(Signal::HUP);
     let message = daemon.hear("RELOADING=1");
     assert!(message.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{message}");
+    let status = daemon.hear("STATUS=");
+    assert!(status.starts_with("STATUS=the configuration is refused, see the log; next: map at "), "{status}");
     daemon.hear("READY=1");
-    let right = "session_sweep_config_last_reload_successful";
+    let right = format!("session_sweep_config_last_reload_successful{{state_folder=\"{}\"}}", world.state().display());
     assert!(fs_err::read_to_string(&metrics).unwrap().contains(&format!("{right} 0\n")));
     let log = daemon.log();
     assert!(log.contains("did you mean `idle`?") && log.contains("is refused; the one before counts"), "{log}");
@@ -300,7 +302,7 @@ fn metrics_replace_nothing_that_is_not_ours() {
     assert!(log.contains(refusal) && log.contains("is refused; the one before counts"), "{log}");
     assert!(!log.contains("every 8m"), "{log}");
     assert_eq!(world.map_json(), before);
-    assert!(fs_err::read_to_string(&metrics).unwrap().contains("last_reload_successful 0\n"));
+    assert!(fs_err::read_to_string(&metrics).unwrap().contains("session-sweep\"} 0\n"));
 }
 
 #[test]
@@ -623,7 +625,30 @@ fn metrics_that_cannot_be_written_stop_nobody() {
     daemon.hear("last: map: 1 pruned");
     daemon.run_all("map");
     let (_, log) = daemon.end();
-    assert_eq!(log.matches("[WARN ] the metrics are not written: ").count(), 1, "{log}");
+    let warning = "[WARN ] the metrics are not written: ";
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+    assert!(log.contains("no/folder is no folder: make it, or give another path"), "{log}");
+    // A reload tells of it anew.
+    let daemon = Daemon::start(&world, &mut world.command_at_present(&arguments), None);
+    daemon.send(Signal::HUP);
+    daemon.hear("RELOADING=1");
+    daemon.hear("READY=1");
+    let (_, both) = daemon.end();
+    assert_eq!(both.matches(warning).count(), 3, "{both}");
+}
+
+#[test]
+fn a_metrics_path_that_names_no_file_is_refused_and_one_that_is_not_collected_is_told_of() {
+    let world = scene();
+    for path in ["./sub/", "missing/..", ".."] {
+        let ran = Ran::of(&mut world.command_at_present(&["daemon", "--metrics-file", path])).ends_with(2);
+        assert!(ran.stderr.contains("names a folder: give "), "{ran:?}");
+    }
+    assert!(!world.root().join("sub").exists());
+    let path = world.root().join("metrics.txt");
+    let arguments = ["daemon", "--metrics-file", path.to_str().unwrap()];
+    let (_, log) = Daemon::start(&world, &mut world.command_at_present(&arguments), None).end();
+    assert!(log.contains("[WARN ] ") && log.contains("metrics.txt does not end in .prom: "), "{log}");
 }
 
 #[test]

@@ -224,7 +224,8 @@ impl<'n> Daemon<'n> {
         for line in patience::too_long(&self.context.config, self.watchdog.period()) {
             log::warn!("{line}");
         }
-        for line in places::unwritable(&self.context) {
+        let metrics = self.context.config.settings.daemon.metrics_file.as_deref().and_then(figures::uncollected);
+        for line in metrics.into_iter().chain(places::unwritable(&self.context)) {
             log::warn!("{}", Escaped(&line));
         }
     }
@@ -240,7 +241,8 @@ impl<'n> Daemon<'n> {
             }
             None => "nothing is switched on".to_owned(),
         };
-        self.notifier.status(&format!("{next}{last}"));
+        let refused = if self.config_is_right { "" } else { "the configuration is refused, see the log; " };
+        self.notifier.status(&format!("{refused}{next}{last}"));
     }
 
     fn write_metrics(&mut self) {
