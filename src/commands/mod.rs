@@ -24,9 +24,9 @@ mod run_log;
 mod status;
 mod sweep;
 mod sweep_lock;
+mod talk;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
@@ -34,7 +34,6 @@ use crate::config::{Environment, Problems};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::filesystem::LockError;
-use crate::output::journal::{is_journal, write_line};
 use crate::processes::records::RecordsError;
 use crate::registry::RegistryError;
 use crate::session_map::MapError;
@@ -51,17 +50,18 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
 }
 
 fn run_line(arguments: Vec<OsString>) -> ExitStatus {
-    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
+    let line = Cli::command().try_get_matches_from(arguments);
+    let line = line.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, talk::can_wait(&matches))));
+    let (cli, can_wait) = match line {
+        Ok(line) => line,
         Err(error) => {
             let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Done };
-            // A closed pipe is the reader's choice.
-            let _ = error.print();
+            talk::print(&error);
             return status;
         }
     };
-    start_logging(&cli);
-    dispatch(cli, Environment::of_process()).unwrap_or_else(|error| report(&error))
+    talk::start_logging(&cli);
+    dispatch(cli, Environment::of_process()).unwrap_or_else(|error| report(&error, can_wait))
 }
 
 fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
@@ -100,13 +100,11 @@ fn dispatch(cli: Cli, environment: Environment) -> anyhow::Result<ExitStatus> {
     }
 }
 
-/// Says on stderr what went wrong.
-fn report(error: &anyhow::Error) -> ExitStatus {
-    let text = format!("{error:#}");
-    let safe: Vec<String> = text.lines().map(|line| crate::output::escape::Escaped(line).to_string()).collect();
-    // Nothing can be done about a stderr that is closed.
-    let _ = writeln!(std::io::stderr(), "session-sweep: {}", safe.join("\n"));
-    status_of(error)
+/// Says on stderr what went wrong; yields the status that follows.
+fn report(error: &anyhow::Error, can_wait: bool) -> ExitStatus {
+    let status = status_of(error);
+    talk::report(error, (status == ExitStatus::Locked && can_wait).then_some(talk::WAIT));
+    status
 }
 
 /// The status that follows from the kind of error.
@@ -136,26 +134,3 @@ fn tell_when_quiet<'p>(output: crate::output::Output, problems: impl Iterator<It
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct UsageError(String);
-
-fn start_logging(cli: &Cli) {
-    let level = match (cli.quiet, cli.verbose) {
-        (true, _) => log::LevelFilter::Error,
-        // Its log is all that a daemon shows.
-        (false, 0) if matches!(cli.command, Command::Daemon(_)) => log::LevelFilter::Info,
-        (false, 1) if matches!(cli.command, Command::Daemon(_)) => log::LevelFilter::Debug,
-        (false, 0 | 1) => log::LevelFilter::Warn,
-        (false, _) => log::LevelFilter::Debug,
-    };
-    let mut logger = env_logger::Builder::new();
-    logger.filter_level(level).format_timestamp(None).format_target(false);
-    if let Ok(filter) = std::env::var("SESSION_SWEEP_LOG") {
-        logger.parse_filters(&filter);
-    }
-    if is_journal(std::env::var_os("JOURNAL_STREAM").as_deref(), std::io::stderr()) {
-        logger.format(|out, record| write_line(out, record.level(), &record.args().to_string()));
-    }
-    // It would print what is sent, a token included.
-    logger.filter_module("ureq", log::LevelFilter::Warn).filter_module("ureq_proto", log::LevelFilter::Warn);
-    // A second call in one process (tests) keeps the first logger.
-    let _ = logger.try_init();
-}

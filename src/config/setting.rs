@@ -747,7 +747,7 @@ static ROWS: [Setting; 53] = [
         other_variable: None,
         default: "auto",
         example: "never",
-        doc: "`auto` (on a terminal, unless `NO_COLOR` is set), `always` or `never`.",
+        doc: "`auto` (on a terminal, unless `NO_COLOR` is set), `always` or `never`. What goes to stderr heeds `--color` alone.",
         store: Store::Text(|settings, text| {
             settings.color = match text {
                 "auto" => ColorChoice::Auto,

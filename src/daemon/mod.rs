@@ -10,7 +10,7 @@ pub(crate) mod watchdog;
 
 pub(crate) use notify::Notifier;
 pub(crate) use signals::Signals;
-pub(crate) use tally::{Ending, Tally, Tick};
+pub(crate) use tally::{Ending, Tally, Tick, worth_a_warning};
 pub(crate) use timetable::Timetable;
 pub(crate) use wait::Waiter;
 pub(crate) use watchdog::Watchdog;

@@ -127,7 +127,7 @@ impl Tally {
 }
 
 /// That number of ticks in a row, where it is one to speak of.
-fn worth_a_warning(ticks: u32) -> Option<u32> {
+pub(crate) fn worth_a_warning(ticks: u32) -> Option<u32> {
     (ticks >= STUCK && 10_u32.pow(ticks.ilog10()) == ticks).then_some(ticks)
 }
 

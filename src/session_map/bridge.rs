@@ -14,12 +14,16 @@ use serde_json::value::RawValue;
 use ureq::http::StatusCode;
 
 use crate::filesystem::Snapshot;
+use crate::interrupt;
 use crate::policy::bridge_url::BridgeUrl;
 
 /// A longer list is none of sessions.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// More of an answer than this is not worth reading for the connection's sake.
 const MAX_UNREAD: u64 = 64 * 1024;
+/// How many times its time limit one step with a bridge may take: connecting, sending and the first of an answer are one
+/// each, and done at once; a long list may take longer than its first byte.
+pub(crate) const LONGEST_STEP: u32 = 5;
 /// A longer token is none.
 const MAX_TOKEN: u64 = 64 * 1024;
 /// A longer request is refused by common servers before anybody looks at it.
@@ -108,8 +112,7 @@ impl Bridge {
             .timeout_connect(timeout)
             .timeout_send_request(timeout)
             .timeout_recv_response(timeout)
-            // A long list may take longer than its first byte.
-            .timeout_recv_body(timeout.map(|timeout| timeout * 5))
+            .timeout_recv_body(timeout.map(|timeout| timeout * LONGEST_STEP))
             // What another machine answers in its place is not this bridge.
             .proxy(None)
             .max_redirects(0)
@@ -124,7 +127,9 @@ impl Bridge {
     pub(crate) fn sessions(&self) -> Result<Vec<u8>, BridgeError> {
         const REQUEST: &str = "GET /sessions";
         let request = self.agent.get(self.url.route("/sessions"));
+        interrupt::mark();
         let mut answer = self.authorized(request).call().map_err(|cause| self.silent(REQUEST, cause))?;
+        interrupt::mark();
         if answer.status() != StatusCode::OK {
             return Err(self.not_understood(REQUEST, self.status_text(answer.status())));
         }
@@ -141,7 +146,9 @@ impl Bridge {
     pub(crate) fn remove(&self, model: Option<&str>, chat: &str) -> Result<Removal, BridgeError> {
         const REQUEST: &str = "DELETE /sessions/…";
         let request = self.agent.delete(self.url.route(&route(model, chat)));
+        interrupt::mark();
         let mut answer = self.authorized(request).call().map_err(|cause| self.silent(REQUEST, cause))?;
+        interrupt::mark();
         // Nothing in it matters; read to its end, the connection serves for the next request.
         let _ = answer.body_mut().with_config().limit(MAX_UNREAD).read_to_vec();
         match answer.status() {
@@ -222,6 +229,7 @@ fn listening(door: Door<'_>) -> Result<Option<BridgeUrl>, BridgeError> {
         (door.url.host(), port).to_socket_addrs().map_err(unreachable)?.collect()
     };
     for address in addresses {
+        interrupt::mark();
         match TcpStream::connect_timeout(&address, door.timeout) {
             Ok(_) if door.url.is_localhost() => return Ok(Some(door.url.at(address))),
             Ok(_) => return Ok(Some(door.url.clone())),
@@ -257,7 +265,39 @@ fn advice(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{can_address, route};
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::{Bridge, Door, Removal, can_address, route};
+    use crate::interrupt;
+
+    #[test]
+    fn each_step_with_a_bridge_is_a_sign_of_life() {
+        const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"sessions\": 1}";
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let door = Door { url: &url, token_file: None, timeout: Duration::from_secs(60) };
+        // Nobody waits for it: where an assertion fails it is not connected to again.
+        std::thread::spawn(move || {
+            // The first connection only shows that somebody listens.
+            for mut connection in listener.incoming().take(3).map(Result::unwrap) {
+                let _ = connection.write_all(ANSWER);
+                let _ = std::io::copy(&mut connection, &mut std::io::sink());
+            }
+        });
+        let mut steps = interrupt::steps_of_test();
+        let mut took = |least: u64| {
+            let before = std::mem::replace(&mut steps, interrupt::steps_of_test());
+            assert!(steps >= before + least, "{} of {least}", steps - before);
+        };
+        let bridge = Bridge::open(door).unwrap().unwrap();
+        took(1);
+        assert_eq!(bridge.sessions().unwrap(), b"1");
+        took(2);
+        assert_eq!(bridge.remove(None, "chat").unwrap(), Removal::Gone);
+        took(2);
+    }
 
     #[test]
     fn ids_become_one_segment_whatever_they_are() {

@@ -104,7 +104,9 @@ fn there_is_one_daemon_for_a_state_folder() {
     let daemon = Daemon::of(&world);
     let ran = Ran::of(&mut world.command_at_present(&["daemon"])).ends_with(3);
     let holder = format!("daemon.lock is locked by pid {} (session-sweep daemon, since ", daemon.pid());
-    assert!(ran.stderr.contains(&holder), "{ran:?}");
+    let said = "session-sweep: there is one daemon for a state folder, see `session-sweep status`: ";
+    assert!(ran.stderr.starts_with(said) && ran.stderr.contains(&holder), "{ran:?}");
+    assert!(!ran.stderr.contains("--wait"), "it has no such option: {ran:?}");
     daemon.end();
     // What it leaves is in nobody's way.
     Daemon::of(&world).end();
@@ -117,7 +119,8 @@ fn a_tick_waits_for_its_turn_while_a_sweep_runs() {
     let lock = fs_err::File::create(world.state().join("sweep.lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let daemon = Daemon::of(&world);
-    daemon.hear("last: map: put off: ");
+    let status = daemon.hear("last: map: put off: ");
+    assert!(status.ends_with("; it tries again by itself") && !status.contains("--wait"), "{status}");
     daemon.run_all("map");
     assert!(!is_pruned(&world));
     drop(lock);
@@ -241,8 +244,10 @@ fn a_configuration_that_is_wrong_is_refused_and_the_one_before_counts() {
     daemon.send(Signal::HUP);
     let message = daemon.hear("RELOADING=1");
     assert!(message.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{message}");
+    let status = daemon.hear("STATUS=");
+    assert!(status.starts_with("STATUS=the configuration is refused, see the log; next: map at "), "{status}");
     daemon.hear("READY=1");
-    let right = "session_sweep_config_last_reload_successful";
+    let right = format!("session_sweep_config_last_reload_successful{{state_folder=\"{}\"}}", world.state().display());
     assert!(fs_err::read_to_string(&metrics).unwrap().contains(&format!("{right} 0\n")));
     let log = daemon.log();
     assert!(log.contains("did you mean `idle`?") && log.contains("is refused; the one before counts"), "{log}");
@@ -297,7 +302,7 @@ fn metrics_replace_nothing_that_is_not_ours() {
     assert!(log.contains(refusal) && log.contains("is refused; the one before counts"), "{log}");
     assert!(!log.contains("every 8m"), "{log}");
     assert_eq!(world.map_json(), before);
-    assert!(fs_err::read_to_string(&metrics).unwrap().contains("last_reload_successful 0\n"));
+    assert!(fs_err::read_to_string(&metrics).unwrap().contains("session-sweep\"} 0\n"));
 }
 
 #[test]
@@ -371,10 +376,27 @@ fn a_tick_that_hangs_is_not_pinged_alive() {
     daemon.hear("last: map: 1 pruned");
     daemon.hear("WATCHDOG=1");
     assert!(
-        daemon.log().contains("map.post_prune_limit is 1h, not shorter than the watchdog's 0s"),
+        daemon.log().contains("map.post_prune_limit lets one step take 1h, not shorter than the watchdog's 0s"),
         "{}",
         daemon.log()
     );
+}
+
+#[test]
+fn a_bridge_that_may_be_as_slow_as_a_hang_is_told_of() {
+    let mut world = World::new();
+    world.variable("SESSION_SWEEP_BRIDGE_TIMEOUT", "4s");
+    let warning = "bridge.timeout lets one step take 20s, not shorter than the watchdog's 20s: ";
+    let told = |world: &World| {
+        let daemon = Daemon::start(world, &mut world.command_at_present(&["daemon"]), Some(20_000));
+        let (_, log) = daemon.end();
+        log.matches(warning).count()
+    };
+    assert_eq!(told(&world), 0, "no bridge is asked");
+    world.map("{}");
+    let bridge = Bridge::start(world.map_path());
+    world.variable("SESSION_SWEEP_BRIDGE_URL", bridge.url());
+    assert_eq!(told(&world), 1);
 }
 
 #[test]
@@ -505,6 +527,34 @@ fn levels_go_before_the_lines_where_the_journal_reads_them() {
 }
 
 #[test]
+fn what_ends_it_is_an_error_where_the_journal_reads_it() {
+    let world = scene();
+    config(&world, "[daemon]\nmap = \"often\"\nqueues = \"never\"\nx = 1\n");
+    let path = world.root().join("journal");
+    for arguments in [&["daemon"][..], &["daemon", "--no-such-option"], &["daemon", "--json"]] {
+        let file = fs_err::File::create(&path).unwrap();
+        let metadata = file.metadata().unwrap();
+        let mut command = world.command_at_present(arguments);
+        command.env("JOURNAL_STREAM", format!("{}:{}", metadata.dev(), metadata.ino()));
+        assert_eq!(command.stderr(file.into_parts().0).status().unwrap().code(), Some(2));
+        let text = fs_err::read_to_string(&path).unwrap();
+        assert!(!text.is_empty() && text.lines().all(|line| line.starts_with("<3>")), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn its_log_has_colours_where_they_are_asked_for() {
+    let world = scene();
+    config(&world, "[daemon]\nmap = \"never\"\n");
+    for (when, coloured) in [("always", true), ("never", false), ("auto", false)] {
+        let daemon = Daemon::start(&world, &mut world.command_at_present(&["daemon", "--color", when]), None);
+        let (_, log) = daemon.end();
+        assert_eq!(log.contains('\u{1b}'), coloured, "{when}: {log}");
+        fs_err::write(world.root().join("daemon.log"), "").unwrap();
+    }
+}
+
+#[test]
 fn an_area_that_only_ever_refuses_is_a_warning_after_ten_ticks() {
     let mut queues = Queues::new(Generation::C);
     queues.set("[[queues]]\nroot = \"/nonexistent\"");
@@ -575,7 +625,30 @@ fn metrics_that_cannot_be_written_stop_nobody() {
     daemon.hear("last: map: 1 pruned");
     daemon.run_all("map");
     let (_, log) = daemon.end();
-    assert_eq!(log.matches("[WARN ] the metrics are not written: ").count(), 1, "{log}");
+    let warning = "[WARN ] the metrics are not written: ";
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+    assert!(log.contains("no/folder is no folder: make it, or give another path"), "{log}");
+    // A reload tells of it anew.
+    let daemon = Daemon::start(&world, &mut world.command_at_present(&arguments), None);
+    daemon.send(Signal::HUP);
+    daemon.hear("RELOADING=1");
+    daemon.hear("READY=1");
+    let (_, both) = daemon.end();
+    assert_eq!(both.matches(warning).count(), 3, "{both}");
+}
+
+#[test]
+fn a_metrics_path_that_names_no_file_is_refused_and_one_that_is_not_collected_is_told_of() {
+    let world = scene();
+    for path in ["./sub/", "missing/..", ".."] {
+        let ran = Ran::of(&mut world.command_at_present(&["daemon", "--metrics-file", path])).ends_with(2);
+        assert!(ran.stderr.contains("names a folder: give "), "{ran:?}");
+    }
+    assert!(!world.root().join("sub").exists());
+    let path = world.root().join("metrics.txt");
+    let arguments = ["daemon", "--metrics-file", path.to_str().unwrap()];
+    let (_, log) = Daemon::start(&world, &mut world.command_at_present(&arguments), None).end();
+    assert!(log.contains("[WARN ] ") && log.contains("metrics.txt does not end in .prom: "), "{log}");
 }
 
 #[test]

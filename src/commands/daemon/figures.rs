@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 
+use crate::daemon::worth_a_warning;
 use crate::filesystem::{create_unflushed, remove_leftovers, write_unflushed};
 use crate::output::escape::Escaped;
 use crate::output::metrics::BEGINNING;
@@ -15,11 +16,12 @@ use crate::output::metrics::BEGINNING;
 /// Readable for the collector, which is another user.
 const MODE: u32 = 0o644;
 
-/// Writes the file, and says once when that begins to fail.
+/// Writes the file, and says when that begins to fail, and after ten times, a hundred, and so on.
 #[derive(Debug, Default)]
 pub(super) struct MetricsFile {
     path: Option<PathBuf>,
-    fails: bool,
+    /// How many times in a row it could not be written.
+    failures: u32,
 }
 
 /// What is at the path, where it may be written to.
@@ -34,10 +36,11 @@ enum There {
 impl MetricsFile {
     /// Goes on at `path`: what a daemon left there that was killed while it wrote is removed, and problems are told anew.
     pub(super) fn go_on_at(&mut self, path: Option<&Path>) {
+        self.failures = 0;
         if self.path.as_deref() == path {
             return;
         }
-        *self = Self { path: path.map(Path::to_owned), fails: false };
+        self.path = path.map(Path::to_owned);
         if let Some(path) = path {
             tidy(path);
         }
@@ -46,19 +49,45 @@ impl MetricsFile {
     /// Replaces the file.
     pub(super) fn write(&mut self, text: &str) {
         let Some(path) = &self.path else { return };
-        match replace(path, text) {
-            Ok(()) => self.fails = false,
-            Err(why) if !self.fails => {
-                log::warn!("the metrics are not written: {}", Escaped(&why));
-                self.fails = true;
-            }
-            Err(_) => {}
+        let Err(why) = replace(path, text) else {
+            self.failures = 0;
+            return;
+        };
+        self.failures = self.failures.saturating_add(1);
+        if self.failures == 1 || worth_a_warning(self.failures).is_some() {
+            log::warn!("the metrics are not written: {}{}", Escaped(&why), Escaped(&remedy(path)));
         }
     }
 }
 
+/// What to do where the metrics' folder is not there.
+fn remedy(path: &Path) -> String {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    folder.map_or_else(String::new, |folder| {
+        format!("; {} is no folder: make it, or give another path", folder.display())
+    })
+}
+
+/// What to say of a file that `node_exporter` would not read.
+pub(super) fn uncollected(path: &Path) -> Option<String> {
+    let is_collected = path.extension().is_some_and(|extension| extension == "prom");
+    (!is_collected).then(|| {
+        format!(
+            "the metrics file {} does not end in .prom: node_exporter passes over it; rename it for that",
+            path.display()
+        )
+    })
+}
+
 /// Why nothing is written to this path, and what to do; nothing where it may be.
 pub(super) fn refusal(path: &Path) -> Option<String> {
+    let is_folder = path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if is_folder {
+        let path = path.display();
+        return Some(format!(
+            "{path} names a folder: give --metrics-file or daemon.metrics_file the path of a file in it"
+        ));
+    }
     look(path).err()
 }
 

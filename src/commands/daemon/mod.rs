@@ -21,7 +21,7 @@ use crate::context::{Context, Given, clock};
 use crate::daemon::{Ending, Notifier, Signals, Tally, Timetable, Waiter, Watchdog, notify};
 use crate::exit::ExitStatus;
 use crate::filesystem::proc::Proc;
-use crate::filesystem::{Lock, LockPolicy, make_folder};
+use crate::filesystem::{Lock, LockError, LockPolicy, make_folder};
 use crate::output::escape::Escaped;
 use crate::output::metrics::MetricsView;
 use crate::providers::builtin;
@@ -45,7 +45,7 @@ pub(super) fn run(given: &Given, environment: Environment) -> Result<ExitStatus>
     }
     make_folder(&context.dirs.state)?;
     let policy = LockPolicy { wait: None, ..context.lock(areas::PROGRAM) };
-    let _only_one = Lock::take(&sweep_lock::of_daemon(&context.dirs.state), policy)?;
+    let _only_one = Lock::take(&sweep_lock::of_daemon(&context.dirs.state), policy).map_err(only_one)?;
     let signals = Signals::listen()?;
     // A panic is told as everything else is; the tick that it ends is survived.
     std::panic::set_hook(Box::new(|panic| log::error!("{}", Escaped(&panic.to_string()))));
@@ -224,7 +224,8 @@ impl<'n> Daemon<'n> {
         for line in patience::too_long(&self.context.config, self.watchdog.period()) {
             log::warn!("{line}");
         }
-        for line in places::unwritable(&self.context) {
+        let metrics = self.context.config.settings.daemon.metrics_file.as_deref().and_then(figures::uncollected);
+        for line in metrics.into_iter().chain(places::unwritable(&self.context)) {
             log::warn!("{}", Escaped(&line));
         }
     }
@@ -240,7 +241,8 @@ impl<'n> Daemon<'n> {
             }
             None => "nothing is switched on".to_owned(),
         };
-        self.notifier.status(&format!("{next}{last}"));
+        let refused = if self.config_is_right { "" } else { "the configuration is refused, see the log; " };
+        self.notifier.status(&format!("{refused}{next}{last}"));
     }
 
     fn write_metrics(&mut self) {
@@ -254,6 +256,13 @@ impl<'n> Daemon<'n> {
         };
         self.metrics.write(&view.text());
     }
+}
+
+/// Says of a lock that another daemon has what that means.
+fn only_one(error: LockError) -> anyhow::Error {
+    let is_held = matches!(error, LockError::Held { .. });
+    let error = anyhow::Error::from(error);
+    if is_held { error.context("there is one daemon for a state folder, see `session-sweep status`") } else { error }
 }
 
 /// Why metrics are not written where the configuration says.

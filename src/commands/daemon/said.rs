@@ -44,7 +44,7 @@ fn summary(tick: &Tick, longest: usize) -> String {
         Ending::Partial => format!("{}; not all: {problems}", done(tick, longest)),
         Ending::Failed if tick.has_done() => format!("{}; then it failed: {problems}", done(tick, longest)),
         Ending::Failed => format!("failed: {problems}"),
-        Ending::PutOff => format!("put off: {problems}"),
+        Ending::PutOff => format!("put off: {problems}; it tries again by itself"),
         Ending::Panicked => problems,
     }
 }
@@ -128,8 +128,8 @@ mod tests {
         INFO map: 2 pruned; 12 mappings; not all: a
         ERROR map: failed: it burned
         ERROR map: 2 pruned; 12 mappings; then it failed: it burned
-        INFO map: put off: sweep.lock is locked by pid 7
-        DEBUG map: put off: sweep.lock is locked by pid 8
+        INFO map: put off: sweep.lock is locked by pid 7; it tries again by itself
+        DEBUG map: put off: sweep.lock is locked by pid 8; it tries again by itself
         map: 10 ticks in a row were only refused something and did nothing: a
         map: 100 ticks in a row were put off: sweep.lock is locked by pid 8
         "#);

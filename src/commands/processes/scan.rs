@@ -26,7 +26,7 @@ pub(super) fn run(context: Result<Context, Problems>, given: &Given) -> ExitStat
                 "error": format!("{error:#}"),
             }));
         }
-        match report(&error) {
+        match report(&error, false) {
             ExitStatus::Failed => ExitStatus::Partial,
             status => status,
         }

@@ -14,6 +14,7 @@ use crate::artifacts::archive::Archived;
 use crate::artifacts::survey::{Piece, Sums};
 use crate::filesystem::walk::{self, Lister, Seen};
 use crate::filesystem::{Attributes, removal_obstacle, remove_empty_folder, remove_name, remove_unchanged};
+use crate::interrupt;
 
 /// One file that is to go.
 pub(super) struct Going {
@@ -82,6 +83,7 @@ impl Parts {
     /// Whether every file is as it was, but for what this run did itself.
     pub(super) fn are_unchanged(&self, home: BorrowedFd<'_>, names: &Names) -> rustix::io::Result<bool> {
         for going in &self.files {
+            interrupt::mark();
             let Some((folder, name)) = walk::open_place(home, &going.path)? else { return Ok(false) };
             if walk::file_stamp(folder.as_fd(), &name) != Ok(Some(names.expected(&going.seen))) {
                 return Ok(false);
@@ -125,6 +127,8 @@ impl Parts {
         };
         let (first, last): (Vec<&Going>, Vec<&Going>) = self.files.iter().partition(|going| is_record(&going.path));
         for going in first.into_iter().chain(last) {
+            // Not asked whether to end: half an item is none.
+            interrupt::mark();
             match going.remove(home, names) {
                 Ok(Some(disk)) => *freed += disk,
                 Ok(None) if removed == 0 => return Ok(Outcome::Changed),
@@ -134,6 +138,7 @@ impl Parts {
             removed += 1;
         }
         for going in self.folders.iter().rev() {
+            interrupt::mark();
             let done = walk::open_place(home, &going.path).and_then(|place| match place {
                 Some((folder, name)) => remove_empty_folder(folder.as_fd(), &name),
                 None => Ok(false),
@@ -170,5 +175,35 @@ fn look(folder: BorrowedFd<'_>, name: &CString, path: PathBuf) -> rustix::io::Re
         Ok((seen, accessed)) => Ok(Some(Going { path, seen, accessed })),
         Err(error) if walk::means_absent(error) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_of_a_large_item_is_a_sign_of_life() {
+        let home = tempfile::tempdir().unwrap();
+        let item = home.path().join("item");
+        fs_err::create_dir(&item).unwrap();
+        (0..9).for_each(|number| fs_err::write(item.join(number.to_string()), "x").unwrap());
+        let opened = std::fs::File::open(home.path()).unwrap();
+        let piece = Piece {
+            kind: 0,
+            path: PathBuf::from("item"),
+            is_folder: true,
+            sums: Sums::default(),
+            part: None,
+            id: None,
+            is_incomplete: false,
+        };
+        let parts = Parts::of(opened.as_fd(), &[piece], &Names::default()).unwrap().unwrap();
+        let mut steps = interrupt::steps_of_test();
+        let mut took = || interrupt::steps_of_test() - std::mem::replace(&mut steps, interrupt::steps_of_test());
+        assert!(parts.are_unchanged(opened.as_fd(), &Names::default()).unwrap() && took() >= 9);
+        let removed = parts.remove(opened.as_fd(), |_| false, &mut Names::default(), &mut 0);
+        assert!(matches!(removed, Ok(Outcome::Removed)));
+        assert!(took() >= 10 && !item.exists());
     }
 }
