@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -44,26 +44,38 @@ fn config(world: &World, text: &str) {
     world.file(".config/session-sweep/config.toml", text, 0);
 }
 
-/// A pipe with a name: whoever opens it waits for the other side.
-fn pipe(world: &World, name: &str) -> PathBuf {
-    let path = world.root().join(name);
-    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0)
-        .unwrap();
-    path
+/// A pipe with a name: whoever opens it waits for the other side. Who waits in the end is let go.
+struct Pipe(PathBuf);
+
+impl Pipe {
+    fn new(world: &World, name: &str) -> Self {
+        let path = world.root().join(name);
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        Self(path)
+    }
+
+    /// Lets the command go on that reads from it.
+    fn release(&self) {
+        fs_err::OpenOptions::new().write(true).open(&self.0).unwrap().write_all(b"go\n").unwrap();
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // To read and to write, which waits for nobody.
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NONBLOCK;
+        let _ = rustix::fs::open(&self.0, flags, rustix::fs::Mode::empty());
+    }
 }
 
 /// A world whose prune is followed by a command that waits for a line in a pipe, for ever.
-fn hanging() -> (World, PathBuf) {
+fn hanging() -> (World, Pipe) {
     let mut world = scene();
-    let pipe = pipe(&world, "hook");
-    world.variable("SESSION_SWEEP_MAP_POST_PRUNE", format!("read line <'{}'", pipe.display()));
+    let pipe = Pipe::new(&world, "hook");
+    world.variable("SESSION_SWEEP_MAP_POST_PRUNE", format!("read line <'{}'", pipe.0.display()));
     world.variable("SESSION_SWEEP_MAP_POST_PRUNE_LIMIT", "1h");
     (world, pipe)
-}
-
-/// Lets the command go on.
-fn release(pipe: &Path) {
-    fs_err::OpenOptions::new().write(true).open(pipe).unwrap().write_all(b"go\n").unwrap();
 }
 
 #[test]
@@ -227,7 +239,7 @@ fn a_sweep_waits_for_its_turn_while_a_tick_runs() {
     assert_eq!((&runs(&world)[0]["started_by"], &runs(&world)[0]["exit"]), (&json!("timer"), &json!(3)));
     // A preview needs no turn.
     Ran::of(&mut world.command_at_present(&["sweep", "--dry-run"])).ends_with(0);
-    release(&pipe);
+    pipe.release();
     daemon.hear("last: map: 1 pruned");
     Ran::of(&mut world.command_at_present(&["sweep", "--wait", "never"])).ends_with(0);
 }
@@ -371,7 +383,7 @@ fn a_tick_that_hangs_is_not_pinged_alive() {
         pings += 1;
         assert!(pings < 10, "it is pinged alive");
     }
-    release(&pipe);
+    pipe.release();
     daemon.patience(Duration::from_secs(10));
     daemon.hear("last: map: 1 pruned");
     daemon.hear("WATCHDOG=1");
@@ -421,22 +433,22 @@ fn a_watchdog_for_another_process_is_none_of_its_business() {
 
 /// An installation with sessions that are due, whose hook tells of each in a pipe and waits for a word in another one.
 struct Waking {
+    told: Pipe,
+    go: Pipe,
     queues: Queues,
-    told: PathBuf,
-    go: PathBuf,
 }
 
 impl Waking {
     fn with_sessions(ids: &[&str]) -> Self {
         let mut queues = Queues::new(Generation::C);
-        let (told, go) = (pipe(&queues.world, "told"), pipe(&queues.world, "go"));
-        let script = format!("echo $1 >'{}'; read line <'{}'", told.display(), go.display());
+        let (told, go) = (Pipe::new(&queues.world, "told"), Pipe::new(&queues.world, "go"));
+        let script = format!("echo $1 >'{}'; read line <'{}'", told.0.display(), go.0.display());
         queues.set(&format!("wake.command = {}", json!(["/bin/sh", "-c", script, "wake"])));
         queues.set("wake.limit = \"1h\"");
         for id in ids {
             queues.session(id).message("m1");
         }
-        Self { queues, told, go }
+        Self { told, go, queues }
     }
 
     fn command(&self) -> Command {
@@ -448,7 +460,7 @@ impl Waking {
     /// Waits until the hook runs, and tells for whom.
     fn woken(&self) -> String {
         let mut line = String::new();
-        BufReader::new(fs_err::File::open(&self.told).unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(fs_err::File::open(&self.told.0).unwrap()).read_line(&mut line).unwrap();
         line.trim().to_owned()
     }
 }
@@ -459,7 +471,7 @@ fn a_tick_that_is_asked_to_end_finishes_its_item_and_tells_what_it_left() {
     let daemon = Daemon::start(&waking.queues.world, &mut waking.command(), None);
     let first = waking.woken();
     daemon.send(Signal::TERM);
-    release(&waking.go);
+    waking.go.release();
     let (status, log) = daemon.end_of();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("queues: 1 woken; 3 sessions") && log.ends_with("[INFO ] ended as asked\n"), "{log}");
@@ -468,9 +480,9 @@ fn a_tick_that_is_asked_to_end_finishes_its_item_and_tells_what_it_left() {
     // The next daemon wakes the others, and them alone.
     let _daemon = Daemon::start(&waking.queues.world, &mut waking.command(), None);
     let mut others = vec![first, waking.woken()];
-    release(&waking.go);
+    waking.go.release();
     others.push(waking.woken());
-    release(&waking.go);
+    waking.go.release();
     others.sort();
     assert_eq!(others, ["sess-a", "sess-b", "sess-c"]);
 }
@@ -483,7 +495,7 @@ fn a_second_signal_ends_it_at_once() {
     daemon.send(Signal::TERM);
     daemon.send(Signal::INT);
     assert!(matches!(daemon.wait().signal(), Some(libc::SIGTERM | libc::SIGINT)));
-    release(&waking.go);
+    waking.go.release();
     // Its locks ended with it.
     Daemon::of(&World::new()).end();
     Daemon::start(&waking.queues.world, &mut waking.command(), None);
@@ -499,7 +511,7 @@ fn a_long_tick_that_gets_on_is_alive() {
         daemon.skip();
         // Only the thread beside the tick can give it now.
         daemon.hear("WATCHDOG=1");
-        release(&waking.go);
+        waking.go.release();
     }
     daemon.hear("last: queues: 2 woken");
 }
