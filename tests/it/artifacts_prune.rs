@@ -279,7 +279,7 @@ fn what_the_archive_forgets_is_shown_before_it_is_asked_about() {
     // The other one is all that is left.
     make_old(2);
     let ran = disk.run(&PRUNE).ends_with(4);
-    assert!(ran.stdout.contains("1 of 1 archived sessions would go, which is more than half"), "{ran:?}");
+    assert!(ran.stdout.contains("1 of 1 archived sessions would go for good, which is more than half"), "{ran:?}");
     assert_eq!(contents(&disk.archive()).len(), 2);
     disk.run(&["artifacts", "prune", "--yes", "--yes-most"]).ends_with(0);
     assert_eq!(contents(&disk.archive()).len(), 0);

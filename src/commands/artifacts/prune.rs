@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, arguments: &Prune) -> Result<ExitStatus> {
     let mut held = (!arguments.dry_run && arguments.yes).then(lock).transpose()?;
     let mut run = Run::plan(context, &order)?;
     if !arguments.dry_run {
-        let has_question = run.has_work() && run.plan.held.is_none() && !arguments.yes;
+        let has_question = run.plan.removes_something() && !arguments.yes;
         if has_question && !run.is_agreed(context)? {
             say("Nothing was removed.");
             if context.output.json {

@@ -55,6 +55,12 @@ impl PruneView<'_> {
                  `session-sweep artifacts prune --yes-most`"
             ));
         }
+        if let Some(Held { what, removed, of }) = plan.archive_held {
+            problems.push(format!(
+                "{removed} of {of} {what} would go for good, which is more than half: none of these was removed; where that is \
+                 meant, run `session-sweep artifacts prune --yes-most`"
+            ));
+        }
         let Some(applied) = applied else { return problems };
         problems.extend(applied.problems.iter().cloned());
         problems.extend(plan.removed().zip(&applied.outcomes).filter_map(|((home, item), outcome)| {
@@ -150,7 +156,7 @@ impl PruneView<'_> {
     /// What goes from the archive.
     fn forgotten(&self) -> Forgotten<'_> {
         // What is held is told among the problems.
-        let entries = if self.plan.held.is_some() { &[] } else { &self.plan.forgotten[..] };
+        let entries = self.plan.forgets();
         let gone = self.applied.map(|applied| applied.forgotten);
         Forgotten { entries, limit: self.archive_retention, gone, now: self.now }
     }
@@ -286,7 +292,11 @@ impl Serialize for PruneView<'_> {
         view.serialize_field("now", &Timestamp(self.now))?;
         view.serialize_field(
             "held",
-            &self.plan.held.map(|held| json!({ "what": held.what, "removed": held.removed, "of": held.of })),
+            &self
+                .plan
+                .held
+                .or(self.plan.archive_held)
+                .map(|held| json!({ "what": held.what, "removed": held.removed, "of": held.of })),
         )?;
         view.serialize_field("items", &removed.chain(kept).collect::<Vec<_>>())?;
         let applied = self.applied.map(|applied| {

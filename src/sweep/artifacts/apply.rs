@@ -113,7 +113,7 @@ impl<'r> Remover<'r> {
         }
         let Progress { renewed, mut applied, .. } = progress;
         let mut left = 0;
-        for entry in plan.forgotten.iter().filter(|entry| !renewed.contains(&entry.name)) {
+        for entry in plan.forgets().iter().filter(|entry| !renewed.contains(&entry.name)) {
             if interrupt::asked() {
                 left += 1;
                 continue;

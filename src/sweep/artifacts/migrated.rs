@@ -47,7 +47,7 @@ pub(crate) fn plan<'c>(
     (speakers, proc): (&Speakers<'_>, &Proc),
     now: DateTime<Utc>,
 ) -> Plan<'c> {
-    let mut plan = Plan { homes: Vec::new(), forgotten: Vec::new(), held: None, problems: Vec::new() };
+    let mut plan = Plan::default();
     let roots = roots.iter().filter_map(|root| std::fs::canonicalize(root).ok());
     let groups: Vec<(PathBuf, anyhow::Result<FxHashMap<String, String>>)> =
         roots.map(|root| (root.clone(), folders_of_groups(&root.join("data/v2.db"), PATIENCE))).collect();

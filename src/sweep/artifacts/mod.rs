@@ -20,7 +20,11 @@ pub(crate) mod units;
 #[cfg(test)]
 mod apply_tests;
 #[cfg(test)]
+mod archive_tests;
+#[cfg(test)]
 mod group_tests;
+#[cfg(test)]
+mod last_look_tests;
 #[cfg(test)]
 mod plan_tests;
 #[cfg(test)]

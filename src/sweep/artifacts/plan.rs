@@ -24,13 +24,15 @@ use crate::policy::byte_size::Budget;
 use crate::policy::duration::Limit;
 
 /// What becomes of everything.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Plan<'c> {
     pub(crate) homes: Vec<HomePlan<'c>>,
     /// Entries of the archive that are too old.
     pub(crate) forgotten: Vec<Entry>,
     /// A run that would remove most of what must not be lost, and is not told that it may, does nothing.
     pub(crate) held: Option<Held>,
+    /// The same of what is in the archive: nothing of that goes then, and the rest is done.
+    pub(crate) archive_held: Option<Held>,
     /// What could not be looked at.
     pub(crate) problems: Vec<String>,
 }
@@ -118,7 +120,7 @@ impl<'c> Plan<'c> {
         (archive, proc): (&[Entry], &Proc),
         terms: &Terms<'_>,
     ) -> Self {
-        let mut plan = Self { homes: Vec::new(), forgotten: Vec::new(), held: None, problems: Vec::new() };
+        let mut plan = Self::default();
         let mut transcripts = 0;
         for home in homes {
             let (planned, seen) = HomePlan::make(home, speakers, (archive, proc), terms, &mut plan.problems);
@@ -138,13 +140,11 @@ impl<'c> Plan<'c> {
             plan.forgotten = archive.iter().filter(is_old).cloned().collect();
         }
         let removed = plan.removed().filter(|(_, item)| item.unit.session.is_some()).count();
-        let brakes = [
-            ("transcripts", removed, transcripts, FEWEST_TRANSCRIPTS),
-            ("archived sessions", plan.forgotten.len(), archive.len(), FEWEST_ARCHIVED),
-        ];
-        let is_braked = |removed, of, fewest| !terms.may_take_most && is_held(removed, of, fewest);
-        let mut held = brakes.into_iter().filter(|(_, removed, of, fewest)| is_braked(*removed, *of, *fewest));
-        plan.held = held.next().map(|(what, removed, of, _)| Held { what, removed, of });
+        let brake = |what, removed, of, fewest| {
+            (!terms.may_take_most && is_held(removed, of, fewest)).then_some(Held { what, removed, of })
+        };
+        plan.held = brake("transcripts", removed, transcripts, FEWEST_TRANSCRIPTS);
+        plan.archive_held = brake("archived sessions", plan.forgotten.len(), archive.len(), FEWEST_ARCHIVED);
         plan
     }
 
@@ -157,6 +157,7 @@ impl<'c> Plan<'c> {
         }
         self.forgotten.retain(|entry| other.forgotten.contains(entry));
         self.held = self.held.or(other.held);
+        self.archive_held = self.archive_held.or(other.archive_held);
         for problem in &other.problems {
             if !self.problems.contains(problem) {
                 self.problems.push(problem.clone());
@@ -177,6 +178,16 @@ impl<'c> Plan<'c> {
     /// What is left over the size budgets.
     pub(crate) fn excesses(&self) -> impl Iterator<Item = (&HomePlan<'c>, &Excess)> {
         self.homes.iter().flat_map(|home| home.excesses.iter().map(move |excess| (home, excess)))
+    }
+
+    /// What goes from the archive, as far as nothing holds that.
+    pub(crate) fn forgets(&self) -> &[Entry] {
+        if self.held.or(self.archive_held).is_some() { &[] } else { &self.forgotten }
+    }
+
+    /// Whether anything would be removed by it as it is.
+    pub(crate) fn removes_something(&self) -> bool {
+        self.held.is_none() && (self.removed().next().is_some() || !self.forgets().is_empty())
     }
 
     /// Whether there is something to do.

@@ -168,6 +168,21 @@ pub(super) fn as_nobody<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'sta
     thread.join().unwrap()
 }
 
+/// A session that is to go, with what belongs to it.
+pub(super) fn one_session() -> World {
+    let mut world = World::new().retention("claude.transcripts", 30);
+    world.settings.keep_last = 1;
+    world.transcript(1, 100);
+    for (name, text) in [("tool-results/a.txt", "result"), ("subagents/agent-1.jsonl", "{}")] {
+        world.file(&format!("projects/-work/{}/{name}", id(1)), text, 101);
+    }
+    let loose = format!("{{\"sessionId\":\"{}\",\"isSidechain\":true}}\n", id(1));
+    world.file("projects/-work/agent-0123abcd.jsonl", &loose, 101);
+    world.file("projects/-work/memory/MEMORY.md", "mine", 500);
+    world.transcript(2, 1);
+    world
+}
+
 /// What a file takes on the disk.
 pub(super) fn disk_of(path: &Path) -> u64 {
     std::os::unix::fs::MetadataExt::blocks(&fs_err::metadata(path).unwrap()) * 512
