@@ -125,7 +125,7 @@ fn home_of(home: &Home, environment: &[Vec<u8>]) -> Option<PathBuf> {
 }
 
 /// Whether a command line says that a session is gone on with, and names none.
-fn resumes_any(provider: &Provider, arguments: &[Vec<u8>]) -> bool {
+pub(super) fn resumes_any(provider: &Provider, arguments: &[Vec<u8>]) -> bool {
     let own = provider.resume.iter().zip(provider.resume.iter().skip(1)).filter(|(_, next)| *next == "{id}");
     let own =
         own.map(|(word, _)| word.as_str()).chain(provider.resume.iter().filter_map(|word| word.strip_suffix("={id}")));
@@ -136,36 +136,4 @@ fn resumes_any(provider: &Provider, arguments: &[Vec<u8>]) -> bool {
     };
     arguments.iter().skip(1).any(says)
         && arguments.iter().all(|argument| uuids_in(OsStr::from_bytes(argument)).is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::providers::builtin;
-
-    #[test]
-    fn who_is_told_to_go_on_with_a_session_says_which_or_may_mean_any() {
-        let rows = builtin::rows();
-        let resumes = |provider: &str, line: &str| {
-            let provider = rows.iter().find(|row| row.name == provider).unwrap();
-            let arguments: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-            resumes_any(provider, &arguments)
-        };
-        let id = "0856b851-1111-4222-8333-0123456789ab";
-        for (provider, line) in [
-            ("gemini", "gemini --resume 3"),
-            ("gemini", "gemini --resume=latest"),
-            ("codex", "codex resume --last"),
-            ("claude", "claude --resume"),
-            ("claude", "claude -r"),
-            ("qwen", "qwen -r x"),
-        ] {
-            assert!(resumes(provider, line), "{line}");
-        }
-        for (provider, line) in [("gemini", "gemini"), ("codex", "codex -c x=y exec"), ("claude", "claude -p words")] {
-            assert!(!resumes(provider, line), "{line}");
-        }
-        assert!(!resumes("claude", &format!("claude --resume {id}")));
-        assert!(!resumes("claude", &format!("claude --resume={id}")));
-    }
 }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use super::clis::resumes_any;
 use super::open::Open;
 use super::units::Unit;
 use super::world::{World, decided, goes, id};
 use crate::artifacts::survey::Sums;
 use crate::policy::artifact::{Claim, Reason};
+use crate::providers::builtin;
 
 impl World {
     /// A process of this user that began so many days ago.
@@ -94,6 +96,32 @@ fn a_cli_that_was_told_to_go_on_with_a_session_may_mean_any() {
     world.process(4711, "gemini", 1);
     world.says(4711, "cmdline", "gemini\0--resume\0latest\0");
     assert_eq!(goes(&world.plan()).len(), 1);
+}
+
+#[test]
+fn who_is_told_to_go_on_with_a_session_says_which_or_may_mean_any() {
+    let rows = builtin::rows();
+    let resumes = |provider: &str, line: &str| {
+        let provider = rows.iter().find(|row| row.name == provider).unwrap();
+        let arguments: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        resumes_any(provider, &arguments)
+    };
+    let id = "0856b851-1111-4222-8333-0123456789ab";
+    for (provider, line) in [
+        ("gemini", "gemini --resume 3"),
+        ("gemini", "gemini --resume=latest"),
+        ("codex", "codex resume --last"),
+        ("claude", "claude --resume"),
+        ("claude", "claude -r"),
+        ("qwen", "qwen -r x"),
+    ] {
+        assert!(resumes(provider, line), "{line}");
+    }
+    for (provider, line) in [("gemini", "gemini"), ("codex", "codex -c x=y exec"), ("claude", "claude -p words")] {
+        assert!(!resumes(provider, line), "{line}");
+    }
+    assert!(!resumes("claude", &format!("claude --resume {id}")));
+    assert!(!resumes("claude", &format!("claude --resume={id}")));
 }
 
 #[test]
