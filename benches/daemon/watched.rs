@@ -179,8 +179,9 @@ impl Watched {
         assert!(self.child.wait().unwrap().success());
         let text = fs::read_to_string(place.metrics()).unwrap();
         let count = |area: &str, outcome: &str| -> u64 {
-            let name = format!("session_sweep_ticks_total{{area=\"{area}\",outcome=\"{outcome}\"}} ");
-            text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap()
+            let name = format!("session_sweep_ticks_total{{area=\"{area}\",outcome=\"{outcome}\",");
+            let line = text.lines().find(|line| line.starts_with(&name)).unwrap();
+            line.rsplit(' ').next().unwrap().parse().unwrap()
         };
         AREAS.map(|area| {
             assert_eq!(["failed", "put_off", "panicked"].map(|outcome| count(area, outcome)), [0; 3], "{area}");
