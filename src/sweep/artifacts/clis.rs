@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::units::uuids_in;
+use crate::config::{Dirs, Environment};
 use crate::filesystem::proc::Proc;
 use crate::policy::session_id::SessionId;
 use crate::processes::table::Table;
@@ -58,16 +59,14 @@ impl Running {
         let is_other = |pid: u32| this.is_none() || proc.executable(pid).ok().flatten() != this;
         for process in table.iter().filter(|process| process.runs() && is_other(process.pid)) {
             let pid = process.pid;
-            // Those of others keep their environment to themselves, and one that has just ended has none.
             let arguments = proc.arguments(pid).ok().flatten().unwrap_or_default();
-            let environment = proc.environment(pid).ok().flatten().unwrap_or_default();
+            let environment = environment_of(proc, pid);
             for argument in &arguments {
                 running.named.extend(uuids_in(OsStr::from_bytes(argument)).into_iter().map(|session| (session, pid)));
             }
-            let values =
-                environment.iter().filter_map(|text| variable(text).filter(|(name, _)| variables.contains(name)));
-            let sessions = values.filter(|(_, value)| SessionId::new(value).is_ok());
-            running.named.extend(sessions.map(|(_, session)| (session.to_owned(), pid)));
+            let values = variables.iter().filter_map(|name| environment.get(name)?.to_str());
+            let sessions = values.filter(|value| SessionId::new(value).is_ok());
+            running.named.extend(sessions.map(|session| (session.to_owned(), pid)));
             let Some(likeness) = programs.cli(process) else { continue };
             let (provider, _) = catalogue.get(likeness.provider);
             let seconds = i64::try_from(process.start_ticks / ticks).ok().and_then(TimeDelta::try_seconds);
@@ -107,21 +106,20 @@ fn is_same(one: &Path, other: &Path) -> bool {
     one == other || fs_err::canonicalize(one).is_ok_and(|one| one == other)
 }
 
-fn variable(text: &[u8]) -> Option<(&str, &str)> {
-    std::str::from_utf8(text).ok()?.split_once('=')
+/// The variables of a process.
+fn environment_of(proc: &Proc, pid: u32) -> Environment {
+    // Those of others keep theirs to themselves, and one that has just ended has none.
+    let lines = proc.environment(pid).ok().flatten().unwrap_or_default();
+    let variable = |line: &Vec<u8>| {
+        let end = line.iter().position(|byte| *byte == b'=')?;
+        Some((OsStr::from_bytes(&line[..end]).to_owned(), OsStr::from_bytes(&line[end + 1..]).to_owned()))
+    };
+    lines.iter().filter_map(variable).collect()
 }
 
 /// The home that a CLI of this environment uses, where it says so.
-fn home_of(home: &Home, environment: &[Vec<u8>]) -> Option<PathBuf> {
-    let value = |wanted: &str| {
-        let values = environment.iter().filter_map(|text| variable(text));
-        values
-            .filter(|(name, value)| *name == wanted && !value.is_empty())
-            .map(|(_, value)| PathBuf::from(value))
-            .next()
-    };
-    let named = home.variables.iter().find_map(|(name, suffix)| Some(value(name)?.join(suffix)));
-    named.or_else(|| Some(value("HOME")?.join(&home.default))).map(|home| home.components().collect())
+fn home_of(home: &Home, environment: &Environment) -> Option<PathBuf> {
+    Dirs::find(environment).ok().map(|dirs| dirs.provider_home(home, environment))
 }
 
 /// Whether a command line says that a session is gone on with, and names none.
