@@ -44,6 +44,14 @@ fn config(world: &World, text: &str) {
     world.file(".config/session-sweep/config.toml", text, 0);
 }
 
+/// Holds the lock that a sweep holds.
+fn sweeping(world: &World) -> fs_err::File {
+    fs_err::create_dir_all(world.state()).unwrap();
+    let lock = fs_err::File::create(world.state().join("sweep.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    lock
+}
+
 /// A pipe with a name: whoever opens it waits for the other side. Who waits in the end is let go.
 struct Pipe(PathBuf);
 
@@ -127,9 +135,7 @@ fn there_is_one_daemon_for_a_state_folder() {
 #[test]
 fn a_tick_waits_for_its_turn_while_a_sweep_runs() {
     let world = scene();
-    fs_err::create_dir_all(world.state()).unwrap();
-    let lock = fs_err::File::create(world.state().join("sweep.lock")).unwrap();
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let lock = sweeping(&world);
     let daemon = Daemon::of(&world);
     let status = daemon.hear("last: map: put off: ");
     assert!(status.ends_with("; it tries again by itself") && !status.contains("--wait"), "{status}");
@@ -211,9 +217,7 @@ fn mappings_that_a_bridge_was_not_asked_for_are_told() {
 #[test]
 fn an_area_that_is_put_off_for_ever_is_a_warning_after_ten_ticks() {
     let world = scene();
-    fs_err::create_dir_all(world.state()).unwrap();
-    let lock = fs_err::File::create(world.state().join("sweep.lock")).unwrap();
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let _lock = sweeping(&world);
     let daemon = Daemon::of(&world);
     daemon.hear("last: map: put off: ");
     let warning = "[WARN ] map: 10 ticks in a row were put off: ";
