@@ -233,8 +233,8 @@ impl<'r> Remover<'r> {
         if let Some(why) = &claims.trouble {
             return Err(unknown(why));
         }
-        let parent = item.unit.parent(home).map_err(|why| unknown(&why))?;
-        let is_claimed = !claims.on(&item.unit, parent.as_deref().as_slice(), &Open::default()).is_empty();
+        let above: Vec<&str> = item.above.iter().map(String::as_str).collect();
+        let is_claimed = !claims.on(&item.unit, &above, &Open::default()).is_empty();
         progress.speakers = Some((at, speakers));
         Ok(is_claimed)
     }

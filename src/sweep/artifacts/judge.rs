@@ -1,6 +1,6 @@
 //! Decides about everything in one home.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
@@ -119,6 +119,10 @@ impl Judge<'_, '_> {
         }
         keep_what_cannot_go(self.home, &mut items);
         keep_with_parents(&mut items, all, &parents);
+        for item in items.iter_mut().filter(|item| item.goes()) {
+            let above = item.unit.session.as_deref().map(|session| parents.above(session));
+            item.above = above.and_then(Result::ok).into_iter().flatten().map(ToOwned::to_owned).collect();
+        }
         items
     }
 
@@ -161,7 +165,7 @@ impl Judge<'_, '_> {
             left -= if matches!(verdict, Verdict::Remove(_)) { unit.sums.disk.min(left) } else { 0 };
             if verdict != Verdict::Keep(Reason::Young) {
                 let last_activity = facts.last_activity();
-                *item = Some(Item { unit: (*unit).clone(), last_activity, verdict, twin: None });
+                *item = Some(Item { unit: (*unit).clone(), last_activity, verdict, above: Vec::new(), twin: None });
             }
         }
         if let Budget::AtMost(most) = limits.max_size {
@@ -175,7 +179,8 @@ impl Judge<'_, '_> {
                 let may_go = matches!(verdict, Verdict::Remove(_));
                 if verdict != Verdict::Keep(Reason::Young) {
                     let last_activity = facts.last_activity();
-                    decided[index] = Some(Item { unit: unit.clone(), last_activity, verdict, twin: None });
+                    decided[index] =
+                        Some(Item { unit: unit.clone(), last_activity, verdict, above: Vec::new(), twin: None });
                 }
                 may_go
             });
@@ -236,15 +241,15 @@ impl Judge<'_, '_> {
         let is_own = |unit: &&Unit| {
             unit.has_transcript() && unit.session.as_deref().is_some_and(|session| !parents.has(session))
         };
-        let wanted: BTreeSet<Option<PathBuf>> =
-            candidates.iter().copied().filter(is_own).map(|unit| unit.project(self.home)).collect();
+        let wanted: FxHashSet<&str> = candidates.iter().filter_map(|unit| unit.session.as_deref()).collect();
+        let is_wanted = |unit: &&Unit| unit.session.as_deref().is_some_and(|session| wanted.contains(session));
         let mut projects: BTreeMap<Option<PathBuf>, Vec<&Unit>> = BTreeMap::new();
         // The oldest first, as they are sorted. A sub-agent's is no conversation of its own.
         for unit in units.iter().filter(is_own) {
             projects.entry(unit.project(self.home)).or_default().push(unit);
         }
         let mut newest = FxHashSet::default();
-        for (_, units) in projects.iter().filter(|(project, _)| wanted.contains(*project)) {
+        for units in projects.values().filter(|units| units.iter().any(is_wanted)) {
             let mut places = self.terms.settings.keep_last;
             for unit in units.iter().rev() {
                 if places == 0 {

@@ -190,6 +190,7 @@ impl Search<'_> {
                     last_activity: sums.newest.map(DateTime::from_timestamp_nanos),
                     unit,
                     verdict: Verdict::Remove(Cause::Duplicate),
+                    above: Vec::new(),
                     twin: Some(Twin { home, path: copy, stamp }),
                 });
                 break;

@@ -70,6 +70,8 @@ pub(crate) struct Item {
     pub(crate) unit: Unit,
     pub(crate) last_activity: Option<DateTime<Utc>>,
     pub(crate) verdict: Verdict,
+    /// Of a sub-agent's session that goes: what it is a part of, to the conversation itself.
+    pub(crate) above: Vec<String>,
     /// The copy that it goes for, where it goes for that.
     pub(crate) twin: Option<Twin>,
 }

@@ -1,7 +1,9 @@
 //! Processes that speak for what is on the disk, in a `/proc` made for it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::apply::{Outcome, Remover};
+use super::claims::{Known, Speakers};
 use super::clis::resumes_any;
 use super::open::Open;
 use super::units::Unit;
@@ -30,6 +32,15 @@ impl World {
 }
 
 impl World {
+    /// Writes a rollout of Codex that was last used so many days ago, a sub-agent's of `parent`.
+    fn rollout(&self, number: usize, parent: Option<usize>, days: i64) -> PathBuf {
+        let at = (self.now - chrono::TimeDelta::days(days)).to_rfc3339();
+        let parent = parent.map(|parent| format!(",\"parent_thread_id\":\"{}\"", id(parent))).unwrap_or_default();
+        let payload = format!("{{\"id\":\"{}\",\"cwd\":\"/work\"{parent}}}", id(number));
+        let line = format!("{{\"timestamp\":\"{at}\",\"type\":\"session_meta\",\"payload\":{payload}}}\n");
+        self.file(&format!("../.codex/sessions/2026/05/01/{}", rollout_of(number)), &line, days)
+    }
+
     /// What a file of a process says.
     fn says(&self, pid: u32, file: &str, text: &str) {
         fs_err::write(self.folder.path().join(format!("proc/{pid}/{file}")), text).unwrap();
@@ -195,20 +206,13 @@ fn what_a_process_holds_open_stays() {
 fn a_rollout_that_is_opened_since_the_plan_stays() {
     let mut world = World::new().retention("codex.transcripts", 30);
     world.settings.keep_last = 1;
-    let rollout = |number: usize, days: i64| {
-        let at = (world.now - chrono::TimeDelta::days(days)).to_rfc3339();
-        let payload = format!("{{\"id\":\"{}\",\"cwd\":\"/work\"}}", id(number));
-        let line = format!("{{\"timestamp\":\"{at}\",\"type\":\"session_meta\",\"payload\":{payload}}}\n");
-        let name = format!("../.codex/sessions/2026/05/01/rollout-2026-05-01T00-00-00-{}.jsonl", id(number));
-        world.file(&name, &line, days)
-    };
-    let old = fs_err::canonicalize(rollout(1, 100)).unwrap();
-    (2..5).for_each(|number| drop(rollout(number, 1)));
+    let old = fs_err::canonicalize(world.rollout(1, None, 100)).unwrap();
+    (2..5).for_each(|number| drop(world.rollout(number, None, 1)));
     world.process(4713, "tail", 1);
     let plan = world.plan();
     assert_eq!(goes(&plan).len(), 1);
     fs_err::os::unix::fs::symlink(&old, world.folder.path().join("proc/4713/fd/3")).unwrap();
-    assert_eq!(world.apply(&plan).outcomes, [super::apply::Outcome::Opened]);
+    assert_eq!(world.apply(&plan).outcomes, [Outcome::Opened]);
     assert!(old.exists());
 }
 
@@ -216,48 +220,34 @@ fn a_rollout_that_is_opened_since_the_plan_stays() {
 fn sub_agents_take_no_place_among_the_newest_and_stay_with_their_parents() {
     let mut world = World::new().retention("codex.transcripts", 30);
     world.settings.keep_last = 1;
-    let rollout = |number: usize, parent: Option<usize>, days: i64| {
-        let at = (world.now - chrono::TimeDelta::days(days)).to_rfc3339();
-        let parent = parent.map(|parent| format!(",\"parent_thread_id\":\"{}\"", id(parent))).unwrap_or_default();
-        let payload = format!("{{\"id\":\"{}\",\"cwd\":\"/work\"{parent}}}", id(number));
-        let line = format!("{{\"timestamp\":\"{at}\",\"type\":\"session_meta\",\"payload\":{payload}}}\n");
-        let name = format!("../.codex/sessions/2026/05/01/rollout-2026-05-01T00-00-00-{}.jsonl", id(number));
-        world.file(&name, &line, days);
-    };
     // The newest conversation, its sub-agent that is older, another's that is newer, and that one.
-    rollout(1, None, 90);
-    rollout(2, Some(1), 95);
-    rollout(3, Some(4), 80);
-    rollout(4, None, 100);
+    world.rollout(1, None, 90);
+    world.rollout(2, Some(1), 95);
+    world.rollout(3, Some(4), 80);
+    world.rollout(4, None, 100);
     let (gone, kept) = decided(&world.plan_with(true));
-    let name = |number: usize| format!("rollout-2026-05-01T00-00-00-{}.jsonl", id(number));
-    assert_eq!(gone, [name(4), name(3)]);
-    assert!(kept.contains(&(name(2), Reason::Claimed(Claim::PartOf { session: id(1) }))), "{kept:?}");
+    assert_eq!(gone, [rollout_of(4), rollout_of(3)]);
+    assert!(kept.contains(&(rollout_of(2), Reason::Claimed(Claim::PartOf { session: id(1) }))), "{kept:?}");
 }
 
+/// What such a rollout is called.
 fn rollout_of(number: usize) -> String {
-    format!("../.codex/sessions/2026/05/01/rollout-2026-05-01T00-00-00-{}.jsonl", id(number))
+    format!("rollout-2026-05-01T00-00-00-{}.jsonl", id(number))
 }
 
 #[test]
 fn a_sub_agents_rollout_stays_with_its_parents() {
     let mut world = World::new().retention("codex.transcripts", 30);
     world.settings.keep_last = 1;
-    let rollout = |number: usize, parent: &str, days: i64| {
-        let at = (world.now - chrono::TimeDelta::days(days)).to_rfc3339();
-        let payload = format!("{{\"id\":\"{}\",\"cwd\":\"/work\"{parent}}}", id(number));
-        let line = format!("{{\"timestamp\":\"{at}\",\"type\":\"session_meta\",\"payload\":{payload}}}\n");
-        world.file(&rollout_of(number), &line, days);
-    };
-    rollout(1, "", 100);
-    rollout(2, &format!(",\"parent_thread_id\":\"{}\"", id(1)), 100);
-    (3..7).for_each(|number| rollout(number, "", 1));
+    let parent = world.rollout(1, None, 100);
+    world.rollout(2, Some(1), 100);
+    (3..7).for_each(|number| drop(world.rollout(number, None, 1)));
     assert_eq!(goes(&world.plan()).len(), 2);
     world.mapped = vec![id(1)];
     let (gone, kept) = decided(&world.plan());
     assert!(gone.is_empty() && kept.len() == 2, "{gone:?} {kept:?}");
     // Also where nothing of the parent's is there any more.
-    fs_err::remove_file(world.home().join(rollout_of(1))).unwrap();
+    fs_err::remove_file(parent).unwrap();
     assert!(goes(&world.plan()).is_empty());
 }
 
@@ -265,26 +255,36 @@ fn a_sub_agents_rollout_stays_with_its_parents() {
 fn a_sub_agents_sub_agent_stays_with_the_root() {
     let mut world = World::new().retention("codex.transcripts", 30);
     world.settings.keep_last = 1;
-    let rollout = |number: usize, parent: Option<usize>, days: i64| {
-        let at = (world.now - chrono::TimeDelta::days(days)).to_rfc3339();
-        let parent = parent.map(|parent| format!(",\"parent_thread_id\":\"{}\"", id(parent))).unwrap_or_default();
-        let payload = format!("{{\"id\":\"{}\",\"cwd\":\"/work\"{parent}}}", id(number));
-        let line = format!("{{\"timestamp\":\"{at}\",\"type\":\"session_meta\",\"payload\":{payload}}}\n");
-        world.file(&rollout_of(number), &line, days);
-    };
     // The newest conversation, and a line of three below it; a circle, which belongs to nobody.
-    rollout(1, None, 90);
-    (2..5).for_each(|number| rollout(number, Some(number - 1), 95));
-    rollout(5, Some(6), 99);
-    rollout(6, Some(5), 99);
+    world.rollout(1, None, 90);
+    let line: Vec<PathBuf> = (2..5).map(|number| world.rollout(number, Some(number - 1), 95)).collect();
+    world.rollout(5, Some(6), 99);
+    world.rollout(6, Some(5), 99);
     let (gone, kept) = decided(&world.plan_with(true));
     assert_eq!((gone.len(), kept.len()), (2, 4), "{gone:?} {kept:?}");
     // What speaks for the root speaks for all of them, also where nothing of the others is there.
     world.settings.keep_last = 0;
     world.mapped = vec![id(1)];
     assert_eq!(decided(&world.plan_with(true)).1.len(), 4);
-    for number in [2, 3] {
-        fs_err::remove_file(world.home().join(rollout_of(number))).unwrap();
-    }
+    line[..2].iter().for_each(|path| fs_err::remove_file(path).unwrap());
     assert_eq!(decided(&world.plan_with(true)).1.len(), 1, "who begot it is not known any more");
+}
+
+#[test]
+fn who_comes_to_speak_for_the_root_while_the_run_works_speaks_for_all_below_it() {
+    let mut world = World::new().retention("codex.transcripts", 30);
+    world.settings.keep_last = 1;
+    world.rollout(1, None, 100);
+    (2..4).for_each(|number| drop(world.rollout(number, Some(number - 1), 100)));
+    world.rollout(9, None, 1);
+    let world = &world;
+    let plan = world.plan_with(true);
+    assert_eq!(goes(&plan).len(), 3);
+    let look_again = || {
+        let known = Known { mapped: vec![id(1)], ..Known::default() };
+        Ok(Speakers::gather((&world.catalogue, &world.proc), known))
+    };
+    let (archive, proc, now) = (world.archive(), &world.proc, world.now);
+    let applied = Remover { archive: &archive, entries: &[], proc, now, look_again: &look_again }.apply(&plan);
+    assert_eq!(applied.outcomes, [Outcome::Opened, Outcome::Opened, Outcome::Opened]);
 }
